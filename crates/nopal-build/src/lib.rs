@@ -1,0 +1,1 @@
+//! The rootless sandbox and the scheduler of builds.

@@ -1,0 +1,1 @@
+//! The one façade: evaluate, instantiate, realise, run.

@@ -1,0 +1,1 @@
+//! The evaluator of the Nix language: compiler, values, builtins, and the host boundary.

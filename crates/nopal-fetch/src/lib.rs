@@ -1,0 +1,1 @@
+//! Downloads: the only HTTP client, with resumption, hash checks and mirrors.

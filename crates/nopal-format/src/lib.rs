@@ -1,0 +1,1 @@
+//! Every byte format of Nix: hashes, store paths, derivations, NAR, narinfo, signatures, references.

@@ -1,0 +1,1 @@
+//! Other package universes as Nix packages: Debian.

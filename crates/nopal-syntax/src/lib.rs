@@ -1,0 +1,1 @@
+//! The Nix language: lexer, parser, syntax tree with spans, diagnostics.

@@ -1,0 +1,1 @@
+//! Test support: data-driven cases, command-line snapshots, tools that may be missing.

@@ -1,0 +1,2 @@
+//! The `nopal` command.
+fn main() {}
