@@ -1,0 +1,122 @@
+//! Nix's base 32: digits `0123456789abcdfghijklmnpqrsvwxyz` (no `e o t u`), the last byte first, no padding characters.
+
+use thiserror::Error;
+
+/// The 32 digits in order; their order equals ASCII order, so sorting texts sorts numbers.
+pub const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+
+const NONE: u8 = 0xff;
+
+const VALUES: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut index = 0;
+    while index < DIGITS.len() {
+        table[DIGITS[index] as usize] = index as u8;
+        index += 1;
+    }
+    table
+};
+
+/// Why a text is not base 32.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Nix32Error {
+    /// A character outside [`DIGITS`].
+    #[error("invalid character '{}' in Nix base-32 string", char::from(*.character))]
+    Digit {
+        /// The offending byte.
+        character: u8,
+        /// Its place in the text, in bytes.
+        position: usize,
+    },
+    /// No number of bytes is written with so many digits, or the expected one is not.
+    #[error("Nix base-32 string has {found} digits, expected {expected}")]
+    Length {
+        /// Digits found.
+        found: usize,
+        /// Digits that the wanted number of bytes needs.
+        expected: usize,
+    },
+    /// The unused bits of the first digit are not zero.
+    #[error("Nix base-32 string has non-zero padding bits")]
+    Padding,
+}
+
+/// How many digits `len` bytes need.
+pub const fn encoded_len(len: usize) -> usize {
+    if len == 0 { 0 } else { (len * 8 - 1) / 5 + 1 }
+}
+
+/// Whether the byte is one of the 32 digits.
+pub const fn is_digit(byte: u8) -> bool {
+    VALUES[byte as usize] != NONE
+}
+
+/// Appends the text of `bytes` to `out`.
+pub fn encode_into(bytes: &[u8], out: &mut String) {
+    for position in (0..encoded_len(bytes.len())).rev() {
+        out.push(char::from(digit_at(bytes, position)));
+    }
+}
+
+/// The text of `bytes`.
+pub fn encode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(encoded_len(bytes.len()));
+    encode_into(bytes, &mut out);
+    out
+}
+
+fn digit_at(bytes: &[u8], position: usize) -> u8 {
+    let bit = position * 5;
+    let (byte, shift) = (bit / 8, bit % 8);
+    let low = u16::from(bytes[byte]);
+    let high = bytes.get(byte + 1).map_or(0, |next| u16::from(*next));
+    DIGITS[(((low | high << 8) >> shift) & 0x1f) as usize]
+}
+
+/// The text of a store path's 20-byte digest: 32 digits.
+pub fn encode20(bytes: &[u8; 20]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (position, digit) in out.iter_mut().rev().enumerate() {
+        *digit = digit_at(bytes, position);
+    }
+    out
+}
+
+/// Reads exactly `out.len()` bytes.
+///
+/// # Errors
+/// Wrong length, a character that is no digit, or padding bits that are not zero.
+pub fn decode_into(text: &[u8], out: &mut [u8]) -> Result<(), Nix32Error> {
+    let expected = encoded_len(out.len());
+    if text.len() != expected {
+        return Err(Nix32Error::Length { found: text.len(), expected });
+    }
+    out.fill(0);
+    for (position, &character) in text.iter().rev().enumerate() {
+        let value = VALUES[usize::from(character)];
+        if value == NONE {
+            return Err(Nix32Error::Digit { character, position: text.len() - 1 - position });
+        }
+        let bit = position * 5;
+        let (byte, shift) = (bit / 8, bit % 8);
+        let wide = u16::from(value) << shift;
+        out[byte] |= (wide & 0xff) as u8;
+        let carry = (wide >> 8) as u8;
+        match out.get_mut(byte + 1) {
+            Some(next) => *next |= carry,
+            None if carry != 0 => return Err(Nix32Error::Padding),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads a text of any length: as many whole bytes as its digits hold.
+///
+/// # Errors
+/// As [`decode_into`]; lengths that no number of bytes has are refused.
+pub fn decode(text: &[u8]) -> Result<Vec<u8>, Nix32Error> {
+    let mut out = vec![0; text.len() * 5 / 8];
+    decode_into(text, &mut out)?;
+    Ok(out)
+}
