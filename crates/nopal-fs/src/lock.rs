@@ -1,0 +1,171 @@
+//! Advisory locks (`flock`) whose state is a type: what needs the lock asks for the locked type.
+//!
+//! A lock belongs to the open file, not to the process: two [`LockFile`]s of one path exclude each other within one
+//! process too, and the kernel lets go of the lock when the process dies, however it dies.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::FsError;
+use crate::error::Context;
+
+/// An open lock file (or directory), not locked.
+#[derive(Debug)]
+pub struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// Held together with other shared locks, never beside an exclusive one. Let go when dropped.
+#[derive(Debug)]
+pub struct SharedLock(LockFile);
+
+/// Held alone. Let go when dropped.
+#[derive(Debug)]
+pub struct ExclusiveLock(LockFile);
+
+fn lock(file: &LockFile, operation: FlockOperation) -> Result<bool, FsError> {
+    loop {
+        match flock(&file.file, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(FsError::new("lock", &file.path, error)),
+        }
+    }
+}
+
+impl LockFile {
+    /// Opens the lock file at `path`, creating it if need be.
+    pub fn open(path: &Path) -> Result<Self, FsError> {
+        Ok(Self { file: crate::open_write(path)?, path: path.to_owned() })
+    }
+
+    /// Opens something that exists already, a directory perhaps, to lock it.
+    pub fn open_existing(path: &Path) -> Result<Self, FsError> {
+        Ok(Self { file: crate::open_read_nofollow(path)?, path: path.to_owned() })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Waits for the lock, shared.
+    pub fn shared(self) -> Result<SharedLock, FsError> {
+        lock(&self, FlockOperation::LockShared)?;
+        Ok(SharedLock(self))
+    }
+
+    /// Waits for the lock, alone.
+    pub fn exclusive(self) -> Result<ExclusiveLock, FsError> {
+        lock(&self, FlockOperation::LockExclusive)?;
+        Ok(ExclusiveLock(self))
+    }
+
+    /// Takes the lock shared if nobody holds it alone; else gives the file back.
+    pub fn try_shared(self) -> Result<Result<SharedLock, LockFile>, FsError> {
+        Ok(if lock(&self, FlockOperation::NonBlockingLockShared)? { Ok(SharedLock(self)) } else { Err(self) })
+    }
+
+    /// Takes the lock alone if nobody holds it; else gives the file back.
+    pub fn try_exclusive(self) -> Result<Result<ExclusiveLock, LockFile>, FsError> {
+        Ok(if lock(&self, FlockOperation::NonBlockingLockExclusive)? { Ok(ExclusiveLock(self)) } else { Err(self) })
+    }
+}
+
+impl SharedLock {
+    /// Lets go of the lock and keeps the file.
+    pub fn unlock(self) -> Result<LockFile, FsError> {
+        lock(&self.0, FlockOperation::Unlock)?;
+        Ok(self.0)
+    }
+
+    /// The locked file.
+    pub fn file(&self) -> &File {
+        &self.0.file
+    }
+}
+
+impl ExclusiveLock {
+    /// Lets go of the lock and keeps the file.
+    pub fn unlock(self) -> Result<LockFile, FsError> {
+        lock(&self.0, FlockOperation::Unlock)?;
+        Ok(self.0)
+    }
+
+    /// Keeps the lock but lets others share it.
+    pub fn downgrade(self) -> Result<SharedLock, FsError> {
+        lock(&self.0, FlockOperation::LockShared)?;
+        Ok(SharedLock(self.0))
+    }
+
+    /// The locked file.
+    pub fn file(&self) -> &File {
+        &self.0.file
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Whether the locked file is still the one that its path names: somebody may have removed it while we waited.
+    fn is_current(&self) -> Result<bool, FsError> {
+        let ours = self.0.file.metadata().on("examine", &self.0.path)?;
+        Ok(crate::symlink_metadata_if_exists(&self.0.path)?
+            .is_some_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()))
+    }
+}
+
+/// An exclusive lock on a file that exists only while somebody holds or waits for the lock.
+///
+/// The file is removed before the lock is let go; whoever waited for it notices that the name is gone and begins
+/// anew, so two holders of one name cannot be.
+#[derive(Debug)]
+pub struct PathLock {
+    lock: ExclusiveLock,
+}
+
+impl PathLock {
+    /// Waits for the lock at `path`.
+    pub fn acquire(path: &Path) -> Result<Self, FsError> {
+        loop {
+            let lock = LockFile::open(path)?.exclusive()?;
+            if lock.is_current()? {
+                return Ok(Self { lock });
+            }
+        }
+    }
+
+    /// Takes the lock at `path` if nobody holds it.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
+        loop {
+            let Ok(lock) = LockFile::open(path)?.try_exclusive()? else { return Ok(None) };
+            if lock.is_current()? {
+                return Ok(Some(Self { lock }));
+            }
+        }
+    }
+
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        self.lock.path()
+    }
+}
+
+impl Drop for PathLock {
+    fn drop(&mut self) {
+        // a lock file that cannot be removed is only litter
+        let _ = std::fs::remove_file(self.lock.path());
+    }
+}
