@@ -1,1 +1,20 @@
 //! Downloads: the only HTTP client, with resumption, hash checks and mirrors.
+//!
+//! A [`Fetcher`] turns a [`Request`] into bytes in a file or in memory. It understands `http`, `https`, `file` and
+//! `mirror://NAME/PATH` (NAME is looked up in [`FetchConfig::mirrors`]; its base URLs are tried in order). What arrives
+//! is hashed on the way and compared with what the request expects; nothing that differs is ever left under the
+//! destination's name. A broken transfer is taken up again where it broke.
+//!
+//! The engine is blocking. Progress goes to a [`nopal_report::Reporter`]; nothing here reads the environment: proxies
+//! and CA files are settings.
+
+mod attempt;
+mod client;
+mod config;
+mod error;
+mod fetcher;
+mod once;
+
+pub use config::{FetchConfig, Proxies};
+pub use error::FetchError;
+pub use fetcher::{Fetched, Fetcher, Request};

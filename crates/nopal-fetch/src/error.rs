@@ -1,0 +1,177 @@
+//! Why a download failed.
+
+use std::path::PathBuf;
+
+use nopal_format::Hash;
+
+/// Why a download failed. Cloneable, because everybody who waited for the same download gets it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The server does not have it (404 or 410), or the `file://` path does not exist.
+    #[error("{url} does not exist (status {status})")]
+    NotFound {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status; 404 for a missing file.
+        status: u16,
+    },
+    /// Any other refusal.
+    #[error("{url}: the server answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The name of the host has no address.
+    #[error("{url}: cannot resolve the host name '{host}': {reason}")]
+    Dns {
+        /// What was asked for.
+        url: String,
+        /// The name that was looked up.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No connection came about.
+    #[error("{url}: cannot connect: {reason}")]
+    Connect {
+        /// What was asked for.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The encrypted connection was refused, by us or by the server.
+    #[error("{url}: no trusted connection: {reason}{}", if *no_roots { " (this machine has no CA certificates)" } else { "" })]
+    Tls {
+        /// What was asked for.
+        url: String,
+        /// What was wrong.
+        reason: String,
+        /// No CA certificate was found on this machine, so none could be trusted.
+        no_roots: bool,
+    },
+    /// Nothing arrived for the whole stall timeout.
+    #[error("{url}: nothing arrived for {seconds} s")]
+    TimedOut {
+        /// What was asked for.
+        url: String,
+        /// The limit that ran out.
+        seconds: u64,
+    },
+    /// The transfer broke and could not be taken up again.
+    #[error("{url}: the transfer broke after {got} bytes{}: {reason}", expected.map(|e| format!(" of {e}")).unwrap_or_default())]
+    Truncated {
+        /// What was asked for.
+        url: String,
+        /// Bytes that arrived.
+        got: u64,
+        /// Bytes that were promised, where known.
+        expected: Option<u64>,
+        /// What broke it.
+        reason: String,
+    },
+    /// What arrived is not what was expected.
+    #[error("{url}: hash mismatch\n  expected: {expected}\n  got:      {got}")]
+    HashMismatch {
+        /// What was asked for.
+        url: String,
+        /// The hash in the request.
+        expected: Hash,
+        /// The hash of what arrived.
+        got: Hash,
+    },
+    /// What arrived has another size than expected.
+    #[error("{url}: size mismatch: expected {expected} bytes, got {got}")]
+    SizeMismatch {
+        /// What was asked for.
+        url: String,
+        /// The size in the request.
+        expected: u64,
+        /// The size of what arrived, or that the server announced.
+        got: u64,
+    },
+    /// The body exceeds the limit.
+    #[error("{url}: larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The server sent us round and round.
+    #[error("{url}: more than {limit} redirects")]
+    TooManyRedirects {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// `mirror://NAME/…` with a NAME that the settings do not know.
+    #[error("{url}: no mirror named '{name}' is configured")]
+    UnknownMirror {
+        /// What was asked for.
+        url: String,
+        /// The name.
+        name: String,
+    },
+    /// Every base URL of a mirror failed.
+    #[error("{url}: every mirror failed{}", tried.iter().map(|e| format!("\n  {e}")).collect::<String>())]
+    Mirrors {
+        /// What was asked for.
+        url: String,
+        /// One error per base URL.
+        tried: Vec<FetchError>,
+    },
+    /// The URL cannot be used.
+    #[error("cannot fetch '{url}': {reason}")]
+    BadUrl {
+        /// The URL as given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The client could not be set up.
+    #[error("cannot set up downloads: {reason}")]
+    Setup {
+        /// What is wrong with the settings.
+        reason: String,
+    },
+    /// The other side does not speak HTTP as it should.
+    #[error("{url}: {reason}")]
+    Protocol {
+        /// What was asked for.
+        url: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The destination could not be written.
+    #[error("cannot write {}: {reason}", path.display())]
+    Write {
+        /// The destination.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl FetchError {
+    /// Whether trying the same again may help.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            Self::Dns { .. } | Self::Connect { .. } | Self::TimedOut { .. } | Self::Truncated { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the thing asked for simply is not there, on any mirror.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::Mirrors { tried, .. } => tried.iter().all(Self::is_not_found),
+            _ => false,
+        }
+    }
+}
