@@ -6,6 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::hash::{Hash, HashAlgorithm, HashError};
+use crate::json::Json;
 
 /// How content is turned into the bytes that are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,5 +159,12 @@ impl FromStr for ContentAddress {
         let algorithm = algorithm.parse().map_err(wrong_hash)?;
         let hash = Hash::parse_unprefixed(digits, algorithm).map_err(wrong_hash)?;
         Ok(Self { method, hash })
+    }
+}
+
+impl ContentAddress {
+    /// As JSON: `{"hash": SRI, "method": …}`.
+    pub fn to_json(&self) -> Json {
+        Json::object([("method", self.method.name().into()), ("hash", self.hash.sri().into())])
     }
 }

@@ -1,11 +1,25 @@
 //! Derivations: the domain type, and in the modules below its ATerm and JSON forms, its hash and its output paths.
 
+mod aterm_parse;
+mod aterm_print;
+mod json;
+mod modulo;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::HashAlgorithm;
+use crate::json::{Json, JsonError};
 use crate::store_path::{StoreDir, StorePath, StorePathError, output_path_name};
+
+pub use aterm_parse::{AtermError, MAX_ATERM_LEN, MAX_DYNAMIC_DEPTH};
+pub use aterm_print::{OutputMask, write_escaped};
+pub use json::{DerivationJsonError, JSON_VERSION, show_derivations};
+pub use modulo::{DerivationError, DrvHash, DrvHashes, Instantiated, Lookup, OutputSpec, ReadDrv};
+
+/// The environment variable that carries structured attributes as JSON.
+pub const STRUCTURED_ATTRS_VARIABLE: &str = "__json";
 
 /// A build recipe. Texts that Nix strings flow into are bytes, since those need not be UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +38,7 @@ pub struct Derivation {
     pub builder: ByteString,
     /// Its arguments.
     pub args: Vec<ByteString>,
-    /// Its environment.
+    /// Its environment. Structured attributes are the JSON text of the variable `__json`, exactly as it is hashed.
     pub env: BTreeMap<ByteString, ByteString>,
 }
 
@@ -59,6 +73,21 @@ pub enum DerivationOutput {
     },
 }
 
+/// What all outputs of a derivation have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DerivationKind {
+    /// Paths follow from the derivation and are known.
+    InputAddressed,
+    /// Paths follow from the derivation and are not known yet.
+    Deferred,
+    /// The content is known.
+    Fixed,
+    /// The paths follow from the content.
+    Floating,
+    /// The paths follow from the content, which may differ each time.
+    Impure,
+}
+
 /// What is needed of an input derivation: its outputs, and outputs of derivations that its outputs are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputOutputs {
@@ -85,5 +114,34 @@ impl DerivationOutput {
             Self::Fixed { ca } => dir.ca_path(&output_path_name(drv_name, output), ca, &Default::default()).map(Some),
             Self::Floating { .. } | Self::Deferred | Self::Impure { .. } => Ok(None),
         }
+    }
+}
+
+impl Derivation {
+    /// Whether it is a fixed-output derivation.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.outputs.get("out"), Some(DerivationOutput::Fixed { .. }))
+    }
+
+    /// Whether the builder is part of the program that builds (`builtin:fetchurl`).
+    pub fn is_builtin(&self) -> bool {
+        self.builder.starts_with(b"builtin:")
+    }
+
+    /// The value of an environment variable.
+    pub fn env_value(&self, name: &str) -> Option<&ByteString> {
+        self.env.get(name.as_bytes())
+    }
+
+    /// The structured attributes, if there are any.
+    ///
+    /// # Errors
+    /// The variable `__json` is not UTF-8 or not JSON.
+    pub fn structured_attrs(&self) -> Option<Result<Json, JsonError>> {
+        let text = self.env_value(STRUCTURED_ATTRS_VARIABLE)?;
+        Some(match text.to_str() {
+            Some(text) => Json::parse(text),
+            None => Err(JsonError::Expected { expected: "UTF-8", position: 0 }),
+        })
     }
 }

@@ -5,11 +5,14 @@ use std::io;
 use std::str::FromStr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD, STANDARD as BASE64};
 use digest::Digest as _;
 use thiserror::Error;
 
 use crate::nix32;
+
+const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
+const LENIENT: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
 
 /// The algorithms of Nix 2.34 (`blake3` is behind its experimental feature `blake3-hashes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -396,8 +399,15 @@ fn decode_digits(digits: &str, algorithm: HashAlgorithm, is_sri: bool) -> Result
     Ok(Hash { algorithm, bytes })
 }
 
-fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    BASE64.decode(digits)
+/// Base 64 as Nix reads it: line feeds are skipped, everything from the first `=` on is ignored, and padding may be
+/// missing.
+pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    let payload = digits.split_once('=').map_or(digits, |(payload, _)| payload);
+    if payload.contains('\n') {
+        LENIENT_BASE64.decode(payload.replace('\n', ""))
+    } else {
+        LENIENT_BASE64.decode(payload)
+    }
 }
 
 /// Lower-case hexadecimal of any bytes.

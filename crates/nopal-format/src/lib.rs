@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod content_address;
 pub mod derivation;
 pub mod hash;
+pub mod json;
 pub mod nix32;
 pub mod store_path;
 

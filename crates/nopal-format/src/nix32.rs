@@ -73,11 +73,14 @@ fn digit_at(bytes: &[u8], position: usize) -> u8 {
     DIGITS[(((low | high << 8) >> shift) & 0x1f) as usize]
 }
 
-/// The text of a store path's 20-byte digest: 32 digits.
+/// The text of a store path's 20-byte digest: 32 digits. Five bytes are eight digits, so groups do not overlap.
 pub fn encode20(bytes: &[u8; 20]) -> [u8; 32] {
     let mut out = [0; 32];
-    for (position, digit) in out.iter_mut().rev().enumerate() {
-        *digit = digit_at(bytes, position);
+    for (group, digits) in bytes.chunks_exact(5).zip(out.rchunks_exact_mut(8)) {
+        let number = group.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        for (position, digit) in digits.iter_mut().rev().enumerate() {
+            *digit = DIGITS[(number >> (5 * position) & 0x1f) as usize];
+        }
     }
     out
 }

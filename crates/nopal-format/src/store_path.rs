@@ -349,7 +349,7 @@ impl References {
 }
 
 /// A store path without its directory: 20-byte digest and name. Ordered as its base name is.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StorePath {
     digest: [u8; 20],
     name: Box<str>,
@@ -452,6 +452,13 @@ impl StorePath {
     fn number(&self) -> (u128, u32) {
         let [a, b, c, d, high @ ..] = self.digest;
         (u128::from_le_bytes(high), u32::from_le_bytes([a, b, c, d]))
+    }
+}
+
+/// The digest alone is distinctive enough.
+impl std::hash::Hash for StorePath {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(&self.digest);
     }
 }
 

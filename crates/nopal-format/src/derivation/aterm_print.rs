@@ -1,0 +1,246 @@
+//! Printing derivations as ATerms: one buffer, strings copied in runs between the characters that need a backslash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Derivation, DerivationOutput, InputOutputs};
+use crate::hash::hex;
+use crate::store_path::{StoreDir, StorePath, StorePathError};
+
+/// What stands in the place of output paths, in the outputs and in the environment variables of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMask {
+    /// The paths themselves.
+    Show,
+    /// Empty strings: the form whose hash the paths are computed from.
+    Blank,
+}
+
+/// Input derivations replaced by the hashes of what they yield.
+pub(super) type ReplacedInputs = BTreeMap<String, BTreeSet<String>>;
+
+impl Derivation {
+    /// The text of the `.drv` file.
+    ///
+    /// # Errors
+    /// A fixed output whose name or hash makes no valid path.
+    pub fn to_aterm(&self, dir: &StoreDir) -> Result<Vec<u8>, StorePathError> {
+        let mut out = Vec::with_capacity(4096);
+        self.write_aterm(dir, OutputMask::Show, &mut out)?;
+        Ok(out)
+    }
+
+    /// Appends the text to `out`, so that one buffer serves many derivations.
+    ///
+    /// # Errors
+    /// As [`Derivation::to_aterm`].
+    pub fn write_aterm(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>) -> Result<(), StorePathError> {
+        let has_dynamic = self.input_drvs.values().any(|needed| !needed.dynamic.is_empty());
+        self.write_head(dir, mask, has_dynamic, out)?;
+        let mut list = List::new(out);
+        for (path, needed) in &self.input_drvs {
+            let out = list.next();
+            out.extend_from_slice(b"(\"");
+            write_path(dir, path, out);
+            out.push(b'"');
+            write_needed(needed, out);
+            out.push(b')');
+        }
+        self.write_tail(dir, mask, out);
+        Ok(())
+    }
+
+    /// The form that is hashed: input derivations replaced by the hashes of what they yield.
+    pub(super) fn write_replaced(
+        &self,
+        dir: &StoreDir,
+        mask: OutputMask,
+        inputs: &ReplacedInputs,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorePathError> {
+        let has_dynamic = self.input_drvs.values().any(|needed| !needed.dynamic.is_empty());
+        self.write_head(dir, mask, has_dynamic, out)?;
+        let mut list = List::new(out);
+        for (hash, outputs) in inputs {
+            let out = list.next();
+            out.push(b'(');
+            write_plain(hash.as_bytes(), out);
+            out.push(b',');
+            write_plain_list(outputs, out);
+            out.push(b')');
+        }
+        self.write_tail(dir, mask, out);
+        Ok(())
+    }
+
+    fn write_head(
+        &self,
+        dir: &StoreDir,
+        mask: OutputMask,
+        has_dynamic: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorePathError> {
+        out.extend_from_slice(if has_dynamic { b"DrvWithVersion(\"xp-dyn-drv\",[" } else { b"Derive([" });
+        let mut list = List::new(out);
+        for (name, output) in &self.outputs {
+            let out = list.next();
+            out.push(b'(');
+            write_plain(name.as_bytes(), out);
+            out.extend_from_slice(b",\"");
+            if mask == OutputMask::Show
+                && let Some(path) = output.path(dir, &self.name, name)?
+            {
+                write_path(dir, &path, out);
+            }
+            out.extend_from_slice(b"\",\"");
+            let (algorithm, hash) = match output {
+                DerivationOutput::InputAddressed { .. } | DerivationOutput::Deferred => Default::default(),
+                DerivationOutput::Fixed { ca } => (ca.method_algorithm(), hex(ca.hash.bytes())),
+                DerivationOutput::Floating { method, algorithm } => {
+                    (format!("{}{algorithm}", method.prefix()), String::new())
+                }
+                DerivationOutput::Impure { method, algorithm } => {
+                    (format!("{}{algorithm}", method.prefix()), "impure".to_owned())
+                }
+            };
+            out.extend_from_slice(algorithm.as_bytes());
+            out.extend_from_slice(b"\",\"");
+            out.extend_from_slice(hash.as_bytes());
+            out.extend_from_slice(b"\")");
+        }
+        out.extend_from_slice(b"],[");
+        Ok(())
+    }
+
+    fn write_tail(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"],[");
+        let mut list = List::new(out);
+        for path in &self.input_srcs {
+            let out = list.next();
+            out.push(b'"');
+            write_path(dir, path, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"],");
+        // Nix prints the system without escapes.
+        write_plain(&self.system, out);
+        out.push(b',');
+        write_escaped(&self.builder, out);
+        out.extend_from_slice(b",[");
+        let mut list = List::new(out);
+        for argument in &self.args {
+            write_escaped(argument, list.next());
+        }
+        out.extend_from_slice(b"],[");
+        let mut list = List::new(out);
+        for (name, value) in &self.env {
+            let out = list.next();
+            out.push(b'(');
+            write_escaped(name, out);
+            out.push(b',');
+            let is_output = || name.to_str().is_some_and(|name| self.outputs.contains_key(name));
+            if mask == OutputMask::Blank && is_output() {
+                out.extend_from_slice(b"\"\"");
+            } else {
+                write_escaped(value, out);
+            }
+            out.push(b')');
+        }
+        out.extend_from_slice(b"])");
+    }
+}
+
+/// Puts commas between items.
+struct List<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> List<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, is_first: true }
+    }
+
+    fn next(&mut self) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        self.out
+    }
+}
+
+fn write_path(dir: &StoreDir, path: &StorePath, out: &mut Vec<u8>) {
+    out.extend_from_slice(dir.as_str().as_bytes());
+    out.push(b'/');
+    out.extend_from_slice(&path.digest_digits());
+    out.push(b'-');
+    out.extend_from_slice(path.name().as_bytes());
+}
+
+fn write_needed(needed: &InputOutputs, out: &mut Vec<u8>) {
+    out.push(b',');
+    if needed.dynamic.is_empty() {
+        write_plain_list(&needed.outputs, out);
+        return;
+    }
+    out.push(b'(');
+    write_plain_list(&needed.outputs, out);
+    out.extend_from_slice(b",[");
+    let mut list = List::new(out);
+    for (name, inner) in &needed.dynamic {
+        let out = list.next();
+        out.push(b'(');
+        write_plain(name.as_bytes(), out);
+        write_needed(inner, out);
+        out.push(b')');
+    }
+    out.extend_from_slice(b"])");
+}
+
+fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
+}
+
+fn write_plain_list(items: &BTreeSet<String>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    let mut list = List::new(out);
+    for item in items {
+        write_plain(item.as_bytes(), list.next());
+    }
+    out.push(b']');
+}
+
+const fn escape_of(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' => Some(byte),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        b'\t' => Some(b't'),
+        _ => None,
+    }
+}
+
+/// Bytes looked at together: a block without anything to escape is found by vector instructions and copied whole.
+const BLOCK: usize = 64;
+
+/// Appends a quoted string with `"`, `\`, line feed, carriage return and tab escaped.
+pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    for block in text.chunks(BLOCK) {
+        let is_plain =
+            !block.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+        if is_plain {
+            out.extend_from_slice(block);
+            continue;
+        }
+        for &byte in block {
+            match escape_of(byte) {
+                Some(escaped) => out.extend_from_slice(&[b'\\', escaped]),
+                None => out.push(byte),
+            }
+        }
+    }
+    out.push(b'"');
+}

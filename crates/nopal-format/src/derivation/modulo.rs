@@ -1,0 +1,422 @@
+//! The hash of a derivation modulo its fixed-output inputs, and what follows from it: output paths and the path of
+//! the `.drv` file itself.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::aterm_print::{OutputMask, ReplacedInputs};
+use super::{Derivation, DerivationKind, DerivationOutput};
+use crate::bytes::ByteString;
+use crate::content_address::{ContentAddress, ContentAddressMethod};
+use crate::hash::{Hash, HashAlgorithm, hex, sha256};
+use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
+
+/// Why a derivation's outputs cannot be computed; the wording is Nix's.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DerivationError {
+    /// No output at all.
+    #[error("must have at least one output")]
+    NoOutputs,
+    /// Outputs of different kinds.
+    #[error("can't mix derivation output types")]
+    MixedOutputs,
+    /// More than one fixed output.
+    #[error("only one fixed output is allowed for now")]
+    SeveralFixed,
+    /// A fixed output of another name than `out`.
+    #[error("single fixed output must be named \"out\"")]
+    FixedName,
+    /// Floating outputs with different algorithms.
+    #[error("all floating outputs must use the same hash algorithm")]
+    FloatingAlgorithms,
+    /// An input derivation does not have the output that is asked of it.
+    #[error("no hash for output '{output}' of derivation '{input}', an input of '{name}'")]
+    NoHash {
+        /// The output.
+        output: String,
+        /// The input derivation's base name.
+        input: String,
+        /// The name of the derivation that needs it.
+        name: String,
+    },
+    /// The path stated differs from the one computed.
+    #[error("derivation '{name}' has incorrect output '{found}', should be {expected}")]
+    WrongOutput {
+        /// The derivation's name.
+        name: String,
+        /// The path stated.
+        found: String,
+        /// The path computed, or `deferred`.
+        expected: String,
+    },
+    /// The environment variable of an output differs from its path.
+    #[error(
+        "derivation '{name}' has incorrect environment variable '{output}', should be '{expected}' but is actually '{found}'"
+    )]
+    WrongEnv {
+        /// The derivation's name.
+        name: String,
+        /// The output.
+        output: String,
+        /// The value found; empty when there is none.
+        found: String,
+        /// The path computed.
+        expected: String,
+    },
+    /// Input derivations refer to each other in a circle.
+    #[error("derivation '{path}' is an input of itself")]
+    Cycle {
+        /// One derivation of the circle.
+        path: StorePath,
+    },
+    /// A name makes no valid store path.
+    #[error(transparent)]
+    StorePath(#[from] StorePathError),
+}
+
+/// What a derivation contributes to the hash of those that need it. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrvHash {
+    hash: Hash,
+    outputs: Arc<[Box<str>]>,
+    is_deferred: bool,
+}
+
+impl DrvHash {
+    /// The hash that stands for an output; all outputs have the same.
+    pub fn of_output(&self, output: &str) -> Option<&Hash> {
+        self.outputs.iter().any(|name| &**name == output).then_some(&self.hash)
+    }
+
+    /// Whether the output paths are not known before something is built.
+    pub fn is_deferred(&self) -> bool {
+        self.is_deferred
+    }
+}
+
+/// How outputs are declared by `derivation { … }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputSpec {
+    /// Paths follow from the derivation.
+    InputAddressed,
+    /// The content is known beforehand (`outputHash`); the one output is `out`.
+    Fixed(ContentAddress),
+    /// `__contentAddressed = true`.
+    Floating {
+        /// How the content will be hashed.
+        method: ContentAddressMethod,
+        /// With which algorithm.
+        algorithm: HashAlgorithm,
+    },
+    /// `__impure = true`.
+    Impure {
+        /// How the content will be hashed.
+        method: ContentAddressMethod,
+        /// With which algorithm.
+        algorithm: HashAlgorithm,
+    },
+}
+
+/// Looks up the hash of an input derivation.
+pub type Lookup<'a, E> = dyn FnMut(&StorePath) -> Result<DrvHash, E> + 'a;
+
+impl Derivation {
+    /// Sets outputs and their environment variables as `derivationStrict` does before paths are computed: paths of
+    /// fixed outputs, placeholders for floating ones, empty strings for the rest.
+    ///
+    /// # Errors
+    /// A fixed output with another name than `out`, or a name that makes no valid path.
+    pub fn declare_outputs<'a>(
+        &mut self,
+        dir: &StoreDir,
+        names: impl IntoIterator<Item = &'a str>,
+        spec: OutputSpec,
+    ) -> Result<(), DerivationError> {
+        for name in names {
+            let (output, value) = match spec {
+                OutputSpec::InputAddressed => (DerivationOutput::Deferred, String::new()),
+                OutputSpec::Fixed(_) if name != "out" => return Err(DerivationError::FixedName),
+                OutputSpec::Fixed(ca) => {
+                    let path = dir.ca_path(&self.name, &ca, &References::default())?;
+                    (DerivationOutput::Fixed { ca }, dir.print(&path))
+                }
+                OutputSpec::Floating { method, algorithm } => {
+                    (DerivationOutput::Floating { method, algorithm }, hash_placeholder(name))
+                }
+                OutputSpec::Impure { method, algorithm } => {
+                    (DerivationOutput::Impure { method, algorithm }, hash_placeholder(name))
+                }
+            };
+            self.env.insert(ByteString::from(name), ByteString::from(value));
+            self.outputs.insert(name.to_owned(), output);
+        }
+        Ok(())
+    }
+
+    /// The kind that all outputs have in common.
+    ///
+    /// # Errors
+    /// No outputs, or outputs that do not go together.
+    pub fn kind(&self) -> Result<DerivationKind, DerivationError> {
+        let mut found: Option<(DerivationKind, Option<HashAlgorithm>)> = None;
+        for (name, output) in &self.outputs {
+            let (kind, algorithm) = match output {
+                DerivationOutput::InputAddressed { .. } => (DerivationKind::InputAddressed, None),
+                DerivationOutput::Deferred => (DerivationKind::Deferred, None),
+                DerivationOutput::Fixed { .. } => (DerivationKind::Fixed, None),
+                DerivationOutput::Floating { algorithm, .. } => (DerivationKind::Floating, Some(*algorithm)),
+                DerivationOutput::Impure { .. } => (DerivationKind::Impure, None),
+            };
+            match found {
+                None => found = Some((kind, algorithm)),
+                Some((other, _)) if other != kind => return Err(DerivationError::MixedOutputs),
+                Some((DerivationKind::Fixed, _)) => return Err(DerivationError::SeveralFixed),
+                Some((_, other)) if other != algorithm => return Err(DerivationError::FloatingAlgorithms),
+                Some(_) => {}
+            }
+            if kind == DerivationKind::Fixed && name != "out" {
+                return Err(DerivationError::FixedName);
+            }
+        }
+        found.map(|(kind, _)| kind).ok_or(DerivationError::NoOutputs)
+    }
+
+    /// The derivation's hash modulo: for fixed outputs a hash of what they are, however they are fetched; otherwise of
+    /// the ATerm with input derivations replaced by their hashes. `scratch` is overwritten.
+    ///
+    /// # Errors
+    /// Outputs that do not go together, an input without the output asked of it, and what `lookup` returns.
+    pub fn hash_modulo<E: From<DerivationError>>(
+        &self,
+        dir: &StoreDir,
+        mask: OutputMask,
+        lookup: &mut Lookup<'_, E>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<DrvHash, E> {
+        let kind = self.kind()?;
+        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
+        if let Some(DerivationOutput::Fixed { ca }) = self.outputs.get("out") {
+            let path = dir.ca_path(&self.name, ca, &References::default()).map_err(DerivationError::from)?;
+            let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(&path));
+            return Ok(DrvHash { hash: sha256(text.as_bytes()), outputs, is_deferred: false });
+        }
+        let mut is_deferred = matches!(kind, DerivationKind::Floating | DerivationKind::Impure);
+        let mut inputs = ReplacedInputs::new();
+        for (path, needed) in &self.input_drvs {
+            let input = lookup(path)?;
+            is_deferred |= input.is_deferred;
+            for output in &needed.outputs {
+                let hash = input.of_output(output).ok_or_else(|| DerivationError::NoHash {
+                    output: output.clone(),
+                    input: path.base_name(),
+                    name: self.name.clone(),
+                })?;
+                inputs.entry(hex(hash.bytes())).or_default().insert(output.clone());
+            }
+        }
+        scratch.clear();
+        self.write_replaced(dir, mask, &inputs, scratch).map_err(DerivationError::from)?;
+        Ok(DrvHash { hash: sha256(scratch), outputs, is_deferred })
+    }
+
+    /// Computes what is not stated yet: paths of deferred outputs whose inputs are all known, and the environment
+    /// variables of outputs that are missing or empty. What is stated is checked.
+    ///
+    /// # Errors
+    /// A path or variable that is stated and wrong; and as [`Derivation::hash_modulo`].
+    pub fn fill_output_paths<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        lookup: &mut Lookup<'_, E>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), E> {
+        match self.kind()? {
+            DerivationKind::Floating | DerivationKind::Impure => Ok(()),
+            DerivationKind::Fixed => {
+                for (name, output) in self.outputs.clone() {
+                    if let Some(path) = output.path(dir, &self.name, &name).map_err(DerivationError::from)? {
+                        self.fill_env(dir, &name, &path)?;
+                    }
+                }
+                Ok(())
+            }
+            DerivationKind::InputAddressed | DerivationKind::Deferred => {
+                let hash = self.hash_modulo(dir, OutputMask::Blank, lookup, scratch)?;
+                let names: Vec<String> = self.outputs.keys().cloned().collect();
+                for name in names {
+                    self.fill_output(dir, &name, &hash)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fill_output(&mut self, dir: &StoreDir, name: &str, hash: &DrvHash) -> Result<(), DerivationError> {
+        let computed = dir.output_path(name, &hash.hash, &self.name)?;
+        if let Some(DerivationOutput::InputAddressed { path: found }) = self.outputs.get(name) {
+            if !hash.is_deferred && *found == computed {
+                return Ok(());
+            }
+            let expected = if hash.is_deferred { "deferred".to_owned() } else { format!("'{}'", dir.print(&computed)) };
+            return Err(DerivationError::WrongOutput { name: self.name.clone(), found: dir.print(found), expected });
+        }
+        if hash.is_deferred {
+            return Ok(());
+        }
+        self.fill_env(dir, name, &computed)?;
+        self.outputs.insert(name.to_owned(), DerivationOutput::InputAddressed { path: computed });
+        Ok(())
+    }
+
+    fn fill_env(&mut self, dir: &StoreDir, output: &str, path: &StorePath) -> Result<(), DerivationError> {
+        let expected = dir.print(path);
+        let value = self.env.entry(ByteString::from(output)).or_default();
+        if value.is_empty() {
+            *value = ByteString::from(expected);
+        } else if *value != *expected {
+            let found = value.to_string_lossy().into_owned();
+            return Err(DerivationError::WrongEnv {
+                name: self.name.clone(),
+                output: output.to_owned(),
+                found,
+                expected,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the `.drv` file refers to: input sources and input derivations.
+    pub fn references(&self) -> BTreeSet<StorePath> {
+        self.input_srcs.iter().chain(self.input_drvs.keys()).cloned().collect()
+    }
+
+    /// The path of the `.drv` file, given its text.
+    ///
+    /// # Errors
+    /// A name that makes no valid path.
+    pub fn drv_path(&self, dir: &StoreDir, aterm: &[u8]) -> Result<StorePath, StorePathError> {
+        dir.text_path(&format!("{}{DRV_SUFFIX}", self.name), aterm, &self.references())
+    }
+}
+
+/// A derivation made ready for the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instantiated {
+    /// The path of the `.drv` file.
+    pub path: StorePath,
+    /// Its text.
+    pub aterm: Vec<u8>,
+}
+
+/// Hashes of derivations already seen, so that each is computed once.
+#[derive(Debug, Clone, Default)]
+pub struct DrvHashes {
+    known: HashMap<StorePath, DrvHash>,
+    scratch: Vec<u8>,
+}
+
+/// Reads a derivation that is not known yet.
+pub type ReadDrv<'a, E> = dyn FnMut(&StorePath) -> Result<Derivation, E> + 'a;
+
+impl DrvHashes {
+    /// Nothing known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The hash of a derivation, reading it and all that it needs with `read` where they are not known. Takes no stack
+    /// for deep graphs.
+    ///
+    /// # Errors
+    /// What `read` returns, a circle, or as [`Derivation::hash_modulo`].
+    pub fn get<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        path: &StorePath,
+        read: &mut ReadDrv<'_, E>,
+    ) -> Result<DrvHash, E> {
+        if let Some(hash) = self.known.get(path) {
+            return Ok(hash.clone());
+        }
+        // Depth first with a stack of our own; a derivation stays on it until all its inputs are known.
+        let mut stack = vec![(path.clone(), read(path)?)];
+        let mut open = BTreeSet::from([path.clone()]);
+        while let Some((_, drv)) = stack.last() {
+            let missing = drv.input_drvs.keys().find(|input| !self.known.contains_key(*input)).cloned();
+            if let Some(input) = missing.filter(|_| !drv.is_fixed()) {
+                if !open.insert(input.clone()) {
+                    return Err(DerivationError::Cycle { path: input }.into());
+                }
+                let drv = read(&input)?;
+                stack.push((input, drv));
+                continue;
+            }
+            let hash = self.hash_known(dir, drv, OutputMask::Show)?;
+            if let Some((path, _)) = stack.pop() {
+                open.remove(&path);
+                self.known.insert(path, hash);
+            }
+        }
+        match self.known.get(path) {
+            Some(hash) => Ok(hash.clone()),
+            None => Err(DerivationError::Cycle { path: path.clone() }.into()),
+        }
+    }
+
+    fn hash_known<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        drv: &Derivation,
+        mask: OutputMask,
+    ) -> Result<DrvHash, E> {
+        let known = &self.known;
+        let mut lookup = |path: &StorePath| match known.get(path) {
+            Some(hash) => Ok(hash.clone()),
+            None => Err(E::from(DerivationError::Cycle { path: path.clone() })),
+        };
+        drv.hash_modulo(dir, mask, &mut lookup, &mut self.scratch)
+    }
+
+    /// Does what `derivationStrict` does at the end: fills in output paths, prints the ATerm, computes the path of the
+    /// `.drv` file, and remembers its hash for those that will need it.
+    ///
+    /// # Errors
+    /// As [`DrvHashes::get`] and [`Derivation::fill_output_paths`].
+    pub fn instantiate<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        drv: &mut Derivation,
+        read: &mut ReadDrv<'_, E>,
+    ) -> Result<Instantiated, E> {
+        let wrap = |error: StorePathError| E::from(DerivationError::from(error));
+        if !drv.is_fixed() {
+            for input in drv.input_drvs.keys() {
+                self.get(dir, input, read)?;
+            }
+        }
+        let known = &self.known;
+        let mut lookup = |path: &StorePath| match known.get(path) {
+            Some(hash) => Ok(hash.clone()),
+            None => Err(E::from(DerivationError::Cycle { path: path.clone() })),
+        };
+        drv.fill_output_paths(dir, &mut lookup, &mut self.scratch)?;
+        let hash = self.hash_known(dir, drv, OutputMask::Show)?;
+        self.scratch.clear();
+        drv.write_aterm(dir, OutputMask::Show, &mut self.scratch).map_err(wrap)?;
+        let path = drv.drv_path(dir, &self.scratch).map_err(wrap)?;
+        self.known.insert(path.clone(), hash);
+        Ok(Instantiated { path, aterm: self.scratch.clone() })
+    }
+}
