@@ -1,12 +1,14 @@
 //! Chores of the house. `cargo xtask` lists them.
 
-#![expect(clippy::print_stderr, reason = "a chore talks to the person who started it")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
+mod acceptance;
 mod setup;
 mod test;
 mod tidy;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +28,17 @@ enum Chore {
         #[arg(long)]
         quick: bool,
     },
+    /// Run the main job as an ordinary user in a root that holds nothing, online and offline.
+    Acceptance(acceptance::Options),
+    /// Pivot into a directory and become a program without capabilities; `acceptance` starts it.
+    #[command(hide = true)]
+    EnterEmptyRoot {
+        /// The new root.
+        root: PathBuf,
+        /// The program and its arguments.
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
     /// Install what the tests need beside Rust (through apt, as root), or say what to install.
     Setup,
     /// Run all tests.
@@ -41,6 +54,8 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match args.chore {
         Chore::Tidy { quick } => tidy::run(&root, !quick),
+        Chore::Acceptance(options) => acceptance::run(&options),
+        Chore::EnterEmptyRoot { root, command } => acceptance::enter(&root, &command).map(|never| match never {}),
         Chore::Setup => setup::run(),
         Chore::Test { ci } => test::run(&root, ci),
     };
