@@ -1,0 +1,95 @@
+//! Number formats of the C++ streams and functions that Nix prints with.
+
+/// `std::to_string(double)`, that is `%f`: what `builtins.toString` gives for a float.
+pub fn fixed(value: f64) -> String {
+    if value.is_nan() {
+        return nan(value).to_owned();
+    }
+    if value.is_infinite() {
+        return infinity(value).to_owned();
+    }
+    format!("{value:.6}")
+}
+
+/// A float on an output stream, that is `%g`: what printing a value gives.
+pub fn general(value: f64) -> String {
+    if value.is_nan() {
+        return nan(value).to_owned();
+    }
+    if value.is_infinite() {
+        return infinity(value).to_owned();
+    }
+    if value == 0.0 {
+        return if value.is_sign_negative() { "-0".into() } else { "0".into() };
+    }
+    let scientific = format!("{value:.5e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        let precision = usize::try_from(5 - exponent).unwrap_or(0);
+        return strip_zeros(&format!("{value:.precision$}")).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", strip_zeros(mantissa), exponent.unsigned_abs())
+}
+
+fn nan(value: f64) -> &'static str {
+    if value.is_sign_negative() { "-nan" } else { "nan" }
+}
+
+fn infinity(value: f64) -> &'static str {
+    if value < 0.0 { "-inf" } else { "inf" }
+}
+
+fn strip_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+/// The shortest decimal digits that read back as `value` (finite, positive), and the position of the decimal point
+/// relative to the first digit: `0.digits × 10^point`.
+pub fn shortest_digits(value: f64) -> (Vec<u8>, i32) {
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    (digits, exponent.parse::<i32>().unwrap_or(0) + 1)
+}
+
+/// `boost::lexical_cast<int>` on digits: a decimal number of at most 32 bits, with an optional sign.
+pub fn int32(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn general_equals_ostream() {
+        for (value, expected) in [
+            (1.5, "1.5"),
+            (1.0, "1"),
+            (0.1 + 0.2, "0.3"),
+            (1e10, "1e+10"),
+            (123456789.0, "1.23457e+08"),
+            (999999.5, "1e+06"),
+            (99999.95, "99999.9"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-2.5e-310, "-2.5e-310"),
+            (100000.0, "100000"),
+            (1000000.0, "1e+06"),
+            (f64::INFINITY, "inf"),
+            (-0.0, "-0"),
+        ] {
+            assert_eq!(general(value), expected);
+        }
+    }
+
+    #[test]
+    fn fixed_equals_to_string() {
+        assert_eq!(fixed(1.5), "1.500000");
+        assert_eq!(fixed(1e22), "10000000000000000000000.000000");
+        assert_eq!(fixed(-0.0000001), "-0.000000");
+        assert_eq!(fixed(f64::NEG_INFINITY), "-inf");
+    }
+}
