@@ -51,6 +51,11 @@ pub const fn is_digit(byte: u8) -> bool {
     VALUES[byte as usize] != NONE
 }
 
+/// The value of a digit; 255 for other bytes.
+pub(crate) const fn value(byte: u8) -> u8 {
+    VALUES[byte as usize]
+}
+
 /// Appends the text of `bytes` to `out`.
 pub fn encode_into(bytes: &[u8], out: &mut String) {
     for position in (0..encoded_len(bytes.len())).rev() {
