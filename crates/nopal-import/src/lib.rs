@@ -1,1 +1,3 @@
 //! Other package universes as Nix packages: Debian.
+
+pub mod debian;
