@@ -7,7 +7,6 @@ use std::path::Path;
 use rustix::fs::ioctl_ficlone;
 
 use crate::FsError;
-use crate::error::Context;
 
 /// How a copy came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +52,11 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), FsError> {
             Step::Symlink => writer.symlink(walk.name(), &walk.read_link()?)?,
             Step::File => {
                 let (mut source, stat) = walk.open_file()?;
-                writer.file(walk.name(), stat.st_mode & 0o100 != 0, |destination, path| {
-                    reflink_or_copy(&mut source, destination).map(drop).on("copy to", path)
-                })?;
+                let executable = stat.st_mode & 0o100 != 0;
+                let mut destination = writer.start_file(walk.name(), executable)?;
+                reflink_or_copy(&mut source, &mut destination)
+                    .map_err(|cause| FsError::between("copy", walk.path(), writer.path(), cause))?;
+                writer.finish_file(destination, executable)?;
             }
             Step::Other => {
                 let cause = io::Error::other("it is a device, a fifo or a socket");

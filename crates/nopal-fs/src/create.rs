@@ -82,30 +82,27 @@ impl TreeWriter {
         Ok(())
     }
 
-    /// Creates a regular file and lets `write` fill it.
-    pub fn file<E: From<FsError>>(
-        &mut self,
-        name: Option<&[u8]>,
-        executable: bool,
-        write: impl FnOnce(&mut File, &Path) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Creates a regular file, to be written to and given back to [`TreeWriter::finish_file`].
+    pub fn start_file(&mut self, name: Option<&[u8]>, executable: bool) -> Result<File, FsError> {
         let name = self.push_name(name)?;
-        let mode = match (self.metadata, executable) {
-            (Metadata::Canonical, false) => 0o444,
-            (Metadata::Canonical, true) => 0o555,
-            (Metadata::Ordinary, false) => 0o666,
-            (Metadata::Ordinary, true) => 0o777,
-        };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(self.current(), OsStr::from_bytes(&name), flags, Mode::from_raw_mode(mode))
-            .on("create", &self.path)?;
-        let mut file = File::from(file);
-        write(&mut file, &self.path)?;
+        let mode = Mode::from_raw_mode(self.file_mode(executable));
+        let file = openat(self.current(), OsStr::from_bytes(&name), flags, mode).on("create", &self.path)?;
+        Ok(File::from(file))
+    }
+
+    /// Gives the file last started its final metadata.
+    pub fn finish_file(&mut self, file: File, executable: bool) -> Result<(), FsError> {
         if self.metadata == Metadata::Canonical {
-            self.finish_file(&file, mode)?;
+            self.canonicalise(&file, self.file_mode(executable))?;
         }
         self.pop_name();
         Ok(())
+    }
+
+    /// Path of the entry being written.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Creates a symbolic link.
@@ -120,7 +117,7 @@ impl TreeWriter {
         Ok(())
     }
 
-    fn finish_file(&mut self, file: &File, mode: u32) -> Result<(), FsError> {
+    fn canonicalise(&mut self, file: &File, mode: u32) -> Result<(), FsError> {
         let stick = match self.modes_stick {
             Some(stick) => stick,
             None => {
@@ -136,6 +133,15 @@ impl TreeWriter {
             fchmod(file, Mode::from_raw_mode(mode)).on("set permissions of", &self.path)?;
         }
         futimens(file, &CANONICAL_TIMES).on("set times of", &self.path)
+    }
+
+    fn file_mode(&self, executable: bool) -> u32 {
+        match (self.metadata, executable) {
+            (Metadata::Canonical, false) => 0o444,
+            (Metadata::Canonical, true) => 0o555,
+            (Metadata::Ordinary, false) => 0o666,
+            (Metadata::Ordinary, true) => 0o777,
+        }
     }
 
     fn current(&self) -> BorrowedFd<'_> {

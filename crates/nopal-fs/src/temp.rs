@@ -7,7 +7,7 @@ use crate::FsError;
 use crate::lock::{ExclusiveLock, LockFile};
 
 /// A name that no other process or thread picks: prefix, process, time, counter.
-pub(crate) fn unique_name(prefix: &str) -> String {
+pub fn unique_name(prefix: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

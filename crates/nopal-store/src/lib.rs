@@ -1,1 +1,34 @@
-//! A store: a directory of immutable trees and an SQLite database of what is valid.
+//! A store: a directory of immutable trees, and an SQLite database of which of them are valid and what they refer to.
+//!
+//! The *logical* store directory (a [`StoreDir`](nopal_format::StoreDir)) is what store paths say and what hashes are made of; the
+//! *physical* one is where the trees lie. Everything here blocks.
+//!
+//! Rules that hold at every moment, power cuts included:
+//! - a path is valid when, and only when, the database says so, and what is valid is complete on disk;
+//! - data is made durable before the database learns of it, and the database forgets before data is removed;
+//! - whoever wants to use a path takes a temporary root on it *before* asking whether it is valid.
+
+mod add;
+mod closure;
+mod config;
+mod content;
+mod database;
+mod error;
+mod install;
+mod output;
+mod path_info;
+mod query;
+mod store;
+mod temp_roots;
+mod tree;
+
+pub use add::{AddOptions, NarChecks, TextToAdd, content_hash, path_of_source};
+pub use closure::Direction;
+pub use config::{Durability, StoreConfig};
+pub use database::Realisation;
+pub use error::StoreError;
+pub use nopal_fs::EntryKind;
+pub use output::{BuiltOutput, OutputScan, rewrite_tree, scan_tree, scan_tree_modulo};
+pub use path_info::PathInfo;
+pub use store::Store;
+pub use tree::{EntryFilter, Stopped, TreeError, TreeHash};

@@ -1,0 +1,89 @@
+//! Where a store lies and how it behaves.
+
+use std::path::{Path, PathBuf};
+
+use nopal_format::StoreDir;
+
+/// How hard an addition tries to survive a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Data is on disk before the database says that it is valid.
+    #[default]
+    Durable,
+    /// The kernel writes when it likes: for scratch stores and tests. A crash of the process harms nothing, a power
+    /// cut may leave valid paths with wrong contents.
+    Volatile,
+}
+
+/// What makes a store: given by the caller, since nothing here reads the environment.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The directory that store paths name.
+    pub store_dir: StoreDir,
+    /// The directory that holds the trees.
+    pub physical_dir: PathBuf,
+    /// The directory that holds the database, roots, locks and logs.
+    pub state_dir: PathBuf,
+    /// Refuse to change anything; needed on a file system that cannot be written to.
+    pub read_only: bool,
+    /// See [`Durability`].
+    pub durability: Durability,
+}
+
+impl StoreConfig {
+    /// The usual layout: trees in `ROOT/store`, everything else in `ROOT/var`.
+    pub fn at(root: &Path, store_dir: StoreDir) -> Self {
+        Self {
+            store_dir,
+            physical_dir: root.join("store"),
+            state_dir: root.join("var"),
+            read_only: false,
+            durability: Durability::Durable,
+        }
+    }
+
+    /// The database.
+    pub fn database_file(&self) -> PathBuf {
+        self.state_dir.join("db.sqlite")
+    }
+
+    /// Permanent roots: symbolic links into the store, or to links into the store.
+    pub fn roots_dir(&self) -> PathBuf {
+        self.state_dir.join("gcroots")
+    }
+
+    /// Links to roots that lie elsewhere, such as a `result` link in a project.
+    pub fn indirect_roots_dir(&self) -> PathBuf {
+        self.roots_dir().join("auto")
+    }
+
+    /// One file per open store: the paths in use by it.
+    pub(crate) fn temp_roots_dir(&self) -> PathBuf {
+        self.state_dir.join("temproots")
+    }
+
+    /// One file per path being added.
+    pub(crate) fn locks_dir(&self) -> PathBuf {
+        self.state_dir.join("locks")
+    }
+
+    /// Build logs.
+    pub fn log_dir(&self) -> PathBuf {
+        self.state_dir.join("log")
+    }
+
+    /// Held while garbage is collected.
+    pub(crate) fn gc_lock(&self) -> PathBuf {
+        self.state_dir.join("gc.lock")
+    }
+
+    /// Held, shared, while a temporary root is written; alone, while a batch of garbage is taken out of sight.
+    pub(crate) fn roots_lock(&self) -> PathBuf {
+        self.state_dir.join("roots.lock")
+    }
+
+    /// Held while the database is created or migrated.
+    pub(crate) fn schema_lock(&self) -> PathBuf {
+        self.state_dir.join("schema.lock")
+    }
+}

@@ -1,0 +1,170 @@
+//! Changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nopal_format::StorePath;
+use rusqlite::params;
+
+use crate::database::Reader;
+use crate::error::StoreError;
+use crate::path_info::PathInfo;
+
+/// What a content-addressed derivation's output turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Realisation {
+    /// `sha256:HEX!OUTPUT`: the derivation modulo its inputs, and the output's name.
+    pub drv_output: String,
+    /// The path, which must be valid.
+    pub path: StorePath,
+    /// `KEY-NAME:BASE64`.
+    pub signatures: BTreeSet<String>,
+}
+
+/// A transaction that may write.
+pub(crate) struct Writer<'a> {
+    pub(super) reader: Reader<'a>,
+}
+
+/// Why rows could not be registered: a reference that is not valid.
+#[derive(Debug)]
+pub(crate) struct MissingReference {
+    pub(crate) path: StorePath,
+    pub(crate) reference: StorePath,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn reader(&self) -> &Reader<'a> {
+        &self.reader
+    }
+
+    /// Makes paths valid. They may refer to each other in any order. A path that is valid already gets what is new:
+    /// signatures, `ultimate`, a deriver where there was none.
+    pub(crate) fn register(&self, infos: &[&PathInfo], now_s: i64) -> Result<Result<(), MissingReference>, StoreError> {
+        let mut fresh = Vec::new();
+        for info in infos {
+            match self.reader.path_info(&info.path)? {
+                Some(known) => self.update(&known, info)?,
+                None => fresh.push((*info, self.insert(info, now_s)?)),
+            }
+        }
+        let mut statement = self
+            .reader
+            .transaction
+            .prepare_cached("insert or ignore into Refs (referrer, reference) values (?1, ?2)")
+            .map_err(|e| self.reader.database.error(e))?;
+        for (info, id) in fresh {
+            for reference in &info.references {
+                let Some(target) = self.reader.id(reference)? else {
+                    return Ok(Err(MissingReference { path: info.path.clone(), reference: reference.clone() }));
+                };
+                statement.execute([id, target]).map_err(|e| self.reader.database.error(e))?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn insert(&self, info: &PathInfo, now_s: i64) -> Result<i64, StoreError> {
+        let time = if info.registration_time_s == 0 { now_s } else { info.registration_time_s };
+        let size = i64::try_from(info.nar_size).map_err(|_| self.reader.database.corrupt("a NAR size over 2^63"))?;
+        let row = params![
+            info.path.base_name(),
+            format!("{}:{}", info.nar_hash.algorithm(), info.nar_hash.base16()),
+            size,
+            time,
+            info.deriver.as_ref().map(StorePath::base_name),
+            info.ultimate,
+            join_words(&info.signatures),
+            info.ca.as_ref().map(ToString::to_string),
+        ];
+        self.execute(
+            "insert into ValidPaths
+             (path, nar_hash, nar_size, registration_time, deriver, ultimate, signatures, ca)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            row,
+        )?;
+        Ok(self.reader.transaction.last_insert_rowid())
+    }
+
+    fn update(&self, known: &PathInfo, info: &PathInfo) -> Result<(), StoreError> {
+        let deriver = known.deriver.as_ref().or(info.deriver.as_ref());
+        let ultimate = known.ultimate || info.ultimate;
+        let ca = known.ca.as_ref().or(info.ca.as_ref());
+        // signatures are over hash, size and references: those of other contents say nothing of ours
+        let same = known.nar_hash == info.nar_hash && known.references == info.references;
+        let mut signatures = known.signatures.clone();
+        if same {
+            signatures.extend(info.signatures.iter().cloned());
+        }
+        if deriver == known.deriver.as_ref()
+            && ultimate == known.ultimate
+            && ca == known.ca.as_ref()
+            && signatures == known.signatures
+        {
+            return Ok(());
+        }
+        let row = params![
+            known.path.base_name(),
+            deriver.map(StorePath::base_name),
+            ultimate,
+            join_words(&signatures),
+            ca.map(ToString::to_string)
+        ];
+        self.execute("update ValidPaths set deriver = ?2, ultimate = ?3, signatures = ?4, ca = ?5 where path = ?1", row)
+    }
+
+    /// Adds signatures to a valid path.
+    pub(crate) fn add_signatures(&self, path: &StorePath, fresh: &BTreeSet<String>) -> Result<bool, StoreError> {
+        let Some(known) = self.reader.path_info(path)? else { return Ok(false) };
+        let all: BTreeSet<String> = known.signatures.union(fresh).cloned().collect();
+        self.execute(
+            "update ValidPaths set signatures = ?2 where path = ?1",
+            params![path.base_name(), join_words(&all)],
+        )?;
+        Ok(true)
+    }
+
+    /// Replaces what is known of the outputs of a valid derivation.
+    pub(crate) fn set_derivation_outputs(
+        &self,
+        drv: &StorePath,
+        outputs: &BTreeMap<String, StorePath>,
+    ) -> Result<bool, StoreError> {
+        let Some(id) = self.reader.id(drv)? else { return Ok(false) };
+        for (output, path) in outputs {
+            self.execute(
+                "insert or replace into DerivationOutputs (drv, output, path) values (?1, ?2, ?3)",
+                params![id, output, path.base_name()],
+            )?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn set_realisation(&self, realisation: &Realisation) -> Result<bool, StoreError> {
+        let Some(id) = self.reader.id(&realisation.path)? else { return Ok(false) };
+        self.execute(
+            "insert or replace into Realisations (drv_output, path, signatures) values (?1, ?2, ?3)",
+            params![realisation.drv_output, id, join_words(&realisation.signatures)],
+        )?;
+        Ok(true)
+    }
+
+    /// Makes a path invalid, unless a valid path (itself aside) refers to it; says whether it is invalid now.
+    pub(crate) fn invalidate(&self, path: &StorePath) -> Result<bool, StoreError> {
+        let mut referrers = self.reader.referrers(path)?;
+        referrers.remove(path);
+        if !referrers.is_empty() {
+            return Ok(false);
+        }
+        self.execute("delete from ValidPaths where path = ?1", [path.base_name()])?;
+        Ok(true)
+    }
+
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+        let mut statement = self.reader.transaction.prepare_cached(sql).map_err(|e| self.reader.database.error(e))?;
+        statement.execute(params).map(drop).map_err(|e| self.reader.database.error(e))
+    }
+}
+
+fn join_words(words: &BTreeSet<String>) -> String {
+    words.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}

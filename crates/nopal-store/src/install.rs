@@ -1,0 +1,134 @@
+//! The last steps of every addition: give the tree its name, make it durable, make it valid.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nopal_format::StorePath;
+use nopal_fs::{FsError, PathLock, SyncMethod};
+
+use crate::config::Durability;
+use crate::database::Persist;
+use crate::error::StoreError;
+use crate::path_info::PathInfo;
+use crate::store::Store;
+
+/// Entries up to which each is synced by itself. Above, one flush of the whole file system is cheaper: see the
+/// measurements in ARCHITECTURE.md.
+const SYNC_EACH_LIMIT: u64 = 32;
+
+/// A tree that vanishes with the value unless it has been moved away.
+#[derive(Debug)]
+pub(crate) struct TempTree(PathBuf);
+
+impl TempTree {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempTree {
+    fn drop(&mut self) {
+        // a leftover is litter that the next collection removes
+        let _ = nopal_fs::remove_tree_if_exists(&self.0);
+    }
+}
+
+/// A complete tree with canonical metadata, on the file system of the store, and what is to be known of it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) info: PathInfo,
+    pub(crate) tree: TempTree,
+    pub(crate) entries: u64,
+}
+
+impl Store {
+    /// Makes trees valid, all or none. The caller holds temporary roots on them. Paths that became valid meanwhile
+    /// keep the contents they have.
+    pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
+        // by path, so that two processes that add the same set take the locks in the same order
+        let staged: BTreeMap<StorePath, Staged> =
+            staged.into_iter().map(|staged| (staged.info.path.clone(), staged)).collect();
+        let mut locks = Vec::with_capacity(staged.len());
+        for path in staged.keys() {
+            locks.push(PathLock::acquire(&self.config().locks_dir().join(format!("{path}.lock")))?);
+        }
+        let valid = self.valid_of(staged.keys())?;
+        let mut placed = Placed { paths: Vec::new() };
+        let mut entries = 0;
+        for (path, staged) in &staged {
+            if valid.contains(path) {
+                continue;
+            }
+            let destination = self.physical_path(path);
+            // what a process left that died between renaming and registering
+            nopal_fs::remove_tree_if_exists(&destination)?;
+            move_tree(staged.tree.path(), &destination)?;
+            placed.paths.push(destination);
+            entries += staged.entries;
+        }
+        self.make_durable(&placed.paths, entries)?;
+        let infos: Vec<&PathInfo> = staged.values().map(|staged| &staged.info).collect();
+        let registered = self.database().write(Persist::Soon, |writer| match writer.register(&infos, now_s())? {
+            Ok(()) => Ok(()),
+            Err(missing) => Err(StoreError::ReferenceNotValid {
+                path: self.print(&missing.path),
+                reference: self.print(&missing.reference),
+            }),
+        });
+        if registered.is_ok() {
+            placed.paths.clear();
+        }
+        registered
+    }
+
+    fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {
+        if self.config().durability == Durability::Volatile || trees.is_empty() {
+            return Ok(());
+        }
+        if entries > SYNC_EACH_LIMIT {
+            return nopal_fs::sync_filesystem(self.physical_dir());
+        }
+        for tree in trees {
+            nopal_fs::sync_tree(tree, SyncMethod::EachEntry)?;
+        }
+        nopal_fs::sync_directory(self.physical_dir())
+    }
+}
+
+/// Trees that have their names but are not valid yet; removed again if that fails.
+struct Placed {
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // invalid contents under a store path's name do no harm, and the collector removes them
+            let _ = nopal_fs::remove_tree_if_exists(path);
+        }
+    }
+}
+
+/// Renames a tree, to another directory perhaps: that changes the entry `..` of a directory, for which it must be
+/// writable for a moment.
+fn move_tree(from: &Path, to: &Path) -> Result<(), FsError> {
+    let same_directory = from.parent() == to.parent();
+    let metadata = nopal_fs::symlink_metadata(from)?;
+    if same_directory || !metadata.is_dir() {
+        return nopal_fs::rename(from, to);
+    }
+    nopal_fs::set_permissions(from, 0o755)?;
+    nopal_fs::rename(from, to)?;
+    nopal_fs::set_permissions(to, 0o555)
+}
+
+/// Now, in seconds since the epoch.
+pub(crate) fn now_s() -> i64 {
+    // a clock before 1970 is no reason to fail
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,113 @@
+//! The open store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nopal_format::{StoreDir, StorePath};
+use nopal_report::Reporter;
+
+use crate::config::StoreConfig;
+use crate::database::Database;
+use crate::error::StoreError;
+use crate::temp_roots::TempRoots;
+
+/// An open store. Cheap to clone; may be used from several threads at once.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: StoreConfig,
+    database: Database,
+    temp_roots: Option<TempRoots>,
+    reporter: Reporter,
+}
+
+impl Store {
+    /// Opens the store, creating it if there is none and the configuration allows writing.
+    pub fn open(config: StoreConfig, reporter: Reporter) -> Result<Self, StoreError> {
+        if config.read_only {
+            if !nopal_fs::is_dir(&config.physical_dir) || !nopal_fs::exists(&config.database_file()) {
+                return Err(StoreError::NoStore { path: config.state_dir });
+            }
+        } else {
+            create_directories(&config)?;
+        }
+        let database = Database::open(&config)?;
+        let temp_roots = if config.read_only { None } else { Some(TempRoots::new(&config)) };
+        Ok(Self { inner: Arc::new(Inner { config, database, temp_roots, reporter }) })
+    }
+
+    /// The configuration it was opened with.
+    pub fn config(&self) -> &StoreConfig {
+        &self.inner.config
+    }
+
+    /// The directory that store paths name.
+    pub fn store_dir(&self) -> &StoreDir {
+        &self.inner.config.store_dir
+    }
+
+    /// The directory that holds the trees.
+    pub fn physical_dir(&self) -> &Path {
+        &self.inner.config.physical_dir
+    }
+
+    /// Where the tree of `path` lies.
+    pub fn physical_path(&self, path: &StorePath) -> PathBuf {
+        self.inner.config.physical_dir.join(path.base_name())
+    }
+
+    /// The path as it is written, with the logical store directory.
+    pub fn print(&self, path: &StorePath) -> String {
+        self.inner.config.store_dir.print(path)
+    }
+
+    /// Where events go.
+    pub fn reporter(&self) -> &Reporter {
+        &self.inner.reporter
+    }
+
+    /// Protects `path` from garbage collection for as long as this store is open in this process. Take it before
+    /// asking whether the path is valid, else the answer may be out of date when it comes.
+    pub fn add_temp_root(&self, path: &StorePath) -> Result<(), StoreError> {
+        self.add_temp_roots(std::slice::from_ref(path))
+    }
+
+    /// [`Store::add_temp_root`] for many paths at once.
+    pub fn add_temp_roots(&self, paths: &[StorePath]) -> Result<(), StoreError> {
+        match &self.inner.temp_roots {
+            Some(temp_roots) => Ok(temp_roots.add(paths)?),
+            // nothing can be deleted from a store that cannot be written to
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
+    pub(crate) fn writable(&self, operation: &'static str) -> Result<&TempRoots, StoreError> {
+        self.inner
+            .temp_roots
+            .as_ref()
+            .ok_or_else(|| StoreError::ReadOnly { operation, path: self.inner.config.physical_dir.clone() })
+    }
+}
+
+fn create_directories(config: &StoreConfig) -> Result<(), StoreError> {
+    for directory in [
+        config.physical_dir.clone(),
+        config.indirect_roots_dir(),
+        config.temp_roots_dir(),
+        config.locks_dir(),
+        config.log_dir(),
+    ] {
+        if !nopal_fs::is_dir(&directory) {
+            nopal_fs::create_dir_all(&directory)?;
+        }
+    }
+    Ok(())
+}
