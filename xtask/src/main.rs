@@ -3,6 +3,9 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
 mod acceptance;
+mod nix;
+mod oracle;
+mod random;
 mod setup;
 mod test;
 mod tidy;
@@ -39,6 +42,8 @@ enum Chore {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// Hold our expectations and ourselves against real Nix.
+    Oracle(oracle::Options),
     /// Install what the tests need beside Rust (through apt, as root), or say what to install.
     Setup,
     /// Run all tests.
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         Chore::Tidy { quick } => tidy::run(&root, !quick),
         Chore::Acceptance(options) => acceptance::run(&options),
         Chore::EnterEmptyRoot { root, command } => acceptance::enter(&root, &command).map(|never| match never {}),
+        Chore::Oracle(options) => oracle::run(&root, &options),
         Chore::Setup => setup::run(),
         Chore::Test { ci } => test::run(&root, ci),
     };

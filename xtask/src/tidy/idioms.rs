@@ -82,7 +82,7 @@ const IDIOMS: &[Idiom] = &[
     },
     Idiom {
         patterns: &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"],
-        allowed: &["nopal-build", "nopal-fs", "nopal-eval", "xtask"],
+        allowed: &["nopal-build", "nopal-fs", "nopal-eval"],
         in_tests: false,
         instead: "rustix, or a safe function of nopal-fs or nopal-build",
     },

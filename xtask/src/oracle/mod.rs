@@ -1,0 +1,86 @@
+//! `cargo xtask oracle`: what we expect and what we do, held against real Nix.
+//!
+//! Always: the cases in tests/lang against every Nix given (or installed), and derivations made up from a seed.
+//! On request: Nix's own language suite, and nixpkgs' library tests, from checkouts that the caller names.
+
+mod cases;
+mod derivations;
+mod library;
+mod suite;
+
+use crate::nix::Nix;
+use std::path::{Path, PathBuf};
+
+/// What to compare with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Words that start a Nix, before `nix-instantiate`; repeat it for several. Default: the Nix in PATH.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    cmd: Vec<String>,
+    /// Derivations to make up.
+    #[arg(long, default_value_t = 200)]
+    derivations: usize,
+    /// Seed of what is made up.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Checkout of Nix's source: run its language suite with ours.
+    #[arg(long, value_name = "DIR")]
+    nix_source: Option<PathBuf>,
+    /// Checkout of nixpkgs, or of its library: run lib/tests with ours.
+    #[arg(long, value_name = "DIR")]
+    nixpkgs_lib: Option<PathBuf>,
+    /// Run the release build.
+    #[arg(long)]
+    release: bool,
+    /// Show the differences of the suites in full.
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// How many of how many agree.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    equal: usize,
+    all: usize,
+}
+
+impl Tally {
+    fn add(&mut self, equal: bool) {
+        self.all += 1;
+        self.equal += usize::from(equal);
+    }
+
+    fn is_complete(self) -> bool {
+        self.equal == self.all
+    }
+}
+
+/// Runs everything asked for; true if all agree. The suites of others are counted, not judged.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
+    let ours = Nix::ours(root, folder.path(), options.release)?;
+    let peers = Nix::peers(&options.cmd)?;
+    if peers.is_empty() {
+        eprintln!("oracle: SKIPPED: no Nix is installed, and none is named by --cmd");
+    }
+    let mut agreed = true;
+    for nix in std::iter::once(&ours).chain(&peers) {
+        agreed &= report("cases of tests/lang", nix, cases::compare(&root.join("tests/lang"), nix)?);
+    }
+    let made_up = derivations::make_up(options.derivations, options.seed);
+    for peer in &peers {
+        agreed &= report("made-up derivations", peer, derivations::compare(&made_up, &ours, peer)?);
+    }
+    if let Some(source) = &options.nix_source {
+        suite::run(source, &ours, options.verbose)?;
+    }
+    if let Some(library) = &options.nixpkgs_lib {
+        library::run(library, &ours)?;
+    }
+    Ok(agreed)
+}
+
+fn report(what: &str, nix: &Nix, tally: Tally) -> bool {
+    println!("{what}: {} of {} equal ({})", tally.equal, tally.all, nix.name);
+    tally.is_complete()
+}
