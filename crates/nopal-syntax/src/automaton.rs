@@ -1,0 +1,348 @@
+//! Nix's LALR(1) automaton, built only when there is a syntax error to put into words.
+//!
+//! Nix's parser is made by bison, and its errors list the tokens for which the state at the error has an action of its
+//! own. Such a state is reached after "default reductions" that bison does without looking at the token. Nothing but the
+//! same automaton gives the same words, so this module computes it from [`crate::grammar`] the way bison does: LR(0)
+//! states, lookaheads by DeRemer and Pennello, conflicts by precedence, the most frequent reduction as the default.
+
+use std::collections::BTreeMap;
+
+use crate::ast::Pos;
+use crate::diagnostic::{Diagnostic, Problem};
+use crate::grammar::{PRECEDENCE, RULES, Side};
+use crate::lexer::Lexer;
+use crate::token::{Kind, Token};
+
+/// A terminal (its number as a [`Kind`]) or, from `FIRST_NONTERMINAL`, a nonterminal.
+type Sym = usize;
+
+const FIRST_NONTERMINAL: Sym = Kind::ALL.len();
+
+/// Bison lists at most this many expected tokens, and none if there are more.
+const MAX_EXPECTED: usize = 4;
+
+/// The error for a text that the parser has rejected; `found` is the token at which it did.
+///
+/// The same text read by the automaton gives the error, which may be one of the lexer.
+#[cold]
+pub(crate) fn explain(text: &[u8], pipe_operators: bool, found: Token) -> Box<Diagnostic> {
+    let automaton = Automaton::new();
+    let mut lexer = Lexer::new(text, pipe_operators);
+    match automaton.run(|| lexer.next()) {
+        Outcome::Rejected { token, state } => {
+            if let Some(error) = lexer.error.take().filter(|_| token.kind == Kind::LexError) {
+                return error;
+            }
+            unexpected(token, automaton.expected(state))
+        }
+        Outcome::Accepted => unexpected(found, Vec::new()),
+    }
+}
+
+fn unexpected(token: Token, expected: Vec<&'static str>) -> Box<Diagnostic> {
+    // an unexpected end is reported where it is, other tokens where they begin
+    let at = if token.kind == Kind::Eof { token.end } else { token.start };
+    Box::new(Diagnostic { problem: Problem::Unexpected { found: token.kind.describe(), expected }, pos: Pos::at(at) })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Shift(usize),
+    Reduce(usize),
+    /// An operator that does not group with itself.
+    Fail,
+}
+
+pub(crate) enum Outcome {
+    Accepted,
+    Rejected { token: Token, state: usize },
+}
+
+struct State {
+    /// Actions that are not the default, by terminal.
+    actions: BTreeMap<Sym, Action>,
+    default: Option<usize>,
+    gotos: BTreeMap<Sym, usize>,
+}
+
+pub(crate) struct Automaton {
+    rules: Vec<Rule>,
+    states: Vec<State>,
+}
+
+impl Automaton {
+    pub(crate) fn new() -> Self {
+        let (rules, nullable) = read_rules();
+        let graph = Graph::new(&rules);
+        let lookaheads = Lookaheads::new(&rules, &nullable, &graph).by_reduction;
+        let states = (0..graph.items.len()).map(|state| graph.state(state, &rules, &lookaheads)).collect();
+        Self { rules, states }
+    }
+
+    /// Reads tokens until they are a source or cannot be one.
+    pub(crate) fn run(&self, mut next: impl FnMut() -> Token) -> Outcome {
+        let mut stack = vec![0];
+        let mut lookahead = None;
+        while let Some(&state) = stack.last() {
+            let node = &self.states[state];
+            let mut action = node.default.map(Action::Reduce);
+            if !node.actions.is_empty() || node.default.is_none() {
+                let token = *lookahead.get_or_insert_with(&mut next);
+                if token.kind == Kind::LexError {
+                    return Outcome::Rejected { token, state };
+                }
+                action = node.actions.get(&(token.kind as Sym)).copied().or(action);
+            }
+            match (action, lookahead) {
+                (Some(Action::Shift(to)), Some(token)) => {
+                    if token.kind == Kind::Eof {
+                        return Outcome::Accepted;
+                    }
+                    stack.push(to);
+                    lookahead = None;
+                }
+                (Some(Action::Reduce(rule)), _) => {
+                    let rule = &self.rules[rule];
+                    stack.truncate(stack.len() - rule.rhs.len());
+                    let from = stack.last().copied().unwrap_or(0);
+                    stack.push(self.states[from].gotos[&rule.lhs]);
+                }
+                (_, Some(token)) => return Outcome::Rejected { token, state },
+                (_, None) => break,
+            }
+        }
+        Outcome::Accepted
+    }
+
+    /// The tokens for which the state has an action of its own, unless there are too many to list.
+    fn expected(&self, state: usize) -> Vec<&'static str> {
+        let actions = self.states[state].actions.iter().filter(|(_, action)| **action != Action::Fail);
+        let names: Vec<_> = actions.map(|(terminal, _)| Kind::ALL[*terminal].describe()).collect();
+        if names.len() > MAX_EXPECTED { Vec::new() } else { names }
+    }
+}
+
+struct Rule {
+    lhs: Sym,
+    rhs: Vec<Sym>,
+    prec: Option<(usize, Side)>,
+}
+
+/// Resolves the names in the grammar. Returns the rules and, for each symbol, whether it can be empty.
+fn read_rules() -> (Vec<Rule>, Vec<bool>) {
+    let mut numbers: BTreeMap<String, Sym> =
+        Kind::ALL.iter().enumerate().map(|(number, kind)| (format!("{kind:?}"), number)).collect();
+    for rule in RULES {
+        let next = numbers.len();
+        numbers.entry(rule.lhs.to_owned()).or_insert(next);
+    }
+    let mut levels = BTreeMap::new();
+    for (level, (side, names)) in PRECEDENCE.iter().enumerate() {
+        for name in names.split_whitespace() {
+            levels.insert(numbers[name], (level, *side));
+        }
+    }
+    let rules: Vec<Rule> = RULES
+        .iter()
+        .map(|rule| {
+            let rhs: Vec<Sym> = rule.rhs.split_whitespace().map(|name| numbers[name]).collect();
+            let last_terminal = rhs.iter().rev().find(|symbol| **symbol < FIRST_NONTERMINAL).copied();
+            let prec = rule.prec.map(|name| numbers[name]).or(last_terminal);
+            let prec = prec.and_then(|terminal| levels.get(&terminal).copied());
+            Rule { lhs: numbers[rule.lhs], rhs, prec }
+        })
+        .collect();
+    let mut nullable = vec![false; numbers.len()];
+    settle(|| {
+        let mut changed = false;
+        for rule in &rules {
+            if !nullable[rule.lhs] && rule.rhs.iter().all(|symbol| nullable[*symbol]) {
+                nullable[rule.lhs] = true;
+                changed = true;
+            }
+        }
+        changed
+    });
+    (rules, nullable)
+}
+
+/// Repeats a step until it changes nothing.
+fn settle(mut step: impl FnMut() -> bool) {
+    while step() {}
+}
+
+/// Precedence of a terminal as an operator between two operands: that of the rules that end with it being shifted.
+fn terminal_precedence(terminal: Sym) -> Option<(usize, Side)> {
+    let name = format!("{:?}", Kind::ALL[terminal]);
+    PRECEDENCE
+        .iter()
+        .enumerate()
+        .find(|(_, (_, names))| names.split_whitespace().any(|other| other == name))
+        .map(|(level, (side, _))| (level, *side))
+}
+
+/// A rule with a dot in its right side.
+type Item = (usize, usize);
+
+/// The LR(0) automaton.
+struct Graph {
+    /// All items of each state.
+    items: Vec<Vec<Item>>,
+    transitions: Vec<BTreeMap<Sym, usize>>,
+}
+
+impl Graph {
+    fn new(rules: &[Rule]) -> Self {
+        let mut numbers = BTreeMap::from([(vec![(0, 0)], 0)]);
+        let mut kernels = vec![vec![(0, 0)]];
+        let mut graph = Self { items: Vec::new(), transitions: Vec::new() };
+        while let Some(kernel) = kernels.get(graph.items.len()) {
+            let items = closure(rules, kernel);
+            let mut steps: BTreeMap<Sym, Vec<Item>> = BTreeMap::new();
+            for (rule, dot) in &items {
+                if let Some(symbol) = rules[*rule].rhs.get(*dot) {
+                    steps.entry(*symbol).or_default().push((*rule, dot + 1));
+                }
+            }
+            let mut transitions = BTreeMap::new();
+            for (symbol, mut kernel) in steps {
+                kernel.sort_unstable();
+                let next = kernels.len();
+                let number = *numbers.entry(kernel.clone()).or_insert(next);
+                if number == next {
+                    kernels.push(kernel);
+                }
+                transitions.insert(symbol, number);
+            }
+            graph.items.push(items);
+            graph.transitions.push(transitions);
+        }
+        graph
+    }
+
+    /// The actions of a state after conflicts are resolved and the default is chosen.
+    fn state(&self, state: usize, rules: &[Rule], lookaheads: &BTreeMap<(usize, usize), u128>) -> State {
+        let mut actions = BTreeMap::new();
+        let mut gotos = BTreeMap::new();
+        for (symbol, to) in &self.transitions[state] {
+            if *symbol < FIRST_NONTERMINAL {
+                actions.insert(*symbol, Action::Shift(*to));
+            } else {
+                gotos.insert(*symbol, *to);
+            }
+        }
+        let mut reductions: Vec<usize> = self.items[state]
+            .iter()
+            .filter(|(rule, dot)| rules[*rule].rhs.len() == *dot)
+            .map(|(rule, _)| *rule)
+            .collect();
+        reductions.sort_unstable();
+        for rule in &reductions {
+            let set = lookaheads.get(&(state, *rule)).copied().unwrap_or(0);
+            for terminal in (0..FIRST_NONTERMINAL).filter(|terminal| set >> terminal & 1 == 1) {
+                let reduce = Action::Reduce(*rule);
+                let action = match actions.get(&terminal) {
+                    Some(shift @ Action::Shift(_)) => resolve(*shift, reduce, rules[*rule].prec, terminal),
+                    Some(other) => *other,
+                    None => reduce,
+                };
+                actions.insert(terminal, action);
+            }
+        }
+        let count = |rule: usize| actions.values().filter(|action| **action == Action::Reduce(rule)).count();
+        // the most frequent, and of several the first
+        let default = reductions.iter().copied().rev().max_by_key(|rule| count(*rule));
+        actions.retain(|_, action| match default {
+            Some(rule) => *action != Action::Reduce(rule),
+            None => *action != Action::Fail,
+        });
+        State { actions, default, gotos }
+    }
+}
+
+/// What to do where both a shift and a reduction are possible.
+fn resolve(shift: Action, reduce: Action, rule: Option<(usize, Side)>, terminal: Sym) -> Action {
+    let (Some((rule, _)), Some((level, side))) = (rule, terminal_precedence(terminal)) else { return shift };
+    match (level.cmp(&rule), side) {
+        (std::cmp::Ordering::Greater, _) | (std::cmp::Ordering::Equal, Side::Right) => shift,
+        (std::cmp::Ordering::Less, _) | (std::cmp::Ordering::Equal, Side::Left) => reduce,
+        (std::cmp::Ordering::Equal, Side::Neither) => Action::Fail,
+    }
+}
+
+fn closure(rules: &[Rule], kernel: &[Item]) -> Vec<Item> {
+    let mut items = kernel.to_vec();
+    let mut at = 0;
+    while let Some(&(rule, dot)) = items.get(at) {
+        if let Some(&symbol) = rules[rule].rhs.get(dot).filter(|symbol| **symbol >= FIRST_NONTERMINAL) {
+            for (number, _) in rules.iter().enumerate().filter(|(_, rule)| rule.lhs == symbol) {
+                if !items.contains(&(number, 0)) {
+                    items.push((number, 0));
+                }
+            }
+        }
+        at += 1;
+    }
+    items
+}
+
+/// For each reduction in each state, the terminals that may follow it, as a set of bits.
+struct Lookaheads {
+    by_reduction: BTreeMap<(usize, usize), u128>,
+}
+
+impl Lookaheads {
+    fn new(rules: &[Rule], nullable: &[bool], graph: &Graph) -> Self {
+        // every transition by a nonterminal: from which state, by which symbol
+        let mut follow: BTreeMap<(usize, Sym), u128> = BTreeMap::new();
+        let mut edges: Vec<((usize, Sym), (usize, Sym))> = Vec::new();
+        for (state, transitions) in graph.transitions.iter().enumerate() {
+            for (symbol, to) in transitions.range(FIRST_NONTERMINAL..) {
+                let mut read = 0;
+                for next in graph.transitions[*to].keys() {
+                    if *next < FIRST_NONTERMINAL {
+                        read |= 1 << next;
+                    } else if nullable[*next] {
+                        edges.push(((state, *symbol), (*to, *next)));
+                    }
+                }
+                follow.insert((state, *symbol), read);
+            }
+        }
+        spread(&mut follow, &edges);
+        edges.clear();
+        let mut lookback: Vec<((usize, usize), (usize, Sym))> = Vec::new();
+        for &(state, symbol) in follow.keys() {
+            for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.lhs == symbol) {
+                let mut at = state;
+                for (index, step) in rule.rhs.iter().enumerate() {
+                    if *step >= FIRST_NONTERMINAL && rule.rhs[index + 1..].iter().all(|rest| nullable[*rest]) {
+                        edges.push(((at, *step), (state, symbol)));
+                    }
+                    at = graph.transitions[at][step];
+                }
+                lookback.push(((at, number), (state, symbol)));
+            }
+        }
+        spread(&mut follow, &edges);
+        let mut by_reduction: BTreeMap<(usize, usize), u128> = BTreeMap::new();
+        for (reduction, transition) in lookback {
+            *by_reduction.entry(reduction).or_default() |= follow[&transition];
+        }
+        Self { by_reduction }
+    }
+}
+
+/// Adds to each set on the left of an edge the one on its right, until nothing changes.
+fn spread(sets: &mut BTreeMap<(usize, Sym), u128>, edges: &[((usize, Sym), (usize, Sym))]) {
+    settle(|| {
+        let mut changed = false;
+        for (to, from) in edges {
+            let add = sets[from];
+            let set = sets.entry(*to).or_default();
+            changed |= *set | add != *set;
+            *set |= add;
+        }
+        changed
+    });
+}

@@ -1,0 +1,705 @@
+//! Expressions: functions and the other tails, operators, calls, selections, simple expressions.
+
+use super::strings::Stringy;
+use super::{Parser, Result, Stop, index};
+use crate::ast::{
+    AttrName, AttrsId, BinOp, ConcatKind, Expr, ExprId, Formal, Formals, Lambda, LambdaId, Part, PathKind, Pos, Range,
+    Span,
+};
+use crate::diagnostic::{Diagnostic, Problem};
+use crate::interner::{Symbol, sym};
+use crate::number;
+use crate::token::{Kind, Token};
+
+/// The begin of an expression whose last part is being read.
+pub(super) enum Tail {
+    Lambda { start: u32, arg: Option<Symbol>, formals: Option<(usize, bool)> },
+    Assert { start: u32, cond: ExprId },
+    With { start: u32, env: ExprId },
+    Let { start: u32, attrs: AttrsId },
+    If { start: u32, cond: ExprId, yes: ExprId },
+}
+
+/// An operator that waits for its right operand.
+#[derive(Clone, Copy)]
+pub(super) struct Pending {
+    op: Operator,
+    /// Where the operator is.
+    at: u32,
+    /// The left operand and where it begins, with its parentheses; of no use for prefix operators.
+    lhs: ExprId,
+    lhs_start: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Not,
+    Negate,
+    Plus,
+    Binary(BinOp),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Assoc {
+    Left,
+    Right,
+    None,
+}
+
+const NOT: u8 = 7;
+const HAS_ATTR: u8 = 11;
+const NEGATE: u8 = 12;
+
+impl Operator {
+    /// How tightly the operator binds, and to which side.
+    const fn binding(self) -> (u8, Assoc) {
+        match self {
+            Self::Binary(BinOp::Impl) => (1, Assoc::Right),
+            Self::Binary(BinOp::Or) => (2, Assoc::Left),
+            Self::Binary(BinOp::And) => (3, Assoc::Left),
+            Self::Binary(BinOp::Eq | BinOp::Neq) => (4, Assoc::None),
+            Self::Binary(BinOp::Lt | BinOp::Gt | BinOp::Le | BinOp::Ge) => (5, Assoc::None),
+            Self::Binary(BinOp::Update) => (6, Assoc::Right),
+            Self::Not => (NOT, Assoc::Left),
+            Self::Plus | Self::Binary(BinOp::Sub) => (8, Assoc::Left),
+            Self::Binary(BinOp::Mul | BinOp::Div) => (9, Assoc::Left),
+            Self::Binary(BinOp::Concat) => (10, Assoc::Right),
+            Self::Negate => (NEGATE, Assoc::None),
+        }
+    }
+
+    /// The operator of two operands that a token is.
+    const fn infix(kind: Kind) -> Option<Self> {
+        Some(Self::Binary(match kind {
+            Kind::Plus => return Some(Self::Plus),
+            Kind::Eq => BinOp::Eq,
+            Kind::Neq => BinOp::Neq,
+            Kind::And => BinOp::And,
+            Kind::Or => BinOp::Or,
+            Kind::Impl => BinOp::Impl,
+            Kind::Update => BinOp::Update,
+            Kind::Concat => BinOp::Concat,
+            Kind::Minus => BinOp::Sub,
+            Kind::Star => BinOp::Mul,
+            Kind::Slash => BinOp::Div,
+            Kind::Lt => BinOp::Lt,
+            Kind::Le => BinOp::Le,
+            Kind::Gt => BinOp::Gt,
+            Kind::Ge => BinOp::Ge,
+            _ => return None,
+        }))
+    }
+}
+
+/// Whether a token can be the begin of a simple expression, and so of an argument or a list element.
+const fn starts_simple(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Id
+            | Kind::Int
+            | Kind::Float
+            | Kind::Quote
+            | Kind::IndOpen
+            | Kind::Path
+            | Kind::HomePath
+            | Kind::SearchPath
+            | Kind::Uri
+            | Kind::ParenOpen
+            | Kind::Let
+            | Kind::Rec
+            | Kind::CurlyOpen
+            | Kind::SquareOpen
+    )
+}
+
+impl Parser<'_, '_> {
+    /// A whole expression. What can be last in an expression is kept in `tails` until that last part is read.
+    pub(super) fn expr(&mut self) -> Result<ExprId> {
+        let base = self.tails.len();
+        while let Some(tail) = self.tail()? {
+            self.tails.push(tail);
+        }
+        let mut expr = self.pipe()?;
+        while self.tails.len() > base {
+            let Some(tail) = self.tails.pop() else { break };
+            expr = self.close_tail(tail, expr)?;
+        }
+        Ok(expr)
+    }
+
+    fn tail(&mut self) -> Result<Option<Tail>> {
+        let start = self.cur.start;
+        // a copy, as the guards below look ahead
+        let kind = self.cur.kind;
+        match kind {
+            Kind::Id => match self.peek() {
+                Kind::Colon => {
+                    let name = self.bump();
+                    let arg = Some(self.symbol(name));
+                    self.bump();
+                    Ok(Some(Tail::Lambda { start, arg, formals: None }))
+                }
+                Kind::At => {
+                    let name = self.bump();
+                    self.bump();
+                    let formals = self.formal_set()?;
+                    self.expect(Kind::Colon)?;
+                    // Nix makes the symbol only when it has read the body; the order hardly matters
+                    let arg = Some(self.symbol(name));
+                    Ok(Some(Tail::Lambda { start, arg, formals: Some(formals) }))
+                }
+                _ => Ok(None),
+            },
+            Kind::CurlyOpen if self.is_formal_set() => {
+                let formals = self.formal_set()?;
+                let mut arg = None;
+                if self.cur.kind == Kind::At {
+                    self.bump();
+                    let name = self.expect(Kind::Id)?;
+                    arg = Some(self.symbol(name));
+                }
+                self.expect(Kind::Colon)?;
+                Ok(Some(Tail::Lambda { start, arg, formals: Some(formals) }))
+            }
+            Kind::Assert => {
+                self.bump();
+                let cond = self.nested(Self::expr)?;
+                self.expect(Kind::Semicolon)?;
+                Ok(Some(Tail::Assert { start, cond }))
+            }
+            Kind::With => {
+                self.bump();
+                let env = self.nested(Self::expr)?;
+                self.expect(Kind::Semicolon)?;
+                Ok(Some(Tail::With { start, env }))
+            }
+            Kind::Let if self.peek() != Kind::CurlyOpen => {
+                self.bump();
+                let attrs = self.new_set(Pos::NONE);
+                self.bindings(attrs)?;
+                self.expect(Kind::In)?;
+                Ok(Some(Tail::Let { start, attrs }))
+            }
+            Kind::If => {
+                self.bump();
+                let cond = self.nested(Self::expr)?;
+                self.expect(Kind::Then)?;
+                let yes = self.nested(Self::expr)?;
+                self.expect(Kind::Else)?;
+                Ok(Some(Tail::If { start, cond, yes }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn close_tail(&mut self, tail: Tail, body: ExprId) -> Result<ExprId> {
+        Ok(match tail {
+            Tail::Lambda { start, arg, formals } => self.close_lambda(start, arg, formals, body)?,
+            Tail::Assert { start, cond } => self.add(Expr::Assert { cond, body }, Pos::at(start), start),
+            Tail::With { start, env } => self.add(Expr::With { env, body }, Pos::at(start), start),
+            Tail::Let { start, attrs } => {
+                if self.has_dynamic(attrs) {
+                    return self.fail(Problem::DynamicAttributeInLet, Pos::at(start));
+                }
+                self.add(Expr::Let { attrs, body }, Pos::NONE, start)
+            }
+            Tail::If { start, cond, yes } => self.add(Expr::If { cond, yes, no: body }, Pos::at(start), start),
+        })
+    }
+
+    /// Whether the `{` at hand opens a set pattern rather than a set.
+    fn is_formal_set(&mut self) -> bool {
+        match self.peek() {
+            Kind::Ellipsis => true,
+            Kind::CurlyClose => matches!(self.peek_second(), Kind::Colon | Kind::At),
+            Kind::Id => matches!(self.peek_second(), Kind::Comma | Kind::Question | Kind::CurlyClose),
+            _ => false,
+        }
+    }
+
+    /// `{ a, b ? 1, ... }`: leaves the formals open, and says where they begin and whether there is an ellipsis.
+    fn formal_set(&mut self) -> Result<(usize, bool)> {
+        let base = self.open_formals.len();
+        self.expect(Kind::CurlyOpen)?;
+        let mut ellipsis = false;
+        while self.cur.kind != Kind::CurlyClose {
+            if self.cur.kind == Kind::Ellipsis {
+                self.bump();
+                ellipsis = true;
+                break;
+            }
+            let token = self.expect(Kind::Id)?;
+            let mut default = None;
+            if self.cur.kind == Kind::Question {
+                self.bump();
+                default = Some(self.nested(Self::expr)?);
+            }
+            let name = self.symbol(token);
+            self.open_formals.push(Formal { name, pos: Pos::at(token.start), default });
+            if self.cur.kind != Kind::Comma {
+                break;
+            }
+            self.bump();
+        }
+        self.expect(Kind::CurlyClose)?;
+        Ok((base, ellipsis))
+    }
+
+    fn close_lambda(
+        &mut self,
+        start: u32,
+        arg: Option<Symbol>,
+        formals: Option<(usize, bool)>,
+        body: ExprId,
+    ) -> Result<ExprId> {
+        let formals = match formals {
+            None => None,
+            Some((base, ellipsis)) => {
+                self.open_formals[base..].sort_by_key(|formal| (formal.name, formal.pos));
+                self.check_formals(base, arg, Pos::at(start))?;
+                let first = self.formals.len();
+                self.formals.extend_from_slice(&self.open_formals[base..]);
+                self.open_formals.truncate(base);
+                let formals = Range { start: index(first), len: index(self.formals.len() - first) };
+                Some(Formals { formals, ellipsis })
+            }
+        };
+        let id = LambdaId(index(self.lambdas.len()));
+        self.lambdas.push(Lambda { arg, formals, body, name: None, doc: None });
+        let expr = self.add(Expr::Lambda(id), Pos::at(start), start);
+        if let Some(doc) = self.doc_at(start) {
+            self.set_doc(expr, doc);
+        }
+        Ok(expr)
+    }
+
+    fn check_formals(&mut self, base: usize, arg: Option<Symbol>, pos: Pos) -> Result<()> {
+        let formals = &self.open_formals[base..];
+        let twice =
+            formals.windows(2).find(|pair| pair[0].name == pair[1].name).map(|pair| (pair[1].name, pair[1].pos));
+        let as_arg = arg.filter(|arg| formals.iter().any(|formal| formal.name == *arg)).map(|arg| (arg, pos));
+        match twice.or(as_arg) {
+            Some((name, pos)) => self.fail(Problem::DuplicateFormal(self.symbols.get(name).to_vec()), pos),
+            None => Ok(()),
+        }
+    }
+
+    /// The doc comment before the token at `start`.
+    #[inline]
+    pub(super) fn doc_at(&self, start: u32) -> Option<Span> {
+        if self.lexer.docs.is_empty() {
+            return None;
+        }
+        let docs = &self.lexer.docs;
+        docs.binary_search_by_key(&start, |doc| doc.0).ok().map(|found| docs[found].1)
+    }
+
+    /// Gives a function its doc comment and passes it on to curried functions inside; the innermost comment wins.
+    pub(super) fn set_doc(&mut self, mut expr: ExprId, doc: Span) {
+        while let Expr::Lambda(id) = self.expr_at(expr) {
+            let lambda = &mut self.lambdas[id.0 as usize];
+            if lambda.doc.is_some() {
+                return;
+            }
+            lambda.doc = Some(doc);
+            expr = lambda.body;
+        }
+    }
+
+    /// `a |> f |> g`, `g <| f <| a`, or an operator expression.
+    fn pipe(&mut self) -> Result<ExprId> {
+        let start = self.cur.start;
+        let mut expr = self.operation()?;
+        if self.cur.kind == Kind::PipeInto {
+            while self.cur.kind == Kind::PipeInto {
+                let at = self.bump().start;
+                let function = self.operation()?;
+                expr = self.call(function, expr, Pos::at(at), start);
+            }
+        } else if self.cur.kind == Kind::PipeFrom {
+            let mut functions = Vec::new();
+            while self.cur.kind == Kind::PipeFrom {
+                let at = self.bump().start;
+                functions.push((expr, at));
+                expr = self.operation()?;
+            }
+            while let Some((function, at)) = functions.pop() {
+                expr = self.call(function, expr, Pos::at(at), self.spans[function.0 as usize].start);
+            }
+        }
+        Ok(expr)
+    }
+
+    /// Operators, by the shunting yard: those that wait for a right operand are kept in `operators`.
+    fn operation(&mut self) -> Result<ExprId> {
+        let base = self.operators.len();
+        loop {
+            while let Some(op) = match self.cur.kind {
+                Kind::Bang => Some(Operator::Not),
+                Kind::Minus => Some(Operator::Negate),
+                _ => None,
+            } {
+                let at = self.bump().start;
+                self.operators.push(Pending { op, at, lhs: ExprId(0), lhs_start: at });
+            }
+            let mut start = self.cur.start;
+            let mut expr = self.application()?;
+            let (op, at) = loop {
+                let kind = self.cur.kind;
+                if kind == Kind::Question {
+                    (expr, start) = self.reduce(base, expr, start, HAS_ATTR, Assoc::None)?;
+                    self.bump();
+                    let names = self.open_names.len();
+                    self.attr_path()?;
+                    let path = self.close_path(names);
+                    let pos = self.pos_of(expr);
+                    expr = self.add(Expr::HasAttr { base: expr, path }, pos, start);
+                    continue;
+                }
+                let Some(op) = Operator::infix(kind) else {
+                    self.check_lexer()?;
+                    return Ok(self.reduce(base, expr, start, 0, Assoc::Left)?.0);
+                };
+                let (binding, assoc) = op.binding();
+                (expr, start) = self.reduce(base, expr, start, binding, assoc)?;
+                break (op, self.bump().start);
+            };
+            self.operators.push(Pending { op, at, lhs: expr, lhs_start: start });
+        }
+    }
+
+    /// Builds the operators above `base` that bind tighter than the next one. Returns the operand and its begin.
+    fn reduce(
+        &mut self,
+        base: usize,
+        mut expr: ExprId,
+        mut start: u32,
+        binding: u8,
+        assoc: Assoc,
+    ) -> Result<(ExprId, u32)> {
+        while self.operators.len() > base {
+            let Some(&top) = self.operators.last() else { break };
+            let (waiting, _) = top.op.binding();
+            if waiting < binding || (waiting == binding && assoc == Assoc::Right) {
+                break;
+            }
+            if waiting == binding && assoc == Assoc::None {
+                return Err(Stop);
+            }
+            self.operators.pop();
+            expr = self.build(top, expr, start);
+            start = top.lhs_start;
+        }
+        Ok((expr, start))
+    }
+
+    fn build(&mut self, pending: Pending, rhs: ExprId, rhs_start: u32) -> ExprId {
+        let Pending { op, at, lhs, lhs_start } = pending;
+        match op {
+            Operator::Not => {
+                let pos = self.pos_of(rhs);
+                self.add(Expr::Not(rhs), pos, at)
+            }
+            Operator::Negate => self.add(Expr::Negate(rhs), Pos::at(at), at),
+            Operator::Plus => {
+                let base = self.open_parts.len();
+                self.open_parts.push(Part { pos: Pos::at(lhs_start), expr: lhs });
+                self.open_parts.push(Part { pos: Pos::at(rhs_start), expr: rhs });
+                let parts = self.close_parts(base);
+                self.add(Expr::Concat { kind: ConcatKind::Plus, parts }, Pos::at(at), lhs_start)
+            }
+            Operator::Binary(op) => {
+                let pos = if matches!(op, BinOp::Eq | BinOp::Neq) { Pos::NONE } else { Pos::at(at) };
+                self.add(Expr::Binary { op, lhs, rhs }, pos, lhs_start)
+            }
+        }
+    }
+
+    /// `f a b`
+    fn application(&mut self) -> Result<ExprId> {
+        let start = self.cur.start;
+        let function = self.select()?;
+        self.cursed_or = None;
+        if !starts_simple(self.cur.kind) {
+            return Ok(function);
+        }
+        let base = self.open_exprs.len();
+        while starts_simple(self.cur.kind) {
+            let arg = self.select()?;
+            self.open_exprs.push(arg);
+            self.warn_cursed_or(arg);
+        }
+        self.cursed_or = None;
+        Ok(self.close_call(function, base, Pos::at(start), start))
+    }
+
+    /// A call of `function` with the open expressions from `base`. As in Nix a call of a call becomes one call, even
+    /// through parentheses.
+    fn close_call(&mut self, function: ExprId, base: usize, pos: Pos, start: u32) -> ExprId {
+        if let Some((inner, mut args)) = self.as_call(function) {
+            // the arguments so far go in front of the new ones
+            args.extend_from_slice(&self.open_exprs[base..]);
+            self.open_exprs.truncate(base);
+            self.open_exprs.extend_from_slice(&args);
+            let pos = self.pos_of(function);
+            let args = self.close_exprs(base);
+            return self.add(Expr::Call { function: inner, args }, pos, start);
+        }
+        let args = self.close_exprs(base);
+        self.add(Expr::Call { function, args }, pos, start)
+    }
+
+    fn call(&mut self, function: ExprId, arg: ExprId, pos: Pos, start: u32) -> ExprId {
+        let base = self.open_exprs.len();
+        self.open_exprs.push(arg);
+        self.close_call(function, base, pos, start)
+    }
+
+    /// The function and the arguments of an expression that is a call for Nix.
+    fn as_call(&mut self, expr: ExprId) -> Option<(ExprId, Vec<ExprId>)> {
+        let span = self.spans[expr.0 as usize];
+        let (function, args) = match self.expr_at(expr) {
+            Expr::Call { function, args } => return Some((function, self.expr_lists[args.indices()].to_vec())),
+            Expr::Negate(operand) => {
+                let zero = self.add(Expr::Int(0), Pos::NONE, span.start);
+                (sym::SUB, vec![zero, operand])
+            }
+            Expr::Binary { op, lhs, rhs } => {
+                let desugared = op.desugar().filter(|desugared| !desugared.negated)?;
+                (desugared.function, if desugared.swapped { vec![rhs, lhs] } else { vec![lhs, rhs] })
+            }
+            Expr::SearchPath(text) => {
+                let nix_path = self.add(Expr::Var(sym::NIX_PATH), Pos::NONE, span.start);
+                let text = self.add(Expr::Str(text), Pos::NONE, span.start);
+                (sym::FIND_FILE, vec![nix_path, text])
+            }
+            _ => return None,
+        };
+        let function = self.add(Expr::Var(function), Pos::NONE, span.start);
+        Some((function, args))
+    }
+
+    fn warn_cursed_or(&mut self, expr: ExprId) {
+        if self.cursed_or == Some(expr) {
+            let end = self.spans[expr.0 as usize].end;
+            self.warnings.push(Diagnostic { problem: Problem::OrAsIdentifier { end }, pos: self.pos_of(expr) });
+        }
+    }
+
+    /// `a`, `a.b.c`, `a.b or c`, and `a or` for functions that are named so.
+    fn select(&mut self) -> Result<ExprId> {
+        let start = self.cur.start;
+        let base = self.simple()?;
+        match self.cur.kind {
+            Kind::Dot => {
+                self.bump();
+                let names = self.open_names.len();
+                self.attr_path()?;
+                let mut default = None;
+                if self.cur.kind == Kind::OrKw {
+                    self.bump();
+                    let expr = self.nested(Self::select)?;
+                    self.warn_cursed_or(expr);
+                    default = Some(expr);
+                }
+                let path = self.close_path(names);
+                self.cursed_or = None;
+                Ok(self.add(Expr::Select { base, path, default }, Pos::at(start), start))
+            }
+            Kind::OrKw => {
+                let token = self.bump();
+                let or = self.add(Expr::Var(sym::OR), Pos::at(start), token.start);
+                let args = self.open_exprs.len();
+                self.open_exprs.push(or);
+                let args = self.close_exprs(args);
+                let call = self.add(Expr::Call { function: base, args }, Pos::at(start), start);
+                self.cursed_or = Some(call);
+                Ok(call)
+            }
+            _ => {
+                self.cursed_or = None;
+                Ok(base)
+            }
+        }
+    }
+
+    /// `a.b."c".${d}`: pushes the steps to `open_names`.
+    pub(super) fn attr_path(&mut self) -> Result<()> {
+        loop {
+            let name = match self.cur.kind {
+                Kind::Id => {
+                    let token = self.bump();
+                    AttrName::Static(self.symbol(token))
+                }
+                Kind::OrKw => {
+                    self.bump();
+                    AttrName::Static(sym::OR)
+                }
+                Kind::Quote | Kind::DollarCurly => self.string_attr()?,
+                _ => return Err(Stop),
+            };
+            self.open_names.push(name);
+            if self.cur.kind != Kind::Dot {
+                return Ok(());
+            }
+            self.bump();
+        }
+    }
+
+    /// `"a"`, `"a${b}"` or `${a}` as the name of an attribute.
+    pub(super) fn string_attr(&mut self) -> Result<AttrName> {
+        let expr = if self.cur.kind == Kind::Quote {
+            match self.string()? {
+                Stringy::Text(text) => {
+                    let bytes = &self.pool[text.0.indices()];
+                    let name = self.symbols.intern(bytes);
+                    // the name has its own copy
+                    self.pool.truncate(text.0.start as usize);
+                    return Ok(AttrName::Static(name));
+                }
+                Stringy::Expr(expr) => expr,
+            }
+        } else {
+            self.interpolation()?
+        };
+        Ok(match self.expr_at(expr) {
+            Expr::Str(text) => AttrName::Static(self.symbols.intern(&self.pool[text.0.indices()])),
+            _ => AttrName::Dynamic(expr),
+        })
+    }
+
+    /// An expression that needs no parentheses anywhere.
+    fn simple(&mut self) -> Result<ExprId> {
+        let token = self.cur;
+        match token.kind {
+            Kind::Id => {
+                self.bump();
+                let expr = match self.text(token) {
+                    b"__curPos" => Expr::CurPos,
+                    name => Expr::Var(self.symbols.intern(name)),
+                };
+                Ok(self.add(expr, Pos::at(token.start), token.start))
+            }
+            Kind::Int => {
+                self.bump();
+                let value = number::parse_int(self.text(token)).unwrap_or_default();
+                Ok(self.add(Expr::Int(value), Pos::NONE, token.start))
+            }
+            Kind::Float => {
+                self.bump();
+                let value = number::parse_float(self.text(token)).unwrap_or_default();
+                Ok(self.add(Expr::Float(value), Pos::NONE, token.start))
+            }
+            Kind::Quote => {
+                let text = self.string()?;
+                Ok(match text {
+                    Stringy::Text(text) => self.add(Expr::Str(text), Pos::NONE, token.start),
+                    Stringy::Expr(expr) => expr,
+                })
+            }
+            Kind::IndOpen => self.ind_string(),
+            Kind::Path | Kind::HomePath => self.path(),
+            Kind::SearchPath => {
+                self.bump();
+                let text = self.text(token);
+                let text = self.pooled(&text[1..text.len() - 1]);
+                Ok(self.add(Expr::SearchPath(text), Pos::at(token.start), token.start))
+            }
+            Kind::Uri => self.uri(token),
+            Kind::ParenOpen => {
+                self.bump();
+                let expr = self.nested(Self::expr)?;
+                self.expect(Kind::ParenClose)?;
+                Ok(expr)
+            }
+            Kind::Let | Kind::Rec | Kind::CurlyOpen => self.set(token),
+            Kind::SquareOpen => self.list(token),
+            _ => Err(Stop),
+        }
+    }
+
+    fn uri(&mut self, token: Token) -> Result<ExprId> {
+        self.bump();
+        let text = self.text(token);
+        let problem = |fatal| Problem::UrlLiteral { text: text.to_vec(), fatal };
+        self.lint(self.options.url_literals, problem, token.start)?;
+        let text = self.pooled(text);
+        Ok(self.add(Expr::Str(text), Pos::NONE, token.start))
+    }
+
+    fn list(&mut self, token: Token) -> Result<ExprId> {
+        self.bump();
+        let base = self.open_exprs.len();
+        while starts_simple(self.cur.kind) {
+            let item = self.nested(Self::select)?;
+            self.warn_cursed_or(item);
+            self.open_exprs.push(item);
+        }
+        self.expect(Kind::SquareClose)?;
+        let pos = self.open_exprs.get(base).map_or(Pos::NONE, |first| self.pos_of(*first));
+        let items = self.close_exprs(base);
+        Ok(self.add(Expr::List(items), pos, token.start))
+    }
+
+    /// `{ … }`, `rec { … }` or `let { … }`.
+    fn set(&mut self, token: Token) -> Result<ExprId> {
+        let recursive = token.kind != Kind::CurlyOpen;
+        if recursive {
+            self.bump();
+        }
+        self.expect(Kind::CurlyOpen)?;
+        let set = self.new_set(Pos::at(token.start));
+        self.bindings(set)?;
+        self.expect(Kind::CurlyClose)?;
+        self.sets[set.0 as usize].recursive = recursive;
+        let expr = self.add(Expr::Attrs(set), Pos::at(token.start), token.start);
+        if token.kind != Kind::Let {
+            return Ok(expr);
+        }
+        let names = self.open_names.len();
+        self.open_names.push(AttrName::Static(sym::BODY));
+        let path = self.close_path(names);
+        Ok(self.add(Expr::Select { base: expr, path, default: None }, Pos::NONE, token.start))
+    }
+
+    /// A path literal, perhaps with interpolations.
+    fn path(&mut self) -> Result<ExprId> {
+        let token = self.bump();
+        let text = self.text(token);
+        let kind = match (token.kind, text[0]) {
+            (Kind::HomePath, _) => PathKind::Home,
+            (_, b'/') => PathKind::Absolute,
+            _ => PathKind::Relative,
+        };
+        match kind {
+            PathKind::Home => {
+                if self.options.pure_eval {
+                    return self.fail(Problem::HomePathInPureMode(text.to_vec()), Pos::NONE);
+                }
+                let problem = |_| Problem::HomePathLiteral(text.to_vec());
+                self.lint(self.options.absolute_path_literals, problem, token.start)?;
+            }
+            PathKind::Absolute => {
+                let problem = |_| Problem::AbsolutePathLiteral(text.to_vec());
+                self.lint(self.options.absolute_path_literals, problem, token.start)?;
+            }
+            PathKind::Relative if text[0] != b'.' => {
+                let problem = |_| Problem::ShortPathLiteral(text.to_vec());
+                self.lint(self.options.short_path_literals, problem, token.start)?;
+            }
+            PathKind::Relative => {}
+        }
+        let text = self.pooled(text);
+        let path = self.add(Expr::Path { kind, text }, Pos::NONE, token.start);
+        if self.cur.kind == Kind::PathEnd {
+            self.bump();
+            return Ok(path);
+        }
+        let base = self.open_parts.len();
+        self.open_parts.push(Part { pos: Pos::at(token.start), expr: path });
+        self.string_parts()?;
+        self.expect(Kind::PathEnd)?;
+        let parts = self.close_parts(base);
+        Ok(self.add(Expr::Concat { kind: ConcatKind::Path, parts }, Pos::at(token.start), token.start))
+    }
+}

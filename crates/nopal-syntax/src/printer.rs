@@ -1,0 +1,340 @@
+//! Printing a tree as `nix-instantiate --parse` does.
+//!
+//! The output shows what the tree means to Nix: operators that are calls are printed as calls, attributes sorted by
+//! name. The printer keeps its own stack, so that no tree is too deep for it.
+
+use crate::ast::{Ast, AttrName, AttrValue, AttrsId, BinOp, Expr, ExprId, LambdaId};
+use crate::interner::{Interner, Symbol};
+use crate::{number, path};
+
+/// What the tree does not know but its printed form shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The names of the tree's symbols.
+    pub symbols: &'a Interner,
+    /// The directory that relative paths are relative to.
+    pub base_dir: &'a [u8],
+    /// The home directory.
+    pub home: &'a [u8],
+}
+
+/// The tree as Nix prints it, without a line end.
+pub fn print(ast: &Ast, context: &Context<'_>) -> Vec<u8> {
+    let mut printer = Printer { ast, context: *context, out: Vec::new(), work: Vec::new() };
+    printer.run(Item::Expr(ast.root()));
+    printer.out
+}
+
+/// An attribute path as Nix prints it in errors.
+pub(crate) fn attr_path(ast: &Ast, symbols: &Interner, names: &[AttrName]) -> Vec<u8> {
+    let context = Context { symbols, base_dir: b"/", home: b"" };
+    let mut out = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        if number > 0 {
+            out.push(b'.');
+        }
+        match name {
+            AttrName::Static(name) => out.extend_from_slice(&identifier(symbols.get(*name))),
+            AttrName::Dynamic(expr) => {
+                let mut printer = Printer { ast, context, out: Vec::new(), work: Vec::new() };
+                printer.run(Item::Expr(*expr));
+                out.extend_from_slice(b"\"${");
+                out.extend_from_slice(&printer.out);
+                out.extend_from_slice(b"}\"");
+            }
+        }
+    }
+    out
+}
+
+/// Whether Nix reads the word as a keyword; `or` is not counted.
+pub fn is_keyword(word: &[u8]) -> bool {
+    matches!(word, b"if" | b"then" | b"else" | b"assert" | b"with" | b"let" | b"in" | b"rec" | b"inherit")
+}
+
+/// A name as Nix prints variables and attributes: as it is where it can be read back, else quoted.
+pub fn identifier(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    print_identifier(name, &mut out);
+    out
+}
+
+fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
+    let plain = match name {
+        [first, rest @ ..] => {
+            (first.is_ascii_alphabetic() || *first == b'_')
+                && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'\'' | b'-'))
+                && !is_keyword(name)
+        }
+        [] => false,
+    };
+    if plain {
+        out.extend_from_slice(name);
+    } else {
+        print_string(name, out);
+    }
+}
+
+/// Appends a string literal as Nix prints it.
+pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'$' if text.get(index + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
+            other => out.push(*other),
+        }
+    }
+    out.push(b'"');
+}
+
+/// Something still to be printed.
+enum Item {
+    Expr(ExprId),
+    Text(&'static str),
+    Name(Symbol),
+    Bindings(AttrsId),
+}
+
+struct Printer<'a> {
+    ast: &'a Ast,
+    context: Context<'a>,
+    out: Vec<u8>,
+    work: Vec<Item>,
+}
+
+impl Printer<'_> {
+    fn run(&mut self, first: Item) {
+        self.work.push(first);
+        while let Some(item) = self.work.pop() {
+            // what an item puts off is pushed in reading order and then turned round
+            let base = self.work.len();
+            match item {
+                Item::Text(text) => self.out.extend_from_slice(text.as_bytes()),
+                Item::Name(name) => self.name(name),
+                Item::Expr(id) => self.expr(id),
+                Item::Bindings(set) => self.bindings(set),
+            }
+            self.work[base..].reverse();
+        }
+    }
+
+    fn text(&mut self, text: &'static str) {
+        self.work.push(Item::Text(text));
+    }
+
+    fn push(&mut self, id: ExprId) {
+        self.work.push(Item::Expr(id));
+    }
+
+    fn name(&mut self, name: Symbol) {
+        print_identifier(self.context.symbols.get(name), &mut self.out);
+    }
+
+    fn expr(&mut self, id: ExprId) {
+        let ast = self.ast;
+        match ast.expr(id) {
+            Expr::Int(value) => self.out.extend_from_slice(value.to_string().as_bytes()),
+            Expr::Float(value) => number::print_float(value, &mut self.out),
+            Expr::Str(text) => print_string(ast.bytes(text), &mut self.out),
+            Expr::Path { kind, text } => {
+                let resolved = path::resolve(kind, ast.bytes(text), self.context.base_dir, self.context.home);
+                self.out.extend_from_slice(&resolved);
+            }
+            Expr::SearchPath(text) => {
+                self.out.extend_from_slice(b"(__findFile __nixPath ");
+                print_string(ast.bytes(text), &mut self.out);
+                self.out.push(b')');
+            }
+            Expr::Var(name) => self.name(name),
+            Expr::CurPos => self.out.extend_from_slice(b"__curPos"),
+            Expr::Select { base, path, default } => {
+                self.text("(");
+                self.push(base);
+                self.text(").");
+                self.path(ast.attr_path(path));
+                if let Some(default) = default {
+                    self.text(" or (");
+                    self.push(default);
+                    self.text(")");
+                }
+            }
+            Expr::HasAttr { base, path } => {
+                self.text("((");
+                self.push(base);
+                self.text(") ? ");
+                self.path(ast.attr_path(path));
+                self.text(")");
+            }
+            Expr::Lambda(lambda) => self.lambda(lambda),
+            Expr::Call { function, args } => {
+                self.text("(");
+                self.push(function);
+                self.separated(" ", " ", ast.exprs_in(args));
+                self.text(")");
+            }
+            Expr::Let { attrs, body } => {
+                self.text("(let ");
+                self.work.push(Item::Bindings(attrs));
+                self.text("in ");
+                self.push(body);
+                self.text(")");
+            }
+            Expr::With { env, body } => self.sequence(&["(with ", "; ", ")"], &[env, body]),
+            Expr::If { cond, yes, no } => self.sequence(&["(if ", " then ", " else ", ")"], &[cond, yes, no]),
+            Expr::Assert { cond, body } => self.sequence(&["assert ", "; ", ""], &[cond, body]),
+            Expr::Not(operand) => self.sequence(&["(! ", ")"], &[operand]),
+            Expr::Negate(operand) => self.sequence(&["(__sub 0 ", ")"], &[operand]),
+            Expr::Binary { op, lhs, rhs } => self.binary(op, lhs, rhs),
+            Expr::Concat { parts, .. } => {
+                self.text("(");
+                for (number, part) in ast.parts_in(parts).iter().enumerate() {
+                    if number > 0 {
+                        self.text(" + ");
+                    }
+                    self.push(part.expr);
+                }
+                self.text(")");
+            }
+            Expr::List(items) => {
+                self.text("[ ");
+                for item in ast.exprs_in(items) {
+                    self.text("(");
+                    self.push(*item);
+                    self.text(") ");
+                }
+                self.text("]");
+            }
+            Expr::Attrs(set) => {
+                self.text(if ast.attr_set(set).recursive { "rec { " } else { "{ " });
+                self.work.push(Item::Bindings(set));
+                self.text("}");
+            }
+        }
+    }
+
+    /// Texts with expressions between them.
+    fn sequence(&mut self, texts: &[&'static str], exprs: &[ExprId]) {
+        for (number, text) in texts.iter().enumerate() {
+            self.text(text);
+            if let Some(expr) = exprs.get(number) {
+                self.push(*expr);
+            }
+        }
+    }
+
+    fn separated(&mut self, before: &'static str, between: &'static str, exprs: &[ExprId]) {
+        for (number, expr) in exprs.iter().enumerate() {
+            self.text(if number == 0 { before } else { between });
+            self.push(*expr);
+        }
+    }
+
+    fn binary(&mut self, op: BinOp, lhs: ExprId, rhs: ExprId) {
+        if let Some(call) = op.desugar() {
+            let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
+            self.text(if call.negated { "(! (" } else { "(" });
+            self.work.push(Item::Name(call.function));
+            self.separated(" ", " ", &[first, second]);
+            self.text(if call.negated { "))" } else { ")" });
+            return;
+        }
+        let sign = match op {
+            BinOp::Eq => " == ",
+            BinOp::Neq => " != ",
+            BinOp::And => " && ",
+            BinOp::Or => " || ",
+            BinOp::Impl => " -> ",
+            BinOp::Update => " // ",
+            _ => " ++ ",
+        };
+        self.sequence(&["(", sign, ")"], &[lhs, rhs]);
+    }
+
+    fn path(&mut self, names: &[AttrName]) {
+        for (number, name) in names.iter().enumerate() {
+            if number > 0 {
+                self.text(".");
+            }
+            match name {
+                AttrName::Static(name) => self.work.push(Item::Name(*name)),
+                AttrName::Dynamic(expr) => self.sequence(&["\"${", "}\""], &[*expr]),
+            }
+        }
+    }
+
+    fn lambda(&mut self, id: LambdaId) {
+        let lambda = self.ast.lambda(id);
+        self.text("(");
+        if let Some(pattern) = lambda.formals {
+            self.text("{ ");
+            let mut formals = self.ast.formals_in(pattern.formals).to_vec();
+            formals.sort_by_key(|formal| self.context.symbols.get(formal.name));
+            for (number, formal) in formals.iter().enumerate() {
+                if number > 0 {
+                    self.text(", ");
+                }
+                self.work.push(Item::Name(formal.name));
+                if let Some(default) = formal.default {
+                    self.text(" ? ");
+                    self.push(default);
+                }
+            }
+            if pattern.ellipsis {
+                self.text(if formals.is_empty() { "..." } else { ", ..." });
+            }
+            self.text(if lambda.arg.is_some() { " } @ " } else { " }" });
+        }
+        if let Some(arg) = lambda.arg {
+            self.work.push(Item::Name(arg));
+        }
+        self.text(": ");
+        self.push(lambda.body);
+        self.text(")");
+    }
+
+    /// Inherited names first, then those inherited from each source, then the rest, each by name; dynamic ones last.
+    fn bindings(&mut self, id: AttrsId) {
+        let ast = self.ast;
+        let set = ast.attr_set(id);
+        let mut attrs = ast.attrs_in(set.attrs).to_vec();
+        attrs.sort_by_key(|attr| self.context.symbols.get(attr.name));
+        let mut inherited = attrs.iter().filter(|attr| attr.value == AttrValue::Inherited).peekable();
+        if inherited.peek().is_some() {
+            self.text("inherit");
+            for attr in inherited {
+                self.text(" ");
+                self.work.push(Item::Name(attr.name));
+            }
+            self.text("; ");
+        }
+        let mut from: Vec<(u32, Symbol)> = attrs
+            .iter()
+            .filter_map(|attr| match attr.value {
+                AttrValue::InheritedFrom(number) => Some((number, attr.name)),
+                _ => None,
+            })
+            .collect();
+        from.sort_by_key(|(number, _)| *number);
+        for group in from.chunk_by(|a, b| a.0 == b.0) {
+            self.sequence(&["inherit (", ")"], &[ast.parts_in(set.inherit_from)[group[0].0 as usize].expr]);
+            for (_, name) in group {
+                self.text(" ");
+                self.work.push(Item::Name(*name));
+            }
+            self.text("; ");
+        }
+        for attr in &attrs {
+            if let AttrValue::Plain(value) = attr.value {
+                self.work.push(Item::Name(attr.name));
+                self.sequence(&[" = ", "; "], &[value]);
+            }
+        }
+        for attr in ast.dynamic_in(set.dynamic) {
+            self.sequence(&["\"${", "}\" = ", "; "], &[attr.name, attr.value]);
+        }
+    }
+}
