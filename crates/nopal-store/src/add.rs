@@ -5,17 +5,18 @@ use std::io::Read;
 use std::path::Path;
 
 use nopal_format::content_address::{ContentAddress, ContentAddressMethod};
+use nopal_format::nar::hash_of_file;
+use nopal_format::references::Candidates;
 use nopal_format::store_path::References;
-use nopal_format::{Hash, HashAlgorithm, Hasher, StoreDir, StorePath};
+use nopal_format::{Hash, HashAlgorithm, Hasher, PathInfo, StoreDir, StorePath};
 use nopal_report::Activity;
 
 use crate::content::{ContentHasher, GitHasher};
 use crate::error::StoreError;
 use crate::install::{Staged, TempTree};
-use crate::path_info::PathInfo;
 use crate::store::Store;
 use crate::tree::{
-    ArchiveSink, Candidates, EntryFilter, HashingReader, SinkResult, Spool, TreeError, WalkEnd, read_archive, walk_tree,
+    ArchiveSink, EntryFilter, HashingReader, SinkResult, Spool, TreeError, WalkEnd, read_archive, walk_tree,
 };
 
 /// How a tree becomes a store path.
@@ -126,8 +127,8 @@ impl Store {
             spool.data(&text.contents)?;
             spool.end_file()?;
             spool.spill()?;
-            let nar = nix_archive::nar::hash_regular(&text.contents, false);
-            let mut info = PathInfo::new(path.clone(), Hash::sha256(nar.sha256), nar.size);
+            let (nar_hash, nar_size) = hash_of_file(&text.contents);
+            let mut info = PathInfo::new(path.clone(), nar_hash, nar_size);
             info.references = text.references.clone();
             info.ca = Some(ContentAddress {
                 method: ContentAddressMethod::Text,
@@ -148,12 +149,12 @@ impl Store {
             return Ok(());
         }
         let activity = self.reporter().start(Activity::AddToStore { name: info.path.name().to_owned() });
-        let candidates = Candidates::new(&checks.undeclared_among);
+        let candidates: Candidates = checks.undeclared_among.iter().cloned().collect();
         let tree = TempTree::new(temp_roots.temp_path()?);
         let mut spool = Spool::new(tree.path().to_owned());
         let mut reader = HashingReader::new(nar, &candidates, info.nar_size);
         let read = read_archive(&mut reader, &mut spool);
-        let (hash, size, found) = reader.finish(&candidates);
+        let (hash, size, found) = reader.finish();
         let path = self.print(&info.path);
         let entries = match read {
             Err(TreeError::TooLarge { limit }) => {
@@ -215,7 +216,7 @@ pub fn path_of_source(
 pub fn content_hash(tree: &Path, method: ContentAddressMethod, algorithm: HashAlgorithm) -> Result<Hash, StoreError> {
     let mut content = content_hasher(method, algorithm);
     let sink = archive_sink(method, algorithm);
-    let walked = walk_tree(tree, None, sink, &mut content, &mut Spool::Discard, &Candidates::none());
+    let walked = walk_tree(tree, None, sink, &mut content, &mut Spool::Discard);
     let (result, _) = walked.map_err(walk_error)?;
     Ok(content.finish().unwrap_or(result.extra))
 }
@@ -248,7 +249,7 @@ fn ingest(
     }
     let mut content = content_hasher(options.method, options.algorithm);
     let sink = archive_sink(options.method, options.algorithm);
-    let walked = walk_tree(source, filter, sink, &mut content, spool, &Candidates::none());
+    let walked = walk_tree(source, filter, sink, &mut content, spool);
     let (result, entries) = walked.map_err(walk_error)?;
     let hash = content.finish().unwrap_or(result.extra);
     let ca = ContentAddress { method: options.method, hash };

@@ -10,8 +10,8 @@ use nopal_fs::{FsError, PathLock, SyncMethod};
 use crate::config::Durability;
 use crate::database::Persist;
 use crate::error::StoreError;
-use crate::path_info::PathInfo;
 use crate::store::Store;
+use nopal_format::PathInfo;
 
 /// Entries up to which each is synced by itself. Above, one flush of the whole file system is cheaper: see the
 /// measurements in ARCHITECTURE.md.

@@ -1,19 +1,19 @@
 //! Built outputs: find what they refer to, rewrite the hashes in them, make them valid.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use nopal_format::{Hash, HashAlgorithm, StorePath};
+use nopal_format::references::{Candidates, HashModulo, HashRewriter};
+use nopal_format::{Hash, HashAlgorithm, PathInfo, StorePath};
 use nopal_fs::create::Metadata;
 use nopal_fs::{FsError, Step, TreeWalk, TreeWriter, WalkOptions};
 
 use crate::content::ContentHasher;
 use crate::error::StoreError;
 use crate::install::{Staged, TempTree};
-use crate::path_info::PathInfo;
 use crate::store::Store;
-use crate::tree::{ArchiveSink, Candidates, Spool, TreeError, walk_tree, without_filter};
+use crate::tree::{ArchiveSink, Spool, TreeError, walk_tree, without_filter};
 
 /// What one pass over a built tree finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,58 +41,47 @@ pub struct BuiltOutput {
 
 /// Hashes a tree and looks for references to the candidates in it, in one pass.
 pub fn scan_tree(tree: &Path, candidates: &BTreeSet<StorePath>) -> Result<OutputScan, TreeError> {
-    let candidates = Candidates::new(candidates);
+    let candidates: Candidates = candidates.iter().cloned().collect();
     let sink = ArchiveSink::new().with_scanner(&candidates);
-    let walked = walk_tree(tree, None, sink, &mut ContentHasher::None, &mut Spool::Discard, &candidates);
+    let walked = walk_tree(tree, None, sink, &mut ContentHasher::None, &mut Spool::Discard);
     let (result, entries) = without_filter(walked)?;
-    Ok(OutputScan {
-        nar_hash: result.nar_hash,
-        nar_size: result.nar_size,
-        references: result.references.into_iter().collect(),
-        entries,
-    })
+    Ok(OutputScan { nar_hash: result.nar_hash, nar_size: result.nar_size, references: result.references, entries })
 }
 
 /// The hash of a tree's NAR with every occurrence of the hash part of `itself` replaced by zero bytes: what the path of
 /// a content-addressed tree that refers to itself is made of.
 pub fn scan_tree_modulo(tree: &Path, algorithm: HashAlgorithm, itself: &StorePath) -> Result<Hash, TreeError> {
-    let mut hasher = nopal_format::Hasher::new(algorithm);
-    let rewrites = Rewrites::new([(itself.digest_digits(), [0; DIGITS])]);
-    let mut rewriter = Rewriter::new(&rewrites, &mut hasher);
-    let sink = ArchiveSink::new().with_output(&mut rewriter);
-    let walked = walk_tree(tree, None, sink, &mut ContentHasher::None, &mut Spool::Discard, &Candidates::none());
-    without_filter(walked)?;
-    rewriter.finish().map_err(TreeError::Stream)?;
-    Ok(hasher.finish())
+    let mut modulo = HashModulo::new(algorithm, itself);
+    let sink = ArchiveSink::new().with_output(&mut modulo);
+    without_filter(walk_tree(tree, None, sink, &mut ContentHasher::None, &mut Spool::Discard))?;
+    Ok(modulo.finish().0)
 }
 
 /// Copies a tree with hash parts replaced, in contents, link targets and names. `to` must not exist; it gets canonical
-/// metadata. Where no path has been replaced in a file it is shared with the original if the file system can.
+/// metadata.
 pub fn rewrite_tree(from: &Path, to: &Path, replacements: &BTreeMap<StorePath, StorePath>) -> Result<(), TreeError> {
-    let rewrites = Rewrites::new(replacements.iter().map(|(old, new)| (old.digest_digits(), new.digest_digits())));
+    let pairs = || replacements.iter().map(|(old, new)| (old.clone(), new.clone()));
+    let rewrite = |bytes: &[u8]| {
+        let mut rewriter = HashRewriter::new(Vec::with_capacity(bytes.len()), pairs());
+        rewriter.write_all(bytes).and_then(|()| rewriter.finish()).map_err(TreeError::Stream)
+    };
     let mut walk = TreeWalk::new(from, WalkOptions::default())?;
     let mut writer = TreeWriter::new(to, Metadata::Canonical)?;
-    let mut buffer = vec![0; 128 * 1024];
     while let Some(step) = walk.next()? {
-        let name = walk.name().map(|name| rewrites.apply(name));
+        let name = walk.name().map(rewrite).transpose()?;
         let name = name.as_deref();
         match step {
             Step::Enter => writer.start_directory(name)?,
             Step::Leave => writer.end_directory()?,
-            Step::Symlink => writer.symlink(name, &rewrites.apply(&walk.read_link()?))?,
+            Step::Symlink => writer.symlink(name, &rewrite(&walk.read_link()?)?)?,
             Step::File => {
                 let (mut source, stat) = walk.open_file()?;
                 let executable = stat.st_mode & 0o100 != 0;
                 let mut file = writer.start_file(name, executable)?;
-                let mut rewriter = Rewriter::new(&rewrites, &mut file);
-                loop {
-                    let got = source.read(&mut buffer).map_err(|e| FsError::new("read", walk.path(), e))?;
-                    if got == 0 {
-                        break;
-                    }
-                    rewriter.write_all(&buffer[..got]).map_err(|e| FsError::new("write", writer.path(), e))?;
-                }
-                rewriter.finish().map_err(|e| FsError::new("write", writer.path(), e))?;
+                let mut rewriter = HashRewriter::new(&mut file, pairs());
+                let failed = |error| FsError::between("copy", walk.path(), writer.path(), error);
+                std::io::copy(&mut source, &mut rewriter).map_err(failed)?;
+                rewriter.finish().map_err(failed)?;
                 writer.finish_file(file, executable)?;
             }
             Step::Other => return Err(TreeError::UnsupportedType { path: walk.path().to_owned() }),
@@ -120,78 +109,5 @@ impl Store {
     /// for a tree that is to become a store path. The caller creates it, and removes it if it comes to nothing.
     pub fn temp_path(&self) -> Result<PathBuf, StoreError> {
         Ok(self.writable("make a temporary tree")?.temp_path()?)
-    }
-}
-
-/// Digits of a hash part.
-const DIGITS: usize = 32;
-
-/// Which hash parts become which.
-struct Rewrites {
-    map: BTreeMap<[u8; DIGITS], [u8; DIGITS]>,
-    first_bytes: [bool; 256],
-}
-
-impl Rewrites {
-    fn new(pairs: impl IntoIterator<Item = ([u8; DIGITS], [u8; DIGITS])>) -> Self {
-        let map: BTreeMap<_, _> = pairs.into_iter().collect();
-        let mut first_bytes = [false; 256];
-        for from in map.keys() {
-            first_bytes[usize::from(from[0])] = true;
-        }
-        Self { map, first_bytes }
-    }
-
-    fn apply(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        self.apply_in_place(&mut bytes);
-        bytes
-    }
-
-    fn apply_in_place(&self, bytes: &mut [u8]) {
-        let mut at = 0;
-        while at + DIGITS <= bytes.len() {
-            if self.first_bytes[usize::from(bytes[at])]
-                && let Some(to) = self.map.get(&bytes[at..at + DIGITS])
-            {
-                bytes[at..at + DIGITS].copy_from_slice(to);
-                at += DIGITS;
-            } else {
-                at += 1;
-            }
-        }
-    }
-}
-
-/// Replaces hash parts in a stream, across the borders of its pieces too.
-struct Rewriter<'a, W: Write> {
-    rewrites: &'a Rewrites,
-    inner: W,
-    held: Vec<u8>,
-}
-
-impl<'a, W: Write> Rewriter<'a, W> {
-    fn new(rewrites: &'a Rewrites, inner: W) -> Self {
-        Self { rewrites, inner, held: Vec::new() }
-    }
-
-    fn finish(mut self) -> std::io::Result<()> {
-        self.inner.write_all(&self.held)
-    }
-}
-
-impl<W: Write> Write for Rewriter<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.held.extend_from_slice(bytes);
-        self.rewrites.apply_in_place(&mut self.held);
-        // what may be the beginning of a hash part waits for the next piece
-        let done = self.held.len().saturating_sub(DIGITS - 1);
-        self.inner.write_all(&self.held[..done])?;
-        self.held.drain(..done);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

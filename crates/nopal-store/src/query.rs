@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::StorePath;
+use nopal_format::signature::Signature;
 
 use crate::closure::Direction;
 use crate::database::{Persist, Realisation};
 use crate::error::StoreError;
-use crate::path_info::PathInfo;
 use crate::store::Store;
+use nopal_format::PathInfo;
 
 impl Store {
     /// Whether the path is valid.
@@ -128,8 +129,8 @@ impl Store {
         if done { Ok(()) } else { Err(self.not_valid(&realisation.path)) }
     }
 
-    /// Adds signatures (`KEY-NAME:BASE64`) to a valid path.
-    pub fn add_signatures(&self, path: &StorePath, signatures: &BTreeSet<String>) -> Result<(), StoreError> {
+    /// Adds signatures to a valid path.
+    pub fn add_signatures(&self, path: &StorePath, signatures: &BTreeSet<Signature>) -> Result<(), StoreError> {
         self.writable("add signatures")?;
         let done = self.database().write(Persist::Soon, |writer| writer.add_signatures(path, signatures))?;
         if done { Ok(()) } else { Err(self.not_valid(path)) }

@@ -11,6 +11,9 @@ use crate::database::Database;
 use crate::error::StoreError;
 use crate::temp_roots::TempRoots;
 
+/// Disk space set aside: the log of a batch of deletions takes some hundred KiB.
+const RESERVE_BYTES: usize = 1024 * 1024;
+
 /// An open store. Cheap to clone; may be used from several threads at once.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -37,7 +40,9 @@ impl Store {
         }
         let database = Database::open(&config)?;
         let temp_roots = if config.read_only { None } else { Some(TempRoots::new(&config)) };
-        Ok(Self { inner: Arc::new(Inner { config, database, temp_roots, reporter }) })
+        let store = Self { inner: Arc::new(Inner { config, database, temp_roots, reporter }) };
+        store.create_reserve();
+        Ok(store)
     }
 
     /// The configuration it was opened with.
@@ -83,6 +88,29 @@ impl Store {
             // nothing can be deleted from a store that cannot be written to
             None => Ok(()),
         }
+    }
+
+    /// Sets some disk space aside, so that garbage can be collected on a full disk: the database has to be written to
+    /// before anything can be removed. Without it a store still works.
+    pub(crate) fn create_reserve(&self) {
+        let reserve = self.reserve_file();
+        if !self.inner.config.read_only
+            && !nopal_fs::exists(&reserve)
+            && nopal_fs::write(&reserve, &vec![0x5a; RESERVE_BYTES]).is_err()
+        {
+            // half a reserve would take the space it is to keep
+            let _ = nopal_fs::remove_file(&reserve);
+        }
+    }
+
+    /// Gives the space set aside back.
+    pub(crate) fn release_reserve(&self) -> Result<(), StoreError> {
+        nopal_fs::remove_file_if_exists(&self.reserve_file())?;
+        Ok(())
+    }
+
+    fn reserve_file(&self) -> PathBuf {
+        self.inner.config.state_dir.join("reserved")
     }
 
     pub(crate) fn database(&self) -> &Database {

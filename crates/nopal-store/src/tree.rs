@@ -1,9 +1,11 @@
 //! One pass over a tree: read, hash its archive, look for references, and write it elsewhere, all from one buffer.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use nix_archive::nar::{Encoder, ReferencePattern, ReferenceScanner};
+use nopal_format::nar::{NarError, NarEvent, NarWriter, decode_exact};
+use nopal_format::references::{Candidates, ReferenceScanner};
 use nopal_format::{Hash, HashAlgorithm, Hasher, StorePath};
 use nopal_fs::create::Metadata;
 use nopal_fs::{FsError, FsFile, Step, TreeWalk, TreeWriter, WalkOptions};
@@ -23,7 +25,7 @@ pub enum TreeError {
         /// The tree, where there is one.
         place: Option<PathBuf>,
         /// What is wrong.
-        source: nix_archive::nar::Error,
+        source: NarError,
     },
     /// A file changed while it was read.
     #[error("'{}' changed while it was read", path.display())]
@@ -69,7 +71,6 @@ const SPOOL_BYTES: usize = 8 * 1024 * 1024;
 
 /// Takes the bytes of an archive: counts, hashes, scans, passes on.
 pub(crate) struct ArchiveSink<'a> {
-    buffer: Vec<u8>,
     hasher: Hasher,
     extra: Option<Hasher>,
     scanner: Option<ReferenceScanner>,
@@ -78,13 +79,7 @@ pub(crate) struct ArchiveSink<'a> {
 
 impl<'a> ArchiveSink<'a> {
     pub(crate) fn new() -> Self {
-        Self {
-            buffer: Vec::with_capacity(CHUNK_BYTES),
-            hasher: Hasher::new(HashAlgorithm::Sha256),
-            extra: None,
-            scanner: None,
-            output: None,
-        }
+        Self { hasher: Hasher::new(HashAlgorithm::Sha256), extra: None, scanner: None, output: None }
     }
 
     /// Hashes with a second algorithm.
@@ -97,7 +92,7 @@ impl<'a> ArchiveSink<'a> {
 
     /// Looks for references.
     pub(crate) fn with_scanner(mut self, candidates: &Candidates) -> Self {
-        self.scanner = candidates.scanner();
+        self.scanner = scanner_for(candidates);
         self
     }
 
@@ -107,15 +102,36 @@ impl<'a> ArchiveSink<'a> {
         self
     }
 
-    fn flush_buffer(&mut self) -> io::Result<()> {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.take(&buffer)?;
-        self.buffer = buffer;
-        self.buffer.clear();
-        Ok(())
+    fn finish(mut self) -> io::Result<SinkResult> {
+        if let Some(output) = &mut self.output {
+            output.flush()?;
+        }
+        let size = self.hasher.length();
+        let hash = self.hasher.finish();
+        Ok(SinkResult {
+            nar_hash: hash,
+            nar_size: size,
+            extra: self.extra.map_or(hash, Hasher::finish),
+            references: self.scanner.map(|scanner| scanner.found()).unwrap_or_default(),
+        })
     }
+}
 
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+fn scanner_for(candidates: &Candidates) -> Option<ReferenceScanner> {
+    (!candidates.is_empty()).then(|| ReferenceScanner::new(candidates))
+}
+
+/// What an [`ArchiveSink`] has found.
+pub(crate) struct SinkResult {
+    pub(crate) nar_hash: Hash,
+    pub(crate) nar_size: u64,
+    /// The second hash; the first where none was asked for.
+    pub(crate) extra: Hash,
+    pub(crate) references: BTreeSet<StorePath>,
+}
+
+impl Write for ArchiveSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hasher.update(bytes);
         if let Some(extra) = &mut self.extra {
             extra.update(bytes);
@@ -126,78 +142,11 @@ impl<'a> ArchiveSink<'a> {
         if let Some(output) = &mut self.output {
             output.write_all(bytes)?;
         }
-        Ok(())
-    }
-
-    pub(crate) fn finish(mut self, candidates: &Candidates) -> io::Result<SinkResult> {
-        self.flush_buffer()?;
-        if let Some(output) = &mut self.output {
-            output.flush()?;
-        }
-        let size = self.hasher.length();
-        let hash = self.hasher.finish();
-        Ok(SinkResult {
-            nar_hash: hash,
-            nar_size: size,
-            extra: self.extra.map_or(hash, Hasher::finish),
-            references: self.scanner.map(|scanner| candidates.found(scanner)).unwrap_or_default(),
-        })
-    }
-}
-
-/// What an [`ArchiveSink`] has found.
-pub(crate) struct SinkResult {
-    pub(crate) nar_hash: Hash,
-    pub(crate) nar_size: u64,
-    /// The second hash; the first where none was asked for.
-    pub(crate) extra: Hash,
-    pub(crate) references: Vec<StorePath>,
-}
-
-impl Write for ArchiveSink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // framing comes in pieces of a few bytes, contents in whole chunks
-        if self.buffer.len() + bytes.len() > CHUNK_BYTES {
-            self.flush_buffer()?;
-        }
-        if bytes.len() >= CHUNK_BYTES / 2 {
-            self.flush_buffer()?;
-            self.take(bytes)?;
-        } else {
-            self.buffer.extend_from_slice(bytes);
-        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Store paths whose hash parts are looked for.
-pub(crate) struct Candidates {
-    paths: Vec<StorePath>,
-    pattern: Option<ReferencePattern>,
-}
-
-impl Candidates {
-    pub(crate) fn none() -> Self {
-        Self { paths: Vec::new(), pattern: None }
-    }
-
-    pub(crate) fn new<'p>(paths: impl IntoIterator<Item = &'p StorePath>) -> Self {
-        let paths: Vec<StorePath> = paths.into_iter().cloned().collect();
-        // the digits of a store path are valid by construction, so a pattern can always be made
-        let pattern = ReferencePattern::new(paths.iter().map(StorePath::digest_digits)).ok();
-        Self { paths, pattern }
-    }
-
-    pub(crate) fn scanner(&self) -> Option<ReferenceScanner> {
-        self.pattern.as_ref().filter(|pattern| !pattern.is_empty()).map(ReferencePattern::scanner)
-    }
-
-    pub(crate) fn found(&self, scanner: ReferenceScanner) -> Vec<StorePath> {
-        scanner.into_matches().into_iter().filter_map(|index| self.paths.get(index).cloned()).collect()
     }
 }
 
@@ -357,12 +306,9 @@ pub(crate) fn walk_tree(
     sink: ArchiveSink<'_>,
     content: &mut ContentHasher,
     spool: &mut Spool,
-    candidates: &Candidates,
 ) -> Result<(SinkResult, u64), WalkEnd> {
-    let archive_error = |source| archive_error(root, source);
     let mut walk = TreeWalk::new(root, WalkOptions::default())?;
-    let mut encoder = Encoder::new(sink).map_err(archive_error)?;
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut writer = NarWriter::new(sink);
     let mut entries = 0;
     while let Some(step) = walk.next()? {
         if step != Step::Leave
@@ -373,81 +319,96 @@ pub(crate) fn walk_tree(
             walk.skip();
             continue;
         }
-        entries += 1;
         let name = walk.name();
+        let bad = |error| archive_error(walk.path(), error);
         match step {
             Step::Enter => {
-                encoder.start_directory(name).map_err(archive_error)?;
+                writer.enter_directory(name).map_err(bad)?;
                 content.start_directory(name);
                 spool.start_directory(name)?;
             }
             Step::Leave => {
-                entries -= 1;
-                encoder.end_directory().map_err(archive_error)?;
+                writer.leave_directory().map_err(bad)?;
                 content.end_directory();
                 spool.end_directory()?;
+                continue;
             }
             Step::Symlink => {
                 let target = walk.read_link()?;
-                encoder.symlink(name, &target).map_err(archive_error)?;
+                writer.symlink(name, &target).map_err(bad)?;
                 content.symlink(name, &target);
                 spool.symlink(name, &target)?;
             }
-            Step::File => {
-                let (mut file, stat) = walk.open_file()?;
-                let executable = stat.st_mode & 0o100 != 0;
-                let size = u64::try_from(stat.st_size).unwrap_or_default();
-                content.start_file(name, executable, size);
-                spool.start_file(name, executable, size)?;
-                let mut regular = encoder.start_regular(name, executable, size).map_err(archive_error)?;
-                copy_exactly(&mut file, size, &mut buffer, walk.path(), |chunk| {
-                    regular.write_all(chunk).map_err(TreeError::Stream)?;
-                    content.data(chunk);
-                    Ok(spool.data(chunk)?)
-                })?;
-                regular.finish().map_err(archive_error)?;
-                content.end_file();
-                spool.end_file()?;
-            }
+            Step::File => archive_file(&walk, &mut writer, content, spool)?,
             Step::Other => return Err(TreeError::UnsupportedType { path: walk.path().to_owned() }.into()),
         }
+        entries += 1;
     }
-    let sink = encoder.finish().map_err(archive_error)?;
-    Ok((sink.finish(candidates).map_err(TreeError::Stream)?, entries))
+    let sink = writer.finish().map_err(|error| archive_error(root, error))?;
+    Ok((sink.finish().map_err(TreeError::Stream)?, entries))
 }
 
-fn archive_error(root: &Path, source: nix_archive::nar::Error) -> TreeError {
-    match source {
-        nix_archive::nar::Error::Io(error) => TreeError::Stream(error),
-        source => TreeError::Archive { place: Some(root.to_owned()), source },
-    }
-}
-
-/// Reads exactly `size` bytes; a file that turns out shorter or longer is being changed by somebody.
-fn copy_exactly(
-    file: &mut FsFile,
-    size: u64,
-    buffer: &mut [u8],
-    path: &Path,
-    mut take: impl FnMut(&[u8]) -> Result<(), TreeError>,
+fn archive_file(
+    walk: &TreeWalk,
+    writer: &mut NarWriter<ArchiveSink<'_>>,
+    content: &mut ContentHasher,
+    spool: &mut Spool,
 ) -> Result<(), TreeError> {
-    let mut left = size;
-    // one byte more than is left: a file that has grown shows itself without a second call
-    loop {
-        let wanted = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(buffer.len());
-        let got = match file.read(&mut buffer[..wanted]) {
-            Ok(got) => got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(FsError::new("read", path, error).into()),
+    let (file, stat) = walk.open_file()?;
+    let executable = stat.st_mode & 0o100 != 0;
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    content.start_file(walk.name(), executable, size);
+    spool.start_file(walk.name(), executable, size)?;
+    let mut tee = Tee { file, path: walk.path(), content, spool, failure: None };
+    let written = writer.file(walk.name(), executable, size, &mut tee);
+    if let Some(failure) = tee.failure {
+        return Err(failure.into());
+    }
+    written.map_err(|error| archive_error(walk.path(), error))?;
+    // a file that has grown meanwhile is being changed by somebody, as one that has shrunk is
+    let mut rest = [0];
+    if tee.file.read(&mut rest).map_err(|e| FsError::new("read", walk.path(), e))? != 0 {
+        return Err(TreeError::Changed { path: walk.path().to_owned() });
+    }
+    content.end_file();
+    Ok(spool.end_file()?)
+}
+
+/// Reads a file and hands what was read to all that want it, from the buffer that the archive writer hashes.
+struct Tee<'a> {
+    file: FsFile,
+    path: &'a Path,
+    content: &'a mut ContentHasher,
+    spool: &'a mut Spool,
+    /// the error with its path, which `io::Error` has no room for
+    failure: Option<FsError>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let failed = |failure: &mut Option<FsError>, error: FsError| {
+            *failure = Some(error);
+            io::Error::other("stopped")
         };
-        if got as u64 > left || (got == 0 && left > 0) {
-            return Err(TreeError::Changed { path: path.to_owned() });
+        let got = match self.file.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(failed(&mut self.failure, FsError::new("read", self.path, error)));
+            }
+            other => other?,
+        };
+        self.content.data(&buffer[..got]);
+        match self.spool.data(&buffer[..got]) {
+            Ok(()) => Ok(got),
+            Err(error) => Err(failed(&mut self.failure, error)),
         }
-        if got == 0 {
-            return Ok(());
-        }
-        take(&buffer[..got])?;
-        left -= got as u64;
+    }
+}
+
+fn archive_error(path: &Path, source: NarError) -> TreeError {
+    match source {
+        NarError::Io { source, .. } => TreeError::Stream(source),
+        NarError::FileSize { .. } => TreeError::Changed { path: path.to_owned() },
+        source => TreeError::Archive { place: Some(path.to_owned()), source },
     }
 }
 
@@ -462,8 +423,7 @@ fn kind_of(step: Step) -> nopal_fs::EntryKind {
 
 /// The hash of a tree, without writing it anywhere.
 pub(crate) fn hash_tree(root: &Path) -> Result<TreeHash, TreeError> {
-    let none = Candidates::none();
-    let walked = walk_tree(root, None, ArchiveSink::new(), &mut ContentHasher::None, &mut Spool::Discard, &none);
+    let walked = walk_tree(root, None, ArchiveSink::new(), &mut ContentHasher::None, &mut Spool::Discard);
     let (result, entries) = without_filter(walked)?;
     Ok(TreeHash { nar_hash: result.nar_hash, nar_size: result.nar_size, entries })
 }
@@ -476,62 +436,42 @@ pub(crate) fn without_filter<T>(result: Result<T, WalkEnd>) -> Result<T, TreeErr
     })
 }
 
-/// Reads an archive and writes it as a tree. Returns the number of entries.
-pub(crate) fn read_archive(reader: &mut dyn Read, spool: &mut Spool) -> Result<u64, TreeError> {
-    use nix_archive::nar::{Error, Event as NarEvent, decode_events_reader};
-    let mut reader = io::BufReader::with_capacity(CHUNK_BYTES, reader);
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut entries = 0;
-    // the decoder's error type has no room for ours: it is kept here while a stand-in passes through
-    let mut failure: Option<TreeError> = None;
-    let decoded = decode_events_reader(&mut reader, |event| {
-        let result = match event {
-            NarEvent::DirectoryStart { name } => spool.start_directory(name).map_err(TreeError::from),
-            NarEvent::DirectoryEnd { .. } => {
-                return spool.end_directory().map_err(|error| keep(&mut failure, error.into()));
-            }
-            NarEvent::Symlink { name, target } => spool.symlink(name, target).map_err(TreeError::from),
-            NarEvent::Regular { name, executable, mut contents } => {
-                copy_contents(name, executable, contents.size(), &mut contents, &mut buffer, spool)
-            }
-        };
-        entries += 1;
-        result.map_err(|error| keep(&mut failure, error))
-    });
-    match (decoded, failure) {
-        (_, Some(failure)) => Err(failure),
-        (Ok(()), None) => Ok(entries),
-        (Err(Error::Io(error)), None) => Err(stream_error(error)),
-        (Err(source), None) => Err(TreeError::Archive { place: None, source }),
-    }
-}
-
-fn copy_contents(
-    name: Option<&[u8]>,
-    executable: bool,
-    size: u64,
-    contents: &mut dyn Read,
-    buffer: &mut [u8],
-    spool: &mut Spool,
-) -> Result<(), TreeError> {
-    // an announced size is only a claim: nothing large is reserved for it before the bytes come
-    if size > SPOOL_BYTES as u64 {
-        spool.spill()?;
-    }
-    spool.start_file(name, executable, size)?;
-    loop {
-        match contents.read(buffer) {
-            Ok(0) => return Ok(spool.end_file()?),
-            Ok(got) => spool.data(&buffer[..got])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(stream_error(error)),
+impl From<NarError> for TreeError {
+    fn from(source: NarError) -> Self {
+        match source {
+            NarError::Io { source, .. } => stream_error(source),
+            source => Self::Archive { place: None, source },
         }
     }
 }
 
-fn keep(slot: &mut Option<TreeError>, error: TreeError) -> nix_archive::nar::Error {
-    *slot = Some(error);
-    nix_archive::nar::Error::Io(io::Error::other("stopped by the visitor"))
+/// Reads an archive, which must be all there is, and writes it as a tree. Returns the number of entries.
+pub(crate) fn read_archive(reader: &mut dyn Read, spool: &mut Spool) -> Result<u64, TreeError> {
+    let mut reader = io::BufReader::with_capacity(CHUNK_BYTES, reader);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut entries = 0;
+    decode_exact(&mut reader, &mut |event| -> Result<(), TreeError> {
+        match event {
+            NarEvent::EnterDirectory { name } => spool.start_directory(name)?,
+            NarEvent::LeaveDirectory => return Ok(spool.end_directory()?),
+            NarEvent::Symlink { name, target } => spool.symlink(name, target)?,
+            NarEvent::File { name, executable, mut contents } => {
+                spool.start_file(name, executable, contents.size())?;
+                loop {
+                    match contents.read(&mut buffer) {
+                        Ok(0) => break,
+                        Ok(got) => spool.data(&buffer[..got])?,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(stream_error(error)),
+                    }
+                }
+                spool.end_file()?;
+            }
+        }
+        entries += 1;
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 fn stream_error(error: io::Error) -> TreeError {
@@ -558,13 +498,13 @@ pub(crate) struct HashingReader<'r> {
 
 impl<'r> HashingReader<'r> {
     pub(crate) fn new(inner: &'r mut dyn Read, candidates: &Candidates, limit: u64) -> Self {
-        Self { inner, hasher: Hasher::new(HashAlgorithm::Sha256), scanner: candidates.scanner(), limit }
+        Self { inner, hasher: Hasher::new(HashAlgorithm::Sha256), scanner: scanner_for(candidates), limit }
     }
 
     /// The hash and size of what was read, and the references in it.
-    pub(crate) fn finish(self, candidates: &Candidates) -> (Hash, u64, Vec<StorePath>) {
+    pub(crate) fn finish(self) -> (Hash, u64, BTreeSet<StorePath>) {
         let size = self.hasher.length();
-        let references = self.scanner.map(|scanner| candidates.found(scanner)).unwrap_or_default();
+        let references = self.scanner.map(|scanner| scanner.found()).unwrap_or_default();
         (self.hasher.finish(), size, references)
     }
 }

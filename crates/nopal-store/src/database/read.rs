@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use nopal_format::signature::Signature;
 use nopal_format::{Hash, StorePath};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::closure::Direction;
 use crate::database::{Database, Realisation};
 use crate::error::StoreError;
-use crate::path_info::PathInfo;
+use nopal_format::PathInfo;
 
 /// One consistent view of the database.
 pub(crate) struct Reader<'a> {
@@ -70,6 +71,19 @@ impl Reader<'_> {
         let mut statement = self.transaction.prepare_cached(&sql).map_err(|e| self.database.error(e))?;
         let rows = statement.query_map([], InfoRow::read).map_err(|e| self.database.error(e))?;
         rows.map(|row| self.info(row.map_err(|e| self.database.error(e))?)).collect()
+    }
+
+    /// Every valid path with the size of its NAR and its deriver.
+    pub(crate) fn all_derivers(&self) -> Result<Vec<(StorePath, u64, Option<StorePath>)>, StoreError> {
+        let rows = self.all("select path, nar_size, deriver from ValidPaths", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
+        })?;
+        rows.into_iter()
+            .map(|(path, size, deriver)| {
+                let deriver = deriver.as_deref().map(|path| self.parse(path)).transpose()?;
+                Ok((self.parse(&path)?, u64::try_from(size).unwrap_or_default(), deriver))
+            })
+            .collect()
     }
 
     pub(crate) fn references(&self, id: i64) -> Result<BTreeSet<StorePath>, StoreError> {
@@ -135,12 +149,11 @@ impl Reader<'_> {
         Ok(Some(Realisation {
             drv_output: drv_output.to_owned(),
             path: self.parse(&path)?,
-            signatures: split_words(&signatures),
+            signatures: self.signatures(&signatures)?,
         }))
     }
 
-    /// The closure of `start`, each path before those that refer to it (after, for [`Direction::Referrers`]).
-    /// `Err(path)` inside tells which start is not valid.
+    /// The closure of `start`, each path before those that refer to it. The inner error tells which start is not valid.
     pub(crate) fn closure(
         &self,
         start: &[StorePath],
@@ -187,6 +200,7 @@ impl Reader<'_> {
             let name: String = names.query_row([id], |row| row.get(0)).map_err(|e| self.database.error(e))?;
             paths.push(self.parse(&name)?);
         }
+        // that walk puts referrers out first
         if direction == Direction::Referrers {
             paths.reverse();
         }
@@ -232,11 +246,16 @@ impl Reader<'_> {
             nar_size: u64::try_from(row.nar_size).map_err(|_| wrong("NAR size"))?,
             references: self.references(row.id)?,
             deriver: row.deriver.as_deref().map(|path| self.parse(path)).transpose()?,
-            registration_time_s: row.registration_time,
+            registration_time_seconds: u64::try_from(row.registration_time).unwrap_or_default(),
             ultimate: row.ultimate,
-            signatures: split_words(&row.signatures),
+            signatures: self.signatures(&row.signatures)?,
             ca: row.ca.as_deref().map(|ca| ca.parse().map_err(|_| wrong("content address"))).transpose()?,
         })
+    }
+
+    fn signatures(&self, text: &str) -> Result<BTreeSet<Signature>, StoreError> {
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        words.map(|word| word.parse().map_err(|_| self.database.corrupt(format!("signature '{word}'")))).collect()
     }
 
     pub(super) fn parse(&self, base_name: &str) -> Result<StorePath, StoreError> {
@@ -267,8 +286,4 @@ impl Reader<'_> {
         let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.database.error(e))?;
         statement.query_row([parameter], read).optional().map_err(|e| self.database.error(e))
     }
-}
-
-fn split_words(text: &str) -> BTreeSet<String> {
-    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

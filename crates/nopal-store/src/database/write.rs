@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_format::StorePath;
+use nopal_format::signature::Signature;
+use nopal_format::{PathInfo, StorePath};
 use rusqlite::params;
 
 use crate::database::Reader;
 use crate::error::StoreError;
-use crate::path_info::PathInfo;
 
 /// What a content-addressed derivation's output turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Realisation {
     pub drv_output: String,
     /// The path, which must be valid.
     pub path: StorePath,
-    /// `KEY-NAME:BASE64`.
-    pub signatures: BTreeSet<String>,
+    /// Signatures over it.
+    pub signatures: BTreeSet<Signature>,
 }
 
 /// A transaction that may write.
@@ -64,7 +64,8 @@ impl<'a> Writer<'a> {
     }
 
     fn insert(&self, info: &PathInfo, now_s: i64) -> Result<i64, StoreError> {
-        let time = if info.registration_time_s == 0 { now_s } else { info.registration_time_s };
+        let known = i64::try_from(info.registration_time_seconds).unwrap_or(i64::MAX);
+        let time = if known == 0 { now_s } else { known };
         let size = i64::try_from(info.nar_size).map_err(|_| self.reader.database.corrupt("a NAR size over 2^63"))?;
         let row = params![
             info.path.base_name(),
@@ -113,9 +114,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds signatures to a valid path.
-    pub(crate) fn add_signatures(&self, path: &StorePath, fresh: &BTreeSet<String>) -> Result<bool, StoreError> {
+    pub(crate) fn add_signatures(&self, path: &StorePath, fresh: &BTreeSet<Signature>) -> Result<bool, StoreError> {
         let Some(known) = self.reader.path_info(path)? else { return Ok(false) };
-        let all: BTreeSet<String> = known.signatures.union(fresh).cloned().collect();
+        let all: BTreeSet<Signature> = known.signatures.union(fresh).cloned().collect();
         self.execute(
             "update ValidPaths set signatures = ?2 where path = ?1",
             params![path.base_name(), join_words(&all)],
@@ -165,6 +166,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn join_words(words: &BTreeSet<String>) -> String {
-    words.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+fn join_words(signatures: &BTreeSet<Signature>) -> String {
+    signatures.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
