@@ -42,7 +42,7 @@ pub(crate) fn explain(text: &[u8], pipe_operators: bool, found: Token) -> Box<Di
 fn unexpected(token: Token, expected: Vec<&'static str>) -> Box<Diagnostic> {
     // an unexpected end is reported where it is, other tokens where they begin
     let at = if token.kind == Kind::Eof { token.end } else { token.start };
-    Box::new(Diagnostic { problem: Problem::Unexpected { found: token.kind.describe(), expected }, pos: Pos::at(at) })
+    Box::new(Diagnostic::new(Problem::Unexpected { found: token.kind.describe(), expected }, Pos::at(at)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

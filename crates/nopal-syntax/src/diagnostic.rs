@@ -8,14 +8,22 @@ use crate::source::Source;
 pub struct Diagnostic {
     /// What is wrong.
     pub problem: Problem,
-    /// Where; [`Pos::NONE`] only for [`Problem::HomePathInPureMode`].
+    /// Where; [`Pos::NONE`] only for [`Problem::HomePathInPureMode`], [`Problem::TooLarge`] and for the variables
+    /// behind operators, such as `__sub`.
     pub pos: Pos,
+    /// For an error of the parser: the warnings about the text before it, which are to be shown, too.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Diagnostic {
+    /// A problem at `pos`.
+    pub fn new(problem: Problem, pos: Pos) -> Self {
+        Self { problem, pos, warnings: Vec::new() }
+    }
+
     /// `undefined variable 'name'` at `pos`.
     pub fn undefined_variable(name: &[u8], pos: Pos) -> Self {
-        Self { problem: Problem::UndefinedVariable(name.to_vec()), pos }
+        Self::new(Problem::UndefinedVariable(name.to_vec()), pos)
     }
 
     /// The message as Nix prints it, without `error: ` and without the place. Sources are bytes, and so are messages

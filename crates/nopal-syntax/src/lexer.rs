@@ -152,7 +152,7 @@ impl<'s> Lexer<'s> {
 
     fn fail(&mut self, problem: Problem, at: usize) -> Token {
         let token = self.make(Kind::LexError, at, at);
-        self.error = Some(Box::new(Diagnostic { problem, pos: Pos::at(token.start) }));
+        self.error = Some(Box::new(Diagnostic::new(problem, Pos::at(token.start))));
         token
     }
 

@@ -20,8 +20,13 @@ pub struct Context<'a> {
 
 /// The tree as Nix prints it, without a line end.
 pub fn print(ast: &Ast, context: &Context<'_>) -> Vec<u8> {
+    print_expr(ast, context, ast.root())
+}
+
+/// One expression of the tree as Nix prints it.
+pub fn print_expr(ast: &Ast, context: &Context<'_>, expr: ExprId) -> Vec<u8> {
     let mut printer = Printer { ast, context: *context, out: Vec::new(), work: Vec::new() };
-    printer.run(Item::Expr(ast.root()));
+    printer.run(Item::Expr(expr));
     printer.out
 }
 
@@ -36,10 +41,8 @@ pub(crate) fn attr_path(ast: &Ast, symbols: &Interner, names: &[AttrName]) -> Ve
         match name {
             AttrName::Static(name) => out.extend_from_slice(&identifier(symbols.get(*name))),
             AttrName::Dynamic(expr) => {
-                let mut printer = Printer { ast, context, out: Vec::new(), work: Vec::new() };
-                printer.run(Item::Expr(*expr));
                 out.extend_from_slice(b"\"${");
-                out.extend_from_slice(&printer.out);
+                out.extend_from_slice(&print_expr(ast, &context, *expr));
                 out.extend_from_slice(b"}\"");
             }
         }

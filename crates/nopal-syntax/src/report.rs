@@ -23,13 +23,15 @@ pub enum Level {
     Warning,
     /// `evaluation warning:`, from `builtins.warn`
     EvaluationWarning,
+    /// `warning:` before a text whose further lines Nix leaves where they are
+    TextWarning,
 }
 
 impl Level {
     const fn prefix(self) -> &'static [u8] {
         match self {
             Self::Error => b"error: ",
-            Self::Warning => b"warning: ",
+            Self::Warning | Self::TextWarning => b"warning: ",
             Self::EvaluationWarning => b"evaluation warning: ",
         }
     }
@@ -128,15 +130,19 @@ impl Report {
 
     /// The report of a diagnostic about `source`.
     pub fn new(level: Level, diagnostic: &Diagnostic, source: &Source<'_>) -> Self {
-        let mut report = Self::error(diagnostic.message(source));
-        report.level = level;
-        report.at = Location::new(source, diagnostic.pos);
-        // Nix puts the place of this one into the text
-        if let (Problem::OrAsIdentifier { end }, Some(start)) = (&diagnostic.problem, diagnostic.pos.offset()) {
-            report.at = None;
-            report.message = or_as_identifier(source, start, *end);
+        let at = Location::new(source, diagnostic.pos);
+        Self { level, at, ..Self::error(diagnostic.message(source)) }
+    }
+
+    /// The report of a warning of the parser about `source`.
+    pub fn of_warning(warning: &Diagnostic, source: &Source<'_>) -> Self {
+        match (&warning.problem, warning.pos.offset()) {
+            // Nix puts the place of this one into the text
+            (Problem::OrAsIdentifier { end }, Some(start)) => {
+                Self { level: Level::TextWarning, ..Self::error(or_as_identifier(source, start, *end)) }
+            }
+            _ => Self::new(Level::Warning, warning, source),
         }
-        report
     }
 
     /// The text for standard error, with a line end. All traces are shown if `show_trace`.
@@ -159,7 +165,12 @@ impl Report {
             body.extend_from_slice(b"?\n");
         }
         let mut out = Vec::new();
-        indent(prefix, trim_end(&body), &mut out);
+        if self.level == Level::TextWarning {
+            out.extend_from_slice(prefix);
+            out.extend_from_slice(trim_end(&body));
+        } else {
+            indent(prefix, trim_end(&body), &mut out);
+        }
         out.push(b'\n');
         plain(&out)
     }

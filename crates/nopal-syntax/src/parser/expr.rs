@@ -482,7 +482,7 @@ impl Parser<'_, '_> {
     fn warn_cursed_or(&mut self, expr: ExprId) {
         if self.cursed_or == Some(expr) {
             let end = self.spans[expr.0 as usize].end;
-            self.warnings.push(Diagnostic { problem: Problem::OrAsIdentifier { end }, pos: self.pos_of(expr) });
+            self.warnings.push(Diagnostic::new(Problem::OrAsIdentifier { end }, self.pos_of(expr)));
         }
     }
 

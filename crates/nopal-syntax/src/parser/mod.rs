@@ -89,15 +89,19 @@ pub struct Parsed {
 /// The first error that Nix would report, or that a limit of ours is exceeded.
 pub fn parse(text: &[u8], symbols: &mut Interner, options: &Options) -> Result<Parsed, Box<Diagnostic>> {
     if text.len() > MAX_SOURCE_BYTES {
-        return Err(Box::new(Diagnostic { problem: Problem::TooLarge, pos: Pos::NONE }));
+        return Err(Box::new(Diagnostic::new(Problem::TooLarge, Pos::NONE)));
     }
     let mut parser = Parser::new(text, symbols, options);
     match parser.source() {
         Ok(root) => Ok(parser.finish(root)),
-        Err(Stop) => Err(match parser.error.take() {
-            Some(error) => error,
-            None => automaton::explain(text, options.pipe_operators, parser.cur),
-        }),
+        Err(Stop) => {
+            let mut error = match parser.error.take() {
+                Some(error) => error,
+                None => automaton::explain(text, options.pipe_operators, parser.cur),
+            };
+            error.warnings = parser.warnings;
+            Err(error)
+        }
     }
 }
 
@@ -252,7 +256,7 @@ impl<'s, 'i> Parser<'s, 'i> {
 
     #[cold]
     fn fail<T>(&mut self, problem: Problem, pos: Pos) -> Result<T> {
-        self.error = Some(Box::new(Diagnostic { problem, pos }));
+        self.error = Some(Box::new(Diagnostic::new(problem, pos)));
         Err(Stop)
     }
 
@@ -261,7 +265,7 @@ impl<'s, 'i> Parser<'s, 'i> {
         match lint {
             Lint::Ignore => Ok(()),
             Lint::Warn => {
-                self.warnings.push(Diagnostic { problem: problem(false), pos: Pos::at(at) });
+                self.warnings.push(Diagnostic::new(problem(false), Pos::at(at)));
                 Ok(())
             }
             Lint::Fatal => self.fail(problem(true), Pos::at(at)),
