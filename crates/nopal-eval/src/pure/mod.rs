@@ -6,6 +6,7 @@
 //! with (libstdc++'s `std::regex`, nlohmann's JSON, toml11), the module names that library.
 
 pub mod date;
+pub mod flakeref;
 pub mod json_read;
 pub mod json_write;
 pub mod number;
@@ -15,5 +16,6 @@ pub mod sort;
 pub mod suggest;
 pub mod text;
 pub mod toml;
+pub mod tree;
 pub mod version;
 pub mod xml;

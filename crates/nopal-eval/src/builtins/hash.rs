@@ -1,0 +1,60 @@
+//! Hashes of strings, and their notations. `hashFile` is with the files.
+
+use crate::Evaluator;
+use crate::builtin::BuiltinDef;
+use crate::builtins::def;
+use crate::error::{Error, Result};
+use crate::pos::Pos;
+use crate::value::{NixStr, Value};
+use nopal_format::{Hash, HashAlgorithm, HashEncoding};
+
+pub(super) const DEFS: &[BuiltinDef] = &[
+    def!("hashString", ["type", "s"], hash_string, "The hash of a string, in base 16. *type* is `\"md5\"`, `\"sha1\"`, \
+        `\"sha256\"` or `\"sha512\"`."),
+    def!("convertHash", ["args"], convert_hash, "Writes the hash `hash` (of the algorithm `hashAlgo`, if its text does \
+        not say) in the notation `toHashFormat`: `\"base16\"`, `\"nix32\"`, `\"base64\"` or `\"sri\"`."),
+];
+
+/// The algorithm of this name, if its feature is on.
+pub(super) fn algorithm(ev: &Evaluator, name: NixStr) -> Result<HashAlgorithm> {
+    let algorithm = name.to_lossy().parse::<HashAlgorithm>().map_err(|error| Error::eval(error.to_string()))?;
+    if algorithm == HashAlgorithm::Blake3 && !ev.settings.has_feature("blake3-hashes") {
+        return Err(Error::eval(
+            "experimental Nix feature 'blake3-hashes' is disabled; add '--extra-experimental-features blake3-hashes' \
+             to enable it",
+        ));
+    }
+    Ok(algorithm)
+}
+
+fn hash_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.hashString";
+    let name = ev.force_string_no_ctx(args[0], pos, what)?;
+    let algorithm = algorithm(ev, name)?;
+    let what = "while evaluating the second argument passed to builtins.hashString";
+    let string = ev.force_string(args[1], pos, what)?;
+    let hash = Hash::of(algorithm, string.as_bytes());
+    Ok(ev.heap.string(hash.base16().as_bytes()))
+}
+
+fn convert_hash(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.convertHash";
+    let attrs = ev.force_attrs(args[0], pos, what)?;
+    let name = ev.symbols.intern(b"hash");
+    let hash = ev.require_attr(attrs, name, "while locating the attribute 'hash'")?;
+    let hash = ev.force_string_no_ctx(hash, pos, "while evaluating the attribute 'hash'")?;
+    let name = ev.symbols.intern(b"hashAlgo");
+    let expected = match attrs.get(name) {
+        None => None,
+        Some(value) => {
+            let value = ev.force_string_no_ctx(value, pos, "while evaluating the attribute 'hashAlgo'")?;
+            Some(algorithm(ev, value)?)
+        }
+    };
+    let name = ev.symbols.intern(b"toHashFormat");
+    let format = ev.require_attr(attrs, name, "while locating the attribute 'toHashFormat'")?;
+    let format = ev.force_string_no_ctx(format, pos, "while evaluating the attribute 'toHashFormat'")?;
+    let format = format.to_lossy().parse::<HashEncoding>().map_err(|error| Error::eval(error.to_string()))?;
+    let hash = Hash::parse_any(&hash.to_lossy(), expected).map_err(|error| Error::eval(error.to_string()))?;
+    Ok(ev.heap.string(hash.encode(format).as_bytes()))
+}

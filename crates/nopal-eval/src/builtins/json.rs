@@ -1,0 +1,211 @@
+//! JSON: `toJSON`, `fromJSON`, and the writer that structured attributes and the command line use.
+
+use crate::Evaluator;
+use crate::builtin::BuiltinDef;
+use crate::builtins::{def, message};
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::coerce::Coerce;
+use crate::pos::Pos;
+use crate::pure::json_read::{self, JsonBuilder, JsonError};
+use crate::pure::json_write::{self, InvalidUtf8};
+use crate::pure::text::show_nul;
+use crate::value::{AttrsBuilder, Value, View};
+use nopal_syntax::Symbol;
+use nopal_syntax::interner::sym;
+use std::vec::Drain;
+
+pub(super) const DEFS: &[BuiltinDef] = &[
+    def!("toJSON", ["e"], to_json, "A JSON text for *e*. A set with `__toString` or `outPath` becomes a string; \
+        paths are copied to the store."),
+    def!("fromJSON", ["e"], from_json, "The value that a JSON text describes."),
+];
+
+fn to_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let mut context = Context::EMPTY;
+    let text = value_to_json(ev, args[0], pos, &mut context, true)?;
+    Ok(ev.heap.string_with(&text, context))
+}
+
+/// Evaluates `value` deeply and writes it as JSON; `copy_to_store` says what a path becomes.
+pub(crate) fn value_to_json(
+    ev: &mut Evaluator,
+    value: Value,
+    pos: Pos,
+    context: &mut Context,
+    copy_to_store: bool,
+) -> Result<Vec<u8>> {
+    let mut writer = Writer { out: Vec::new(), invalid: None, context, copy_to_store };
+    writer.value(ev, value, pos)?;
+    match writer.invalid {
+        None => Ok(writer.out),
+        Some(invalid) => Err(Error::new(ErrorKind::Eval, format!("JSON serialization error: {invalid}"))),
+    }
+}
+
+struct Writer<'a> {
+    out: Vec<u8>,
+    /// The first string that is no UTF-8. Reported when everything is evaluated: other errors come first.
+    invalid: Option<InvalidUtf8>,
+    context: &'a mut Context,
+    copy_to_store: bool,
+}
+
+impl Writer<'_> {
+    fn string(&mut self, text: &[u8]) {
+        if let Err(error) = json_write::string(&mut self.out, text)
+            && self.invalid.is_none()
+        {
+            self.invalid = Some(error);
+        }
+    }
+
+    fn value(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
+        ev.check_stack()?;
+        ev.enter(pos)?;
+        let result = self.level(ev, value, pos);
+        ev.leave();
+        result
+    }
+
+    fn level(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
+        let forced = ev.force(value, pos)?;
+        match forced.view() {
+            View::Int(i) => json_write::integer(&mut self.out, i),
+            View::Bool(b) => self.out.extend_from_slice(if b { b"true" } else { b"false" }),
+            View::Null => self.out.extend_from_slice(b"null"),
+            View::Float(f) => json_write::float(&mut self.out, f),
+            View::Str(string) => {
+                *self.context = ev.contexts.union(*self.context, string.context());
+                self.string(string.as_bytes());
+            }
+            View::Path(path) if self.copy_to_store => {
+                let store_path = ev.copy_path_to_store(self.context, path.root(), path.as_bytes())?;
+                let text = ev.settings.store_dir.print(&store_path);
+                self.string(text.as_bytes());
+            }
+            View::Path(path) => self.string(path.as_bytes()),
+            View::Attrs(_) => return self.attrs(ev, forced, pos),
+            View::List(list) => {
+                self.out.push(b'[');
+                for (i, &element) in list.as_slice().iter().enumerate() {
+                    if i > 0 {
+                        self.out.push(b',');
+                    }
+                    if let Err(error) = self.value(ev, element, pos) {
+                        return Err(error.trace(pos, format!("while evaluating list element at index {i}")));
+                    }
+                }
+                self.out.push(b']');
+            }
+            View::Closure(_) | View::Builtin(_) | View::PartialApp(_) | View::Thunk => {
+                let message = format!("cannot convert {} to JSON", ev.show_type(forced));
+                return Err(Error::type_error(message).at(ev.determine_pos(forced).or(pos)));
+            }
+        }
+        Ok(())
+    }
+
+    fn attrs(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
+        let Some(attrs) = value.as_attrs() else { return Ok(()) };
+        if let Some(function) = attrs.get(sym::TO_STRING) {
+            let result = ev.call(function, &[value], pos)?;
+            let what = "while evaluating the result of the `__toString` attribute";
+            let text = ev.coerce_to_string(result, pos, self.context, what, Coerce::NO_COPY)?;
+            self.string(&text);
+            return Ok(());
+        }
+        if let Some((path, place)) = attrs.get_with_pos(sym::OUTPATH) {
+            return self.value(ev, path, place);
+        }
+        self.out.push(b'{');
+        for (i, (name, inner, place)) in attrs.sorted(&ev.symbols).into_iter().enumerate() {
+            if i > 0 {
+                self.out.push(b',');
+            }
+            self.string(ev.symbols.get(name));
+            self.out.push(b':');
+            if let Err(error) = self.value(ev, inner, place) {
+                let what = message(&[b"while evaluating attribute '", ev.symbols.get(name), b"'"]);
+                return Err(error.trace(place, what));
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+}
+
+fn from_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.fromJSON";
+    let text = ev.force_string_no_ctx(args[0], pos, what)?;
+    json_read::parse(text.as_bytes(), &mut ValueBuilder(ev))
+}
+
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Error {
+        let text = error.to_string();
+        match error {
+            JsonError::Syntax(_) => Error::eval(text).trace(Pos::NONE, "while decoding a JSON string"),
+            JsonError::IntegerRange(_) => Error::eval(text),
+        }
+    }
+}
+
+/// The error for a text that cannot be a Nix string.
+pub(super) fn check_nul(text: &[u8]) -> Result<()> {
+    if memchr::memchr(0, text).is_none() {
+        return Ok(());
+    }
+    let shown = show_nul(text);
+    Err(Error::eval(message(&[
+        b"input string '",
+        &shown,
+        b"' cannot be represented as Nix string because it contains null bytes",
+    ])))
+}
+
+struct ValueBuilder<'a>(&'a mut Evaluator);
+
+impl JsonBuilder for ValueBuilder<'_> {
+    type Value = Value;
+    type Key = Symbol;
+    type Error = Error;
+
+    fn null(&mut self) -> Result<Value> {
+        Ok(Value::NULL)
+    }
+
+    fn boolean(&mut self, value: bool) -> Result<Value> {
+        Ok(Value::bool(value))
+    }
+
+    fn integer(&mut self, value: i64) -> Result<Value> {
+        Ok(self.0.heap.int(value))
+    }
+
+    fn float(&mut self, value: f64) -> Result<Value> {
+        Ok(self.0.heap.float(value))
+    }
+
+    fn string(&mut self, value: &[u8]) -> Result<Value> {
+        check_nul(value)?;
+        Ok(self.0.heap.string(value))
+    }
+
+    fn key(&mut self, name: &[u8]) -> Result<Symbol> {
+        check_nul(name)?;
+        Ok(self.0.symbols.intern(name))
+    }
+
+    fn array(&mut self, elements: Drain<'_, Value>) -> Result<Value> {
+        Ok(self.0.heap.list(elements.as_slice()))
+    }
+
+    fn object(&mut self, keys: Drain<'_, Symbol>, values: Drain<'_, Value>) -> Result<Value> {
+        let mut attrs = AttrsBuilder::with_capacity(keys.len());
+        for (key, value) in keys.zip(values).rev() {
+            attrs.insert(key, value, Pos::NONE);
+        }
+        Ok(attrs.finish_first_wins(&mut self.0.heap))
+    }
+}

@@ -1,0 +1,158 @@
+//! Strings.
+
+use crate::builtin::BuiltinDef;
+use crate::builtins::def;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::eval::coerce::Coerce;
+use crate::pos::Pos;
+use crate::pure::{text, version};
+use crate::value::{AttrsBuilder, Value};
+use crate::Evaluator;
+use nopal_format::store_path::hash_placeholder;
+use nopal_syntax::interner::sym;
+
+pub(super) const DEFS: &[BuiltinDef] = &[
+    def!(global "toString", ["e"], to_string, "The string that *e* stands for; numbers, Booleans, null and lists, \
+        too."),
+    def!("substring", ["start", "len", "s"], substring, "At most *len* bytes of *s* from byte *start* on; all of the \
+        rest if *len* is negative."),
+    def!("stringLength", ["e"], string_length, "The number of bytes of a string."),
+    def!("concatStringsSep", ["separator", "list"], concat_strings_sep, "Joins strings with a separator."),
+    def!("replaceStrings", ["from", "to", "s"], replace_strings, "Replaces every occurrence of a string in *from* by \
+        its counterpart in *to*; where several match, the first one counts."),
+    def!("splitVersion", ["s"], split_version, "The components of a version."),
+    def!("parseDrvName", ["s"], parse_drv_name, "Splits a package name into `name` and `version` at the first dash \
+        that is not followed by a letter."),
+    def!(global "placeholder", ["output"], placeholder, "The text that stands for the path of an output in the \
+        attributes of its own derivation."),
+];
+
+fn to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let forced = ev.force(args[0], pos)?;
+    if forced.as_str().is_some() {
+        return Ok(forced);
+    }
+    let mut context = Context::EMPTY;
+    let what = "while evaluating the first argument passed to builtins.toString";
+    let text = ev.coerce_to_string(forced, pos, &mut context, what, Coerce::MORE)?;
+    Ok(ev.heap.string_with(&text, context))
+}
+
+fn substring(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument (the start offset) passed to builtins.substring";
+    let start = ev.force_int(args[0], pos, what)?;
+    let Ok(start) = u64::try_from(start) else {
+        return Err(Error::eval("negative start position in 'substring'").at(pos));
+    };
+    let what = "while evaluating the second argument (the substring length) passed to builtins.substring";
+    let length = ev.force_int(args[1], pos, what)?;
+    let forced = ev.force(args[2], pos);
+    if length == 0
+        && let Ok(Some(string)) = forced.as_ref().map(|v| v.as_str())
+    {
+        return Ok(ev.heap.string_with(b"", string.context()));
+    }
+    let what = "while evaluating the third argument (the string) passed to builtins.substring";
+    if let Ok(Some(string)) = forced.as_ref().map(|v| v.as_str()) {
+        let part = text::substring(string.as_bytes(), start, length);
+        return Ok(ev.heap.string_with(part, string.context()));
+    }
+    let mut context = Context::EMPTY;
+    let string = ev.coerce_to_string(forced?, pos, &mut context, what, Coerce::STRING)?;
+    Ok(ev.heap.string_with(text::substring(&string, start, length), context))
+}
+
+fn string_length(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let forced = ev.force(args[0], pos)?;
+    if let Some(string) = forced.as_str() {
+        return Ok(ev.heap.int(string.as_bytes().len() as i64));
+    }
+    let what = "while evaluating the argument passed to builtins.stringLength";
+    let string = ev.coerce_to_string(forced, pos, &mut Context::EMPTY.clone(), what, Coerce::STRING)?;
+    Ok(ev.heap.int(string.len() as i64))
+}
+
+fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument (the separator string) passed to builtins.concatStringsSep";
+    let separator = ev.force_string(args[0], pos, what)?;
+    let what = "while evaluating the second argument (the list of strings to concat) passed to \
+                builtins.concatStringsSep";
+    let list = ev.force_list(args[1], pos, what)?;
+    let mut context = separator.context();
+    let mut out = Vec::new();
+    for (i, &element) in list.as_slice().iter().enumerate() {
+        if i > 0 {
+            out.extend_from_slice(separator.as_bytes());
+        }
+        let what = "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep";
+        if let Some(string) = element.follow().as_str() {
+            context = ev.contexts.union(context, string.context());
+            out.extend_from_slice(string.as_bytes());
+        } else {
+            ev.coerce_into(element, pos, &mut context, what, Coerce::STRING, &mut out)?;
+        }
+    }
+    Ok(ev.heap.string_with(&out, context))
+}
+
+fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.replaceStrings";
+    let from = ev.force_list(args[0], pos, what)?;
+    let what = "while evaluating the second argument passed to builtins.replaceStrings";
+    let to = ev.force_list(args[1], pos, what)?;
+    if from.len() != to.len() {
+        let message = "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths";
+        return Err(Error::eval(message).at(pos));
+    }
+    let mut patterns = Vec::with_capacity(from.len());
+    for &pattern in from.as_slice() {
+        let what = "while evaluating one of the strings to replace passed to builtins.replaceStrings";
+        patterns.push(ev.force_string(pattern, pos, what)?);
+    }
+    let what = "while evaluating the third argument passed to builtins.replaceStrings";
+    let string = ev.force_string(args[2], pos, what)?;
+    let mut context = string.context();
+    let patterns: Vec<&[u8]> = patterns.iter().map(|p| p.as_bytes()).collect();
+    let mut forced = vec![None; to.len()];
+    let out = text::replace(string.as_bytes(), &patterns, |i, out| {
+        let replacement = match forced[i] {
+            Some(replacement) => replacement,
+            None => {
+                let what = "while evaluating one of the replacement strings passed to builtins.replaceStrings";
+                let replacement = ev.force_string(to.as_slice()[i], pos, what)?;
+                context = ev.contexts.union(context, replacement.context());
+                forced[i] = Some(replacement);
+                replacement
+            }
+        };
+        out.extend_from_slice(replacement.as_bytes());
+        Ok::<_, Error>(())
+    })?;
+    Ok(ev.heap.string_with(&out, context))
+}
+
+fn split_version(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.splitVersion";
+    let string = ev.force_string_no_ctx(args[0], pos, what)?;
+    let parts: Vec<Value> = version::components(string.as_bytes()).map(|c| ev.heap.string(c)).collect();
+    Ok(ev.heap.list(&parts))
+}
+
+fn parse_drv_name(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.parseDrvName";
+    let string = ev.force_string_no_ctx(args[0], pos, what)?;
+    let (name, version) = version::split_name(string.as_bytes());
+    let (name, version) = (ev.heap.string(name), ev.heap.string(version));
+    let mut attrs = AttrsBuilder::with_capacity(2);
+    attrs.insert(sym::NAME, name, Pos::NONE);
+    attrs.insert(ev.symbols.intern(b"version"), version, Pos::NONE);
+    Ok(attrs.finish(&mut ev.heap))
+}
+
+fn placeholder(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the first argument passed to builtins.placeholder";
+    let output = ev.force_string_no_ctx(args[0], pos, what)?;
+    let text = hash_placeholder(&output.to_lossy());
+    Ok(ev.heap.string(text.as_bytes()))
+}

@@ -1,0 +1,74 @@
+//! Types of values, and what can be asked about functions.
+
+use crate::Evaluator;
+use crate::builtin::BuiltinDef;
+use crate::builtins::def;
+use crate::error::{Error, Result};
+use crate::pos::Pos;
+use crate::value::{AttrsBuilder, Value, View};
+
+pub(super) const DEFS: &[BuiltinDef] = &[
+    def!("typeOf", ["e"], type_of, "The name of the type of *e*: `\"int\"`, `\"bool\"`, `\"string\"`, `\"path\"`, \
+        `\"null\"`, `\"set\"`, `\"list\"`, `\"lambda\"` or `\"float\"`."),
+    def!(global "isNull", ["e"], is_null, "Whether *e* is `null`. Prefer `e == null`."),
+    def!("isFunction", ["e"], is_function, "Whether *e* is a function."),
+    def!("isInt", ["e"], is_int, "Whether *e* is an integer."),
+    def!("isFloat", ["e"], is_float, "Whether *e* is a floating point number."),
+    def!("isString", ["e"], is_string, "Whether *e* is a string."),
+    def!("isBool", ["e"], is_bool, "Whether *e* is a Boolean."),
+    def!("isPath", ["e"], is_path, "Whether *e* is a path."),
+    def!("isAttrs", ["e"], is_attrs, "Whether *e* is an attribute set."),
+    def!("isList", ["e"], is_list, "Whether *e* is a list."),
+    def!("functionArgs", ["f"], function_args, "The formal arguments of *f* as a set: each name is true if the \
+        argument has a default value. Empty if *f* takes a plain argument."),
+];
+
+fn type_of(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let name = match ev.force(args[0], pos)?.view() {
+        View::Int(_) => "int",
+        View::Bool(_) => "bool",
+        View::Str(_) => "string",
+        View::Path(_) => "path",
+        View::Null => "null",
+        View::Attrs(_) => "set",
+        View::List(_) => "list",
+        View::Float(_) => "float",
+        View::Closure(_) | View::Builtin(_) | View::PartialApp(_) | View::Thunk => "lambda",
+    };
+    let name = ev.symbols.intern(name.as_bytes());
+    Ok(ev.symbol_value(name))
+}
+
+macro_rules! type_test {
+    ($($name:ident($pattern:pat))*) => {
+        $(fn $name(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+            Ok(Value::bool(matches!(ev.force(args[0], pos)?.view(), $pattern)))
+        })*
+    };
+}
+
+type_test! {
+    is_null(View::Null)
+    is_function(View::Closure(_) | View::Builtin(_) | View::PartialApp(_))
+    is_int(View::Int(_))
+    is_float(View::Float(_))
+    is_string(View::Str(_))
+    is_bool(View::Bool(_))
+    is_path(View::Path(_))
+    is_attrs(View::Attrs(_))
+    is_list(View::List(_))
+}
+
+fn function_args(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let closure = match ev.force(args[0], pos)?.view() {
+        View::Builtin(_) | View::PartialApp(_) => return Ok(ev.heap.empty_attrs()),
+        View::Closure(closure) => closure,
+        _ => return Err(Error::type_error("'functionArgs' requires a function").at(pos)),
+    };
+    let Some(formals) = closure.lambda().formals.as_ref() else { return Ok(ev.heap.empty_attrs()) };
+    let mut attrs = AttrsBuilder::with_capacity(formals.list.len());
+    for formal in &formals.list {
+        attrs.insert(formal.name, Value::bool(formal.default.is_some()), formal.pos);
+    }
+    Ok(attrs.finish(&mut ev.heap))
+}
