@@ -3,10 +3,12 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
 mod acceptance;
+mod bench;
 mod nix;
 mod oracle;
 mod random;
 mod setup;
+mod smoke;
 mod test;
 mod tidy;
 
@@ -42,10 +44,14 @@ enum Chore {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// Measure ours beside Nix.
+    Bench(bench::Options),
     /// Hold our expectations and ourselves against real Nix.
     Oracle(oracle::Options),
     /// Install what the tests need beside Rust (through apt, as root), or say what to install.
     Setup,
+    /// Run Debian's hello as an ordinary user with an empty home.
+    Smoke,
     /// Run all tests.
     Test {
         /// Use the profile of continuous integration: run all, show failures again at the end.
@@ -61,8 +67,10 @@ fn main() -> ExitCode {
         Chore::Tidy { quick } => tidy::run(&root, !quick),
         Chore::Acceptance(options) => acceptance::run(&options),
         Chore::EnterEmptyRoot { root, command } => acceptance::enter(&root, &command).map(|never| match never {}),
+        Chore::Bench(options) => bench::run(&root, &options),
         Chore::Oracle(options) => oracle::run(&root, &options),
         Chore::Setup => setup::run(),
+        Chore::Smoke => smoke::run(&root),
         Chore::Test { ci } => test::run(&root, ci),
     };
     match outcome {
