@@ -1,6 +1,6 @@
 //! The last steps of every addition: give the tree its name, make it durable, make it valid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -50,6 +50,8 @@ impl Store {
     /// Makes trees valid, all or none. The caller holds temporary roots on them. Paths that became valid meanwhile
     /// keep the contents they have.
     pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
+        let references: BTreeSet<&StorePath> = staged.iter().flat_map(|staged| &staged.info.references).collect();
+        self.add_temp_roots(&references.into_iter().cloned().collect::<Vec<_>>())?;
         // by path, so that two processes that add the same set take the locks in the same order
         let staged: BTreeMap<StorePath, Staged> =
             staged.into_iter().map(|staged| (staged.info.path.clone(), staged)).collect();

@@ -9,9 +9,11 @@
 //! - whoever wants to use a path takes a temporary root on it *before* asking whether it is valid.
 
 mod add;
+mod cache;
 mod closure;
 mod config;
 mod content;
+mod contents;
 mod database;
 mod error;
 mod gc;
@@ -22,10 +24,13 @@ mod roots;
 mod store;
 mod temp_roots;
 mod tree;
+mod verify;
 
 pub use add::{AddOptions, NarChecks, TextToAdd, content_hash, path_of_source};
+pub use cache::{CacheCompression, CacheImport, CacheOptions};
 pub use closure::Direction;
 pub use config::{Durability, StoreConfig};
+pub use contents::{dump_tree, restore_tree};
 pub use database::Realisation;
 pub use error::StoreError;
 pub use gc::{GcOptions, GcReport, GcScope};
@@ -35,3 +40,4 @@ pub use output::{BuiltOutput, OutputScan, rewrite_tree, scan_tree, scan_tree_mod
 pub use roots::{Root, RootReason};
 pub use store::Store;
 pub use tree::{EntryFilter, Stopped, TreeError, TreeHash};
+pub use verify::{PathProblem, Problem, VerifyOptions, VerifyReport};

@@ -33,10 +33,6 @@ pub(crate) struct MissingReference {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn reader(&self) -> &Reader<'a> {
-        &self.reader
-    }
-
     /// Makes paths valid. They may refer to each other in any order. A path that is valid already gets what is new:
     /// signatures, `ultimate`, a deriver where there was none.
     pub(crate) fn register(&self, infos: &[&PathInfo], now_s: i64) -> Result<Result<(), MissingReference>, StoreError> {

@@ -1,0 +1,280 @@
+//! Binary caches in a directory: what Nix calls `file://`. Written so that Nix can copy from them.
+
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use nopal_format::narinfo::{Compression, NarInfo};
+use nopal_format::signature::{PublicKey, SecretKey};
+use nopal_format::{Hash, HashAlgorithm, Hasher, PathInfo, StorePath};
+use nopal_fs::FsError;
+
+use crate::add::NarChecks;
+use crate::closure::Direction;
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tree::TreeHash;
+
+/// How archives in a cache are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheCompression {
+    /// Not at all.
+    None,
+    /// zstd at level 3.
+    #[default]
+    Zstd,
+    /// xz at level 6, what public caches use.
+    Xz,
+}
+
+impl CacheCompression {
+    fn format(self) -> Compression {
+        match self {
+            Self::None => Compression::None,
+            Self::Zstd => Compression::Zstd,
+            Self::Xz => Compression::Xz,
+        }
+    }
+}
+
+/// How to write to a cache.
+#[derive(Debug, Default)]
+pub struct CacheOptions {
+    /// How archives are compressed.
+    pub compression: CacheCompression,
+    /// Signs what is written, in addition to signatures that are known already.
+    pub secret_key: Option<SecretKey>,
+    /// Leave out paths that are in the cache already.
+    pub skip_existing: bool,
+}
+
+/// What is accepted from a cache.
+#[derive(Debug, Default)]
+pub struct CacheImport {
+    /// Keys that are trusted. Without any, nothing is accepted but what proves itself by its content address, unless
+    /// `accept_unsigned` is set.
+    pub trusted_keys: Vec<PublicKey>,
+    /// Accept paths that no trusted key has signed.
+    pub accept_unsigned: bool,
+}
+
+/// The largest `nix-cache-info` that is read: it has three short lines.
+const MAX_CACHE_INFO_BYTES: u64 = 64 * 1024;
+
+/// Nix's default for caches that do not say.
+const PRIORITY: u32 = 50;
+
+impl Store {
+    /// Copies the closure of the paths to the cache in `directory`, creating it if need be. Returns how many paths were
+    /// written. An archive is there before the file that names it, and each file is written whole or not at all.
+    pub fn export_to_cache(
+        &self,
+        directory: &Path,
+        paths: &[StorePath],
+        options: &CacheOptions,
+    ) -> Result<usize, StoreError> {
+        let infos = self.closure_infos(paths)?;
+        nopal_fs::create_dir_all(&directory.join("nar"))?;
+        self.write_cache_info(directory)?;
+        let mut written = 0;
+        for info in infos {
+            let file = narinfo_file(directory, &info.path);
+            if options.skip_existing && nopal_fs::exists(&file) {
+                continue;
+            }
+            let narinfo = self.export_path(directory, info, options)?;
+            nopal_fs::replace(&file, narinfo.print(self.store_dir()).as_bytes())?;
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    fn write_cache_info(&self, directory: &Path) -> Result<(), StoreError> {
+        let file = directory.join("nix-cache-info");
+        match read_store_dir(&file)? {
+            None => {
+                let text = format!("StoreDir: {}\nWantMassQuery: 1\nPriority: {PRIORITY}\n", self.store_dir());
+                Ok(nopal_fs::replace(&file, text.as_bytes())?)
+            }
+            Some(_) => self.check_cache_info(directory),
+        }
+    }
+
+    fn check_cache_info(&self, directory: &Path) -> Result<(), StoreError> {
+        let file = directory.join("nix-cache-info");
+        match read_store_dir(&file)? {
+            None => Err(bad(&file, "it does not exist, so this is no binary cache")),
+            Some(found) if found != self.store_dir().as_str() => {
+                Err(bad(&file, format!("the cache is for the store directory '{found}', not '{}'", self.store_dir())))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn export_path(&self, directory: &Path, mut info: PathInfo, options: &CacheOptions) -> Result<NarInfo, StoreError> {
+        let nar_dir = directory.join("nar");
+        // the final name is the hash of what is written, so it is written under another first
+        let temporary = nar_dir.join(nopal_fs::temp::unique_name(".nar"));
+        let result = self.compress_to(&info.path, &temporary, options.compression);
+        let (tree, file_hash, file_size) = match result {
+            Ok(result) => result,
+            Err(error) => {
+                // the first error is the one to report
+                let _ = nopal_fs::remove_file(&temporary);
+                return Err(error);
+            }
+        };
+        if tree.nar_hash != info.nar_hash {
+            nopal_fs::remove_file(&temporary)?;
+            let (expected, got) = (Box::new(info.nar_hash), Box::new(tree.nar_hash));
+            return Err(StoreError::HashMismatch { path: self.print(&info.path), expected, got });
+        }
+        let compression = options.compression.format();
+        let url = format!("nar/{}.nar{}", file_hash.nix32(), compression.file_suffix());
+        nopal_fs::rename_durable(&temporary, &directory.join(&url))?;
+        if let Some(key) = &options.secret_key {
+            info.sign(self.store_dir(), key).map_err(|error| bad(directory, error))?;
+        }
+        Ok(NarInfo { info, url, compression, file_hash: Some(file_hash), file_size: Some(file_size) })
+    }
+
+    fn compress_to(
+        &self,
+        path: &StorePath,
+        file: &Path,
+        compression: CacheCompression,
+    ) -> Result<(TreeHash, Hash, u64), StoreError> {
+        let failed = |error| FsError::new("write", file, error);
+        let output =
+            HashingWriter { inner: nopal_fs::create_new_file(file)?, hasher: Hasher::new(HashAlgorithm::Sha256) };
+        let (tree, output) = match compression {
+            CacheCompression::None => {
+                let mut output = output;
+                (self.dump(path, &mut output)?, output)
+            }
+            CacheCompression::Zstd => {
+                let mut encoder = zstd::Encoder::new(output, 3).map_err(failed)?;
+                (self.dump(path, &mut encoder)?, encoder.finish().map_err(failed)?)
+            }
+            CacheCompression::Xz => {
+                let mut encoder = liblzma::write::XzEncoder::new(output, 6);
+                (self.dump(path, &mut encoder)?, encoder.finish().map_err(failed)?)
+            }
+        };
+        nopal_fs::sync_file(&output.inner, file)?;
+        let size = output.hasher.length();
+        Ok((tree, output.hasher.finish(), size))
+    }
+
+    /// Copies paths with their closures from the cache in `directory`. Returns how many became valid.
+    pub fn import_from_cache(
+        &self,
+        directory: &Path,
+        paths: &[StorePath],
+        trust: &CacheImport,
+    ) -> Result<usize, StoreError> {
+        self.check_cache_info(directory)?;
+        let mut imported = 0;
+        // depth first, references before referrers; `true` when all it refers to is there
+        let mut stack: Vec<(StorePath, Option<Box<NarInfo>>)> = paths.iter().map(|path| (path.clone(), None)).collect();
+        while let Some((path, known)) = stack.pop() {
+            self.add_temp_root(&path)?;
+            if self.is_valid(&path)? {
+                continue;
+            }
+            match known {
+                Some(narinfo) => {
+                    self.import_path(directory, &narinfo)?;
+                    imported += 1;
+                }
+                None => {
+                    let narinfo = self.read_narinfo(directory, &path, trust)?;
+                    let references: Vec<StorePath> =
+                        narinfo.info.references.iter().filter(|reference| **reference != path).cloned().collect();
+                    if stack.iter().any(|(other, known)| *other == path && known.is_some()) {
+                        return Err(bad(&narinfo_file(directory, &path), "it refers to itself through other paths"));
+                    }
+                    stack.push((path, Some(Box::new(narinfo))));
+                    stack.extend(references.into_iter().map(|reference| (reference, None)));
+                }
+            }
+        }
+        Ok(imported)
+    }
+
+    fn read_narinfo(&self, directory: &Path, path: &StorePath, trust: &CacheImport) -> Result<NarInfo, StoreError> {
+        let file = narinfo_file(directory, path);
+        let limit = nopal_format::narinfo::MAX_NARINFO_LEN as u64;
+        let text = nopal_fs::read_file_limited(&file, limit)?;
+        let narinfo = NarInfo::parse(self.store_dir(), &text).map_err(|error| bad(&file, error))?;
+        if narinfo.info.path != *path {
+            return Err(bad(&file, format!("it describes '{}'", self.print(&narinfo.info.path))));
+        }
+        let by_content = narinfo.info.is_content_addressed(self.store_dir());
+        let signed = narinfo.info.count_valid_signatures(self.store_dir(), &trust.trusted_keys);
+        if !by_content && !trust.accept_unsigned && signed.map_err(|error| bad(&file, error))? == 0 {
+            return Err(bad(&file, "no trusted key has signed it"));
+        }
+        Ok(narinfo)
+    }
+
+    fn import_path(&self, directory: &Path, narinfo: &NarInfo) -> Result<(), StoreError> {
+        let file = narinfo_file(directory, &narinfo.info.path);
+        let url = Path::new(&narinfo.url);
+        if !url.components().all(|component| matches!(component, Component::Normal(_))) {
+            return Err(bad(&file, format!("the archive '{}' lies outside the cache", narinfo.url)));
+        }
+        let archive = directory.join(url);
+        let source = io::BufReader::with_capacity(128 * 1024, nopal_fs::open_read(&archive)?);
+        let mut reader: Box<dyn Read> = match &narinfo.compression {
+            Compression::None => Box::new(source),
+            Compression::Zstd => {
+                Box::new(zstd::Decoder::with_buffer(source).map_err(|e| FsError::new("read", &archive, e))?)
+            }
+            Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new(source)),
+            other => return Err(bad(&file, format!("the compression '{other}' is not known"))),
+        };
+        self.add_nar(&narinfo.info, &mut reader, &NarChecks::default())
+    }
+
+    /// How much of the closure of the paths a cache in `directory` lacks.
+    pub fn missing_from_cache(&self, directory: &Path, paths: &[StorePath]) -> Result<Vec<StorePath>, StoreError> {
+        let closure = self.closure(paths, Direction::References)?;
+        Ok(closure.into_iter().filter(|path| !nopal_fs::exists(&narinfo_file(directory, path))).collect())
+    }
+}
+
+fn narinfo_file(directory: &Path, path: &StorePath) -> PathBuf {
+    directory.join(format!("{}.narinfo", path.hash_part()))
+}
+
+fn bad(path: &Path, reason: impl ToString) -> StoreError {
+    StoreError::Cache { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// The `StoreDir` of a `nix-cache-info`, if there is one; Nix's default where the file does not say.
+fn read_store_dir(file: &Path) -> Result<Option<String>, StoreError> {
+    if !nopal_fs::exists(file) {
+        return Ok(None);
+    }
+    let bytes = nopal_fs::read_file_limited(file, MAX_CACHE_INFO_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| bad(file, "it is not UTF-8"))?;
+    let stated = text.lines().find_map(|line| line.strip_prefix("StoreDir:"));
+    Ok(Some(stated.map_or_else(|| nopal_format::StoreDir::default().to_string(), |value| value.trim().to_owned())))
+}
+
+struct HashingWriter {
+    inner: nopal_fs::FsFile,
+    hasher: Hasher,
+}
+
+impl Write for HashingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
