@@ -1,0 +1,637 @@
+//! The compiler: from the syntax tree of a file to code with every variable resolved.
+//!
+//! A *level* is the body of a function or of a thunk; it has a frame of slots and a list of captured words. A variable
+//! of an outer level is captured through every level in between (flat closures). Names are kept in one table of
+//! stacks, so that looking one up does not depend on how many are in scope.
+
+use nopal_syntax::ast::{self, Ast, AttrName, AttrValue, AttrsId, BinOp, ConcatKind, ExprId, LambdaId};
+use nopal_syntax::interner::sym;
+use nopal_syntax::{Interner, Symbol};
+use rustc_hash::FxHashMap;
+
+use super::ir::{
+    Assert, AttrsLit, Binary, Cache, Call, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group, HasAttr,
+    If, Lambda, Let, Name, Op, Overrides, Ref, Select, ThunkCode, WithExpr, WithScope, WithVar,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pos::{Pos, PosBase};
+use crate::value::{Heap, Root, Value};
+
+/// What the compiler needs to know about the file.
+pub(crate) struct Input<'a> {
+    pub(crate) ast: &'a Ast,
+    pub(crate) base: PosBase,
+    /// The tree that path literals belong to.
+    pub(crate) root: Root,
+    /// The directory that relative paths are relative to.
+    pub(crate) dir: &'a [u8],
+    pub(crate) home: &'a [u8],
+    /// Variables that are visible everywhere.
+    pub(crate) globals: &'a FxHashMap<Symbol, Value>,
+    /// Variables of `scopedImport`, around the file but inside of the globals.
+    pub(crate) scope: Option<Value>,
+    /// The native stack must not grow below this address.
+    pub(crate) stack_limit: usize,
+}
+
+/// Compiles a file to the code of a thunk without captured words.
+pub(crate) fn compile(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
+    let mut compiler =
+        Compiler { input, heap, symbols, levels: Vec::new(), names: FxHashMap::default(), withs: Vec::new() };
+    compiler.levels.push(Level::default());
+    compiler.bind_scope();
+    let body = compiler.expr(input.ast.root())?;
+    let level = compiler.levels.pop().unwrap_or_default();
+    Ok(leak(ThunkCode { captures: Box::default(), body, slots: level.max_slots }))
+}
+
+fn leak<T>(node: T) -> &'static T {
+    Box::leak(Box::new(node))
+}
+
+/// A variable: the level it belongs to, and its slot there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Variable {
+    level: usize,
+    slot: u32,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy)]
+enum Binding {
+    Variable(Variable),
+    Const(Value),
+}
+
+#[derive(Default)]
+struct Level {
+    next_slot: u32,
+    max_slots: u32,
+    captures: Vec<Ref>,
+    captured: FxHashMap<Variable, u32>,
+    /// While a group of slots is compiled: slots from this one on have no value yet.
+    uninitialised: Option<u32>,
+}
+
+struct Compiler<'a> {
+    input: &'a Input<'a>,
+    heap: &'a mut Heap,
+    symbols: &'a mut Interner,
+    levels: Vec<Level>,
+    names: FxHashMap<Symbol, Vec<Binding>>,
+    withs: Vec<(Variable, Pos)>,
+}
+
+impl Compiler<'_> {
+    fn bind_scope(&mut self) {
+        let Some(scope) = self.input.scope.and_then(Value::as_attrs) else { return };
+        for (name, value, _) in scope.iter() {
+            self.names.entry(name).or_default().push(Binding::Const(value));
+        }
+    }
+
+    fn pos(&self, pos: ast::Pos) -> Pos {
+        self.input.base.at(pos)
+    }
+
+    fn level(&mut self) -> &mut Level {
+        let last = self.levels.len() - 1;
+        &mut self.levels[last]
+    }
+
+    fn new_slot(&mut self) -> u32 {
+        let level = self.level();
+        let slot = level.next_slot;
+        level.next_slot += 1;
+        level.max_slots = level.max_slots.max(level.next_slot);
+        slot
+    }
+
+    fn bind(&mut self, name: Symbol, slot: u32) {
+        let level = self.levels.len() - 1;
+        self.names.entry(name).or_default().push(Binding::Variable(Variable { level, slot }));
+    }
+
+    fn unbind(&mut self, name: Symbol) {
+        if let Some(stack) = self.names.get_mut(&name) {
+            stack.pop();
+        }
+    }
+
+    /// Where a variable is for the level being compiled; captures it if it belongs to an outer one.
+    fn reference(&mut self, variable: Variable) -> Ref {
+        let innermost = self.levels.len() - 1;
+        let mut reference = Ref::Local(variable.slot);
+        for level in &mut self.levels[variable.level + 1..=innermost] {
+            let index = match level.captured.get(&variable) {
+                Some(index) => *index,
+                None => {
+                    let index = level.captures.len() as u32;
+                    level.captures.push(reference);
+                    level.captured.insert(variable, index);
+                    index
+                }
+            };
+            reference = Ref::Captured(index);
+        }
+        reference
+    }
+
+    fn lookup(&self, name: Symbol) -> Option<Binding> {
+        match self.names.get(&name).and_then(|stack| stack.last()) {
+            Some(binding) => Some(*binding),
+            None => self.input.globals.get(&name).map(|value| Binding::Const(*value)),
+        }
+    }
+
+    /// Is this one of the operators' functions, and not shadowed?
+    fn is_builtin(&self, name: Symbol) -> bool {
+        self.names.get(&name).is_none_or(Vec::is_empty)
+    }
+
+    fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
+        match self.lookup(name) {
+            Some(Binding::Const(value)) => Ok(Expr::Const(value)),
+            Some(Binding::Variable(variable)) => Ok(match self.reference(variable) {
+                Ref::Local(slot) => Expr::Local(slot, pos),
+                Ref::Captured(index) => Expr::Captured(index, pos),
+            }),
+            None if self.withs.is_empty() => {
+                let message = format!("undefined variable '{}'", String::from_utf8_lossy(self.symbols.get(name)));
+                Err(Error::new(ErrorKind::Undefined, message).at(pos))
+            }
+            None => {
+                let scopes = self.withs.clone();
+                let scopes = scopes.iter().rev().map(|(variable, pos)| WithScope {
+                    set: self.reference(*variable),
+                    pos: *pos,
+                });
+                let scopes = scopes.collect();
+                Ok(Expr::WithVar(leak(WithVar { name, pos, scopes })))
+            }
+        }
+    }
+
+    /// The code of a thunk: `body` is compiled in a level of its own.
+    fn thunk(&mut self, body: impl FnOnce(&mut Self) -> Result<Expr>) -> Result<&'static ThunkCode> {
+        self.levels.push(Level::default());
+        let body = body(self);
+        let level = self.levels.pop().unwrap_or_default();
+        Ok(leak(ThunkCode { captures: level.captures.into(), body: body?, slots: level.max_slots }))
+    }
+
+    /// An expression whose value is not needed now.
+    fn delayed(&mut self, id: ExprId) -> Result<Delayed> {
+        match self.input.ast.expr(id) {
+            ast::Expr::Int(_) | ast::Expr::Float(_) | ast::Expr::Str(_) | ast::Expr::Path { .. } => {
+                if let Expr::Const(value) = self.expr(id)? {
+                    return Ok(Delayed::Const(value));
+                }
+            }
+            ast::Expr::List(range) if range.len == 0 => return Ok(Delayed::Const(self.heap.empty_list())),
+            ast::Expr::Lambda(lambda) => {
+                let pos = self.pos(self.input.ast.pos(id));
+                return Ok(Delayed::Lambda(self.lambda(lambda, pos)?));
+            }
+            ast::Expr::Var(name) => {
+                let pos = self.pos(self.input.ast.pos(id));
+                if let Some(delayed) = self.delayed_variable(name, pos)? {
+                    return Ok(delayed);
+                }
+            }
+            _ => {}
+        }
+        Ok(Delayed::Thunk(self.thunk(|compiler| compiler.expr(id))?))
+    }
+
+    /// A variable that need not be evaluated, unless it has no value yet or comes from a `with`.
+    fn delayed_variable(&mut self, name: Symbol, _pos: Pos) -> Result<Option<Delayed>> {
+        match self.lookup(name) {
+            Some(Binding::Const(value)) => Ok(Some(Delayed::Const(value))),
+            Some(Binding::Variable(variable)) => {
+                let here = self.levels.len() - 1;
+                let uninitialised = self.levels[here].uninitialised;
+                if variable.level == here && uninitialised.is_some_and(|first| variable.slot >= first) {
+                    return Ok(None);
+                }
+                Ok(Some(Delayed::Var(self.reference(variable))))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn expr(&mut self, id: ExprId) -> Result<Expr> {
+        let marker = 0u8;
+        if (&raw const marker as usize) < self.input.stack_limit {
+            return Err(Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)"));
+        }
+        let ast = self.input.ast;
+        let pos = self.pos(ast.pos(id));
+        Ok(match ast.expr(id) {
+            ast::Expr::Int(i) => Expr::Const(self.heap.int(i)),
+            ast::Expr::Float(f) => Expr::Const(self.heap.float(f)),
+            ast::Expr::Str(bytes) => Expr::Const(self.heap.string(ast.bytes(bytes))),
+            ast::Expr::Path { kind, text } => {
+                let input = self.input;
+                let path = nopal_syntax::path::resolve(kind, ast.bytes(text), input.dir, input.home);
+                let root = if kind == ast::PathKind::Relative { input.root } else { Root::HOST };
+                Expr::Const(self.heap.path(root, &path))
+            }
+            ast::Expr::SearchPath(name) => self.search_path(ast.bytes(name), pos)?,
+            ast::Expr::Var(name) => self.variable(name, pos)?,
+            ast::Expr::CurPos => Expr::CurPos(pos),
+            ast::Expr::Select { base, path, default } => self.select(base, path, default, pos)?,
+            ast::Expr::HasAttr { base, path } => {
+                let base = self.expr(base)?;
+                let path = self.path(path)?;
+                Expr::HasAttr(leak(HasAttr { base, path, pos }))
+            }
+            ast::Expr::Lambda(lambda) => Expr::Lambda(self.lambda(lambda, pos)?),
+            ast::Expr::Call { function, args } => {
+                let function = self.expr(function)?;
+                let args = ast.exprs_in(args).iter().map(|arg| self.delayed(*arg)).collect::<Result<_>>()?;
+                Expr::Call(leak(Call { function, args, pos }))
+            }
+            ast::Expr::Let { attrs, body } => self.let_in(attrs, body)?,
+            ast::Expr::With { env, body } => self.with(env, body, pos)?,
+            ast::Expr::If { cond, yes, no } => {
+                let (cond, yes, no) = (self.expr(cond)?, self.expr(yes)?, self.expr(no)?);
+                Expr::If(leak(If { cond, yes, no, pos }))
+            }
+            ast::Expr::Assert { cond, body } => self.assert(cond, body, pos)?,
+            ast::Expr::Not(operand) => Expr::Not(leak(self.expr(operand)?)),
+            ast::Expr::Negate(operand) => {
+                if self.is_builtin(sym::SUB) {
+                    let lhs = Expr::Const(self.heap.int(0));
+                    let rhs = self.expr(operand)?;
+                    return Ok(Expr::Binary(leak(Binary { op: Op::Sub, lhs, rhs, pos })));
+                }
+                let function = self.variable(sym::SUB, Pos::NONE)?;
+                let args = Box::new([Delayed::Const(self.heap.int(0)), self.delayed(operand)?]);
+                Expr::Call(leak(Call { function, args, pos }))
+            }
+            ast::Expr::Binary { op, lhs, rhs } => self.binary(op, lhs, rhs, pos)?,
+            ast::Expr::Concat { kind, parts } => {
+                let force_string = kind == ConcatKind::Interpolation;
+                let parts = ast
+                    .parts_in(parts)
+                    .iter()
+                    .map(|part| Ok((self.pos(part.pos), self.expr(part.expr)?)))
+                    .collect::<Result<_>>()?;
+                Expr::ConcatStrings(leak(ConcatStrings { parts, force_string, pos }))
+            }
+            ast::Expr::List(range) if range.len == 0 => Expr::Const(self.heap.empty_list()),
+            ast::Expr::List(range) => {
+                let elements =
+                    ast.exprs_in(range).iter().map(|element| self.delayed(*element)).collect::<Result<Vec<_>>>()?;
+                Expr::List(elements.leak())
+            }
+            ast::Expr::Attrs(set) => self.attrs(set)?,
+        })
+    }
+
+    fn search_path(&mut self, name: &[u8], pos: Pos) -> Result<Expr> {
+        let function = self.variable(sym::FIND_FILE, Pos::NONE)?;
+        let path = match self.delayed_variable(sym::NIX_PATH, Pos::NONE)? {
+            Some(delayed) => delayed,
+            None => Delayed::Thunk(self.thunk(|compiler| compiler.variable(sym::NIX_PATH, Pos::NONE))?),
+        };
+        let args = Box::new([path, Delayed::Const(self.heap.string(name))]);
+        Ok(Expr::Call(leak(Call { function, args, pos })))
+    }
+
+    fn path(&mut self, path: ast::AttrPathId) -> Result<Box<[Name]>> {
+        self.input
+            .ast
+            .attr_path(path)
+            .iter()
+            .map(|name| match name {
+                AttrName::Static(symbol) => Ok(Name::Static(*symbol)),
+                AttrName::Dynamic(expr) => self.expr(*expr).map(Name::Dynamic),
+            })
+            .collect()
+    }
+
+    fn select(&mut self, base: ExprId, path: ast::AttrPathId, default: Option<ExprId>, pos: Pos) -> Result<Expr> {
+        let base = self.expr(base)?;
+        let path = self.path(path)?;
+        if let (Expr::Const(value), [Name::Static(name)]) = (&base, &*path) {
+            // `builtins.map` needs no lookup at run time.
+            if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name)) {
+                if found_pos.is_none() && !found.is_thunk() {
+                    return Ok(Expr::Const(found));
+                }
+            }
+        }
+        let default = default.map(|default| self.expr(default)).transpose()?;
+        Ok(Expr::Select(leak(Select { base, path, default, pos, cache: Cache::default() })))
+    }
+
+    fn lambda(&mut self, id: LambdaId, pos: Pos) -> Result<&'static Lambda> {
+        let ast = self.input.ast;
+        let lambda = ast.lambda(id);
+        self.levels.push(Level::default());
+        let arg_slot = self.new_slot();
+        if let Some(arg) = lambda.arg {
+            self.bind(arg, arg_slot);
+        }
+        let formals = lambda.formals.map(|formals| (ast.formals_in(formals.formals), formals.ellipsis));
+        for formal in formals.map(|(list, _)| list).unwrap_or_default() {
+            let slot = self.new_slot();
+            self.bind(formal.name, slot);
+        }
+        let compiled = self.lambda_inside(formals, lambda.body);
+        for formal in formals.map(|(list, _)| list).unwrap_or_default() {
+            self.unbind(formal.name);
+        }
+        if let Some(arg) = lambda.arg {
+            self.unbind(arg);
+        }
+        let level = self.levels.pop().unwrap_or_default();
+        let (formals, body) = compiled?;
+        Ok(leak(Lambda {
+            captures: level.captures.into(),
+            body,
+            slots: level.max_slots,
+            arg: lambda.arg,
+            formals,
+            name: lambda.name,
+            pos,
+            doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
+        }))
+    }
+
+    fn lambda_inside(
+        &mut self,
+        formals: Option<(&[ast::Formal], bool)>,
+        body: ExprId,
+    ) -> Result<(Option<Formals>, Expr)> {
+        let formals = match formals {
+            None => None,
+            Some((list, ellipsis)) => {
+                let mut compiled = Vec::with_capacity(list.len());
+                for (index, formal) in list.iter().enumerate() {
+                    self.level().uninitialised = Some(index as u32 + 1);
+                    let default = formal.default.map(|default| self.delayed(default)).transpose()?;
+                    compiled.push(Formal { name: formal.name, pos: self.pos(formal.pos), default });
+                }
+                self.level().uninitialised = None;
+                Some(Formals { list: compiled.into(), ellipsis })
+            }
+        };
+        Ok((formals, self.expr(body)?))
+    }
+
+    fn with(&mut self, env: ExprId, body: ExprId, pos: Pos) -> Result<Expr> {
+        let set = self.delayed(env)?;
+        let before = self.level().next_slot;
+        let slot = self.new_slot();
+        let level = self.levels.len() - 1;
+        self.withs.push((Variable { level, slot }, pos));
+        let body = self.expr(body);
+        self.withs.pop();
+        self.level().next_slot = before;
+        Ok(Expr::With(leak(WithExpr { set, slot, body: body?, pos })))
+    }
+
+    fn assert(&mut self, cond: ExprId, body: ExprId, pos: Pos) -> Result<Expr> {
+        let ast = self.input.ast;
+        let equality = match ast.expr(cond) {
+            ast::Expr::Binary { op: BinOp::Eq, lhs, rhs } => Some((self.expr(lhs)?, self.expr(rhs)?)),
+            _ => None,
+        };
+        let context = nopal_syntax::printer::Context {
+            symbols: self.symbols,
+            base_dir: self.input.dir,
+            home: self.input.home,
+        };
+        let text = nopal_syntax::printer::print_expr(ast, &context, cond).into();
+        let (cond, body) = (self.expr(cond)?, self.expr(body)?);
+        Ok(Expr::Assert(leak(Assert { cond, body, pos, text, equality })))
+    }
+
+    fn binary(&mut self, op: BinOp, lhs: ExprId, rhs: ExprId, pos: Pos) -> Result<Expr> {
+        let direct = match op {
+            BinOp::Eq => Op::Eq,
+            BinOp::Neq => Op::Neq,
+            BinOp::And => Op::And,
+            BinOp::Or => Op::Or,
+            BinOp::Impl => Op::Impl,
+            BinOp::Update => Op::Update,
+            BinOp::Concat => Op::Concat,
+            BinOp::Sub => Op::Sub,
+            BinOp::Mul => Op::Mul,
+            BinOp::Div => Op::Div,
+            BinOp::Lt => Op::Less,
+            BinOp::Le => Op::LessEq,
+            BinOp::Gt => Op::Greater,
+            BinOp::Ge => Op::GreaterEq,
+        };
+        if let Some(call) = op.desugar() {
+            if !self.is_builtin(call.function) {
+                let function = self.variable(call.function, Pos::NONE)?;
+                let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
+                let args = Box::new([self.delayed(first)?, self.delayed(second)?]);
+                let result = Expr::Call(leak(Call { function, args, pos }));
+                return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
+            }
+        }
+        let (lhs, rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        Ok(Expr::Binary(leak(Binary { op: direct, lhs, rhs, pos })))
+    }
+
+    fn let_in(&mut self, attrs: AttrsId, body: ExprId) -> Result<Expr> {
+        let before = self.level().next_slot;
+        let scope = self.recursive_group(attrs)?;
+        let body = self.expr(body);
+        self.end_group(&scope.names, before);
+        Ok(Expr::Let(leak(Let { group: Group { bindings: scope.bindings.into() }, body: body? })))
+    }
+
+    fn end_group(&mut self, names: &[(Symbol, u32)], before: u32) {
+        for (name, _) in names {
+            self.unbind(*name);
+        }
+        self.level().next_slot = before;
+    }
+
+    /// The static attributes of a set in the order Nix makes their values: by symbol.
+    fn by_symbol(&self, set: ast::AttrSet) -> Vec<ast::Attr> {
+        let mut attrs = self.input.ast.attrs_in(set.attrs).to_vec();
+        attrs.sort_by_key(|attr| attr.name);
+        attrs
+    }
+
+    /// Slots for the attributes of a `let` or recursive set; on return the names are bound.
+    fn recursive_group(&mut self, id: AttrsId) -> Result<Recursive> {
+        let ast = self.input.ast;
+        let set = ast.attr_set(id);
+        let attrs = self.by_symbol(set);
+        let mut inherited = FxHashMap::default();
+        for attr in &attrs {
+            if attr.value == AttrValue::Inherited {
+                inherited.insert(attr.name, self.inherited(attr)?);
+            }
+        }
+        let sources = ast.parts_in(set.inherit_from);
+        let source_slots = sources.iter().map(|_| self.new_slot()).collect::<Vec<_>>();
+        let names = attrs.iter().map(|attr| (attr.name, self.new_slot())).collect::<Vec<_>>();
+        for (name, slot) in &names {
+            self.bind(*name, *slot);
+        }
+        let outer = self.level().uninitialised;
+        let mut bindings = Vec::with_capacity(source_slots.len() + names.len());
+        for (source, slot) in sources.iter().zip(&source_slots) {
+            self.level().uninitialised = Some(*slot);
+            bindings.push((*slot, self.delayed(source.expr)?));
+        }
+        for (attr, (name, slot)) in attrs.iter().zip(&names) {
+            self.level().uninitialised = Some(*slot);
+            let delayed = match attr.value {
+                AttrValue::Inherited => match inherited.remove(name) {
+                    Some(delayed) => delayed,
+                    None => self.inherited(attr)?,
+                },
+                AttrValue::Plain(expr) => self.delayed(expr)?,
+                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
+            };
+            bindings.push((*slot, delayed));
+        }
+        self.level().uninitialised = outer;
+        Ok(Recursive { bindings, names, positions: attrs.iter().map(|attr| self.pos(attr.pos)).collect() })
+    }
+
+    fn inherited(&mut self, attr: &ast::Attr) -> Result<Delayed> {
+        let pos = self.pos(attr.pos);
+        match self.delayed_variable(attr.name, pos)? {
+            Some(delayed) => Ok(delayed),
+            None => Ok(Delayed::Thunk(self.thunk(|compiler| compiler.variable(attr.name, pos))?)),
+        }
+    }
+
+    fn inherited_from(&mut self, attr: &ast::Attr, slot: u32) -> Result<Delayed> {
+        let pos = self.pos(attr.pos);
+        let level = self.levels.len() - 1;
+        let source = Variable { level, slot };
+        let code = self.thunk(|compiler| {
+            let base = match compiler.reference(source) {
+                Ref::Local(slot) => Expr::Local(slot, Pos::NONE),
+                Ref::Captured(index) => Expr::Captured(index, Pos::NONE),
+            };
+            let path = Box::new([Name::Static(attr.name)]);
+            Ok(Expr::Select(leak(Select { base, path, default: None, pos, cache: Cache::default() })))
+        })?;
+        Ok(Delayed::Thunk(code))
+    }
+
+    fn attrs(&mut self, id: AttrsId) -> Result<Expr> {
+        let set = self.input.ast.attr_set(id);
+        let before = self.level().next_slot;
+        if !set.recursive {
+            let result = self.plain_attrs(set);
+            self.level().next_slot = before;
+            return result;
+        }
+        let mut scope = self.recursive_group(id)?;
+        let dynamic = self.dynamic_attrs(set);
+        let keys = scope.names.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let overrides = match keys.iter().position(|key| *key == sym::OVERRIDES) {
+            Some(index) => Some(self.forwarders(&mut scope, index)),
+            None => None,
+        };
+        let values = match &overrides {
+            None => scope.names.iter().map(|(_, slot)| Delayed::Var(Ref::Local(*slot))).collect(),
+            Some((hidden, _)) => hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot))).collect(),
+        };
+        self.end_group(&scope.names, before);
+        let shape = self.heap.literal_shape(&keys, &scope.positions);
+        Ok(Expr::Attrs(leak(AttrsLit {
+            shape,
+            group: Group { bindings: scope.bindings.into() },
+            values,
+            dynamic: dynamic?,
+            overrides: overrides.map(|(_, overrides)| overrides),
+            pos: self.pos(set.pos),
+        })))
+    }
+
+    /// Moves every attribute to a hidden slot and puts a forwarder into the slot that the others captured.
+    fn forwarders(&mut self, scope: &mut Recursive, index: usize) -> (Vec<u32>, Overrides) {
+        let mut hidden_slots = Vec::with_capacity(scope.names.len());
+        let mut forwarders = Vec::with_capacity(scope.names.len());
+        let forward_body = || Expr::Captured(0, Pos::NONE);
+        for (_, slot) in &scope.names {
+            let hidden = self.new_slot();
+            hidden_slots.push(hidden);
+            if let Some(binding) = scope.bindings.iter_mut().find(|(s, _)| s == slot) {
+                binding.0 = hidden;
+            }
+            let captures = Box::new([Ref::Local(hidden)]);
+            let code = leak(ThunkCode { captures, body: forward_body(), slots: 0 });
+            forwarders.push((*slot, Delayed::Thunk(code)));
+        }
+        // Forwarders come first: other attributes may copy them as they are made.
+        forwarders.append(&mut scope.bindings);
+        scope.bindings = forwarders;
+        let forward = leak(ThunkCode { captures: Box::new([Ref::Local(0)]), body: forward_body(), slots: 0 });
+        let slots = scope.names.iter().map(|(_, slot)| *slot).collect();
+        (hidden_slots, Overrides { index, slots, forward })
+    }
+
+    fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<Box<[DynamicAttr]>> {
+        self.input
+            .ast
+            .dynamic_in(set.dynamic)
+            .iter()
+            .map(|attr| {
+                let name = self.expr(attr.name)?;
+                let value = self.delayed(attr.value)?;
+                Ok(DynamicAttr { name, value, pos: self.pos(attr.pos) })
+            })
+            .collect()
+    }
+
+    fn plain_attrs(&mut self, set: ast::AttrSet) -> Result<Expr> {
+        let ast = self.input.ast;
+        let attrs = self.by_symbol(set);
+        let mut bindings = Vec::new();
+        let mut source_slots = Vec::new();
+        for source in ast.parts_in(set.inherit_from) {
+            let delayed = self.delayed(source.expr)?;
+            let slot = self.new_slot();
+            source_slots.push(slot);
+            bindings.push((slot, delayed));
+        }
+        let mut values = Vec::with_capacity(attrs.len());
+        for attr in &attrs {
+            values.push(match attr.value {
+                AttrValue::Inherited => self.inherited(attr)?,
+                AttrValue::Plain(expr) => self.delayed(expr)?,
+                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
+            });
+        }
+        let dynamic = self.dynamic_attrs(set)?;
+        if attrs.is_empty() && dynamic.is_empty() {
+            return Ok(Expr::Const(self.heap.empty_attrs()));
+        }
+        let keys = attrs.iter().map(|attr| attr.name).collect::<Vec<_>>();
+        let positions = attrs.iter().map(|attr| self.pos(attr.pos)).collect::<Vec<_>>();
+        let shape = self.heap.literal_shape(&keys, &positions);
+        Ok(Expr::Attrs(leak(AttrsLit {
+            shape,
+            group: Group { bindings: bindings.into() },
+            values: values.into(),
+            dynamic,
+            overrides: None,
+            pos: self.pos(set.pos),
+        })))
+    }
+}
+
+/// The slots of a `let` or recursive set.
+struct Recursive {
+    bindings: Vec<(u32, Delayed)>,
+    /// Names and slots, by symbol.
+    names: Vec<(Symbol, u32)>,
+    positions: Vec<Pos>,
+}

@@ -1,0 +1,260 @@
+//! The code that is evaluated: a tree of nodes with every variable resolved to a slot of the frame or to a captured
+//! word. Nodes live as long as the process (they are shared by all closures made from them).
+
+use std::cell::Cell;
+
+use nopal_syntax::Symbol;
+
+use crate::pos::Pos;
+use crate::value::{Shape, Value};
+
+/// Where a variable lives while code runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ref {
+    /// A slot of the frame.
+    Local(u32),
+    /// A captured word of the closure or thunk.
+    Captured(u32),
+}
+
+/// Code of a thunk.
+pub(crate) struct ThunkCode {
+    /// What is copied into the thunk when it is made.
+    pub(crate) captures: Box<[Ref]>,
+    /// What to evaluate.
+    pub(crate) body: Expr,
+    /// Slots of its frame.
+    pub(crate) slots: u32,
+}
+
+/// A function.
+pub(crate) struct Lambda {
+    /// What is copied into the closure when it is made.
+    pub(crate) captures: Box<[Ref]>,
+    /// The body.
+    pub(crate) body: Expr,
+    /// Slots of its frame; the argument is in slot 0, formals in the slots after it.
+    pub(crate) slots: u32,
+    /// Name of the argument.
+    pub(crate) arg: Option<Symbol>,
+    /// The set pattern.
+    pub(crate) formals: Option<Formals>,
+    /// The attribute it was bound to.
+    pub(crate) name: Option<Symbol>,
+    /// Begin of the function.
+    pub(crate) pos: Pos,
+    /// The doc comment, as an extent of the source.
+    pub(crate) doc: Option<(Pos, u32)>,
+}
+
+/// A set pattern.
+pub(crate) struct Formals {
+    /// The formals, by symbol.
+    pub(crate) list: Box<[Formal]>,
+    /// Does it end in `...`?
+    pub(crate) ellipsis: bool,
+}
+
+/// One formal; its slot is its index plus one.
+pub(crate) struct Formal {
+    pub(crate) name: Symbol,
+    pub(crate) pos: Pos,
+    pub(crate) default: Option<Delayed>,
+}
+
+/// An expression in a place that is not evaluated now: how its value is made.
+pub(crate) enum Delayed {
+    /// Known when the code was compiled.
+    Const(Value),
+    /// The value of a variable, as it is.
+    Var(Ref),
+    /// A function.
+    Lambda(&'static Lambda),
+    /// Evaluated on demand.
+    Thunk(&'static ThunkCode),
+}
+
+/// A step of an attribute path.
+pub(crate) enum Name {
+    Static(Symbol),
+    Dynamic(Expr),
+}
+
+/// One `with` around a variable.
+pub(crate) struct WithScope {
+    /// Where its set is.
+    pub(crate) set: Ref,
+    /// The position of the `with`.
+    pub(crate) pos: Pos,
+}
+
+/// Inline cache of a selection: identity of the shape seen last and the index of the name in it.
+pub(crate) type Cache = Cell<(usize, u32)>;
+
+pub(crate) struct Select {
+    pub(crate) base: Expr,
+    pub(crate) path: Box<[Name]>,
+    pub(crate) default: Option<Expr>,
+    pub(crate) pos: Pos,
+    pub(crate) cache: Cache,
+}
+
+pub(crate) struct HasAttr {
+    pub(crate) base: Expr,
+    pub(crate) path: Box<[Name]>,
+    pub(crate) pos: Pos,
+}
+
+pub(crate) struct Call {
+    pub(crate) function: Expr,
+    pub(crate) args: Box<[Delayed]>,
+    pub(crate) pos: Pos,
+}
+
+/// Slots filled together, whose expressions may refer to each other.
+pub(crate) struct Group {
+    pub(crate) bindings: Box<[(u32, Delayed)]>,
+}
+
+pub(crate) struct Let {
+    pub(crate) group: Group,
+    pub(crate) body: Expr,
+}
+
+pub(crate) struct WithExpr {
+    pub(crate) set: Delayed,
+    pub(crate) slot: u32,
+    pub(crate) body: Expr,
+    pub(crate) pos: Pos,
+}
+
+pub(crate) struct If {
+    pub(crate) cond: Expr,
+    pub(crate) yes: Expr,
+    pub(crate) no: Expr,
+    pub(crate) pos: Pos,
+}
+
+pub(crate) struct Assert {
+    pub(crate) cond: Expr,
+    pub(crate) body: Expr,
+    pub(crate) pos: Pos,
+    /// The condition as Nix prints expressions.
+    pub(crate) text: Box<[u8]>,
+    /// For `assert a == b`: the operands, for a message that says how they differ.
+    pub(crate) equality: Option<(Expr, Expr)>,
+}
+
+/// Operators on two evaluated operands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Op {
+    Eq,
+    Neq,
+    And,
+    Or,
+    Impl,
+    Update,
+    Concat,
+    Sub,
+    Mul,
+    Div,
+    Less,
+    LessEq,
+    Greater,
+    GreaterEq,
+}
+
+pub(crate) struct Binary {
+    pub(crate) op: Op,
+    pub(crate) lhs: Expr,
+    pub(crate) rhs: Expr,
+    pub(crate) pos: Pos,
+}
+
+pub(crate) struct ConcatStrings {
+    pub(crate) parts: Box<[(Pos, Expr)]>,
+    pub(crate) force_string: bool,
+    pub(crate) pos: Pos,
+}
+
+/// An attribute set literal.
+pub(crate) struct AttrsLit {
+    /// Keys and positions of the static attributes.
+    pub(crate) shape: Shape,
+    /// Slots to fill first: the attributes of a recursive set, and the sources of `inherit (from)`.
+    pub(crate) group: Group,
+    /// The values in the order of the shape.
+    pub(crate) values: Box<[Delayed]>,
+    /// Dynamic attributes in source order.
+    pub(crate) dynamic: Box<[DynamicAttr]>,
+    /// For a recursive set with `__overrides`: the slot of every key of the shape.
+    pub(crate) overrides: Option<Overrides>,
+    pub(crate) pos: Pos,
+}
+
+/// What a recursive set with `__overrides` needs. Its attributes see each other through *forwarders*: thunks that
+/// evaluate to the thunk of the attribute and can be pointed elsewhere.
+pub(crate) struct Overrides {
+    /// Index of `__overrides` in the shape.
+    pub(crate) index: usize,
+    /// The slots of the forwarders, in the order of the shape.
+    pub(crate) slots: Box<[u32]>,
+    /// The code of every forwarder: its first captured word.
+    pub(crate) forward: &'static ThunkCode,
+}
+
+pub(crate) struct DynamicAttr {
+    pub(crate) name: Expr,
+    pub(crate) value: Delayed,
+    pub(crate) pos: Pos,
+}
+
+/// A node. Two words; what is larger is behind a reference.
+pub(crate) enum Expr {
+    Const(Value),
+    Local(u32, Pos),
+    Captured(u32, Pos),
+    Select(&'static Select),
+    HasAttr(&'static HasAttr),
+    Call(&'static Call),
+    Lambda(&'static Lambda),
+    Let(&'static Let),
+    With(&'static WithExpr),
+    WithVar(&'static WithVar),
+    If(&'static If),
+    Assert(&'static Assert),
+    Not(&'static Expr),
+    Binary(&'static Binary),
+    ConcatStrings(&'static ConcatStrings),
+    List(&'static [Delayed]),
+    Attrs(&'static AttrsLit),
+    CurPos(Pos),
+}
+
+pub(crate) struct WithVar {
+    pub(crate) name: Symbol,
+    pub(crate) pos: Pos,
+    /// Innermost first.
+    pub(crate) scopes: Box<[WithScope]>,
+}
+
+impl Expr {
+    /// The position Nix reports for the expression, where there is one.
+    pub(crate) fn pos(&self) -> Pos {
+        match self {
+            Expr::Local(_, pos) | Expr::Captured(_, pos) | Expr::CurPos(pos) => *pos,
+            Expr::Select(select) => select.pos,
+            Expr::HasAttr(has) => has.pos,
+            Expr::Call(call) => call.pos,
+            Expr::Lambda(lambda) => lambda.pos,
+            Expr::WithVar(var) => var.pos,
+            Expr::If(branch) => branch.pos,
+            Expr::Assert(assert) => assert.pos,
+            Expr::Binary(binary) => binary.pos,
+            Expr::ConcatStrings(concat) => concat.pos,
+            Expr::Attrs(literal) => literal.pos,
+            Expr::With(with) => with.pos,
+            Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! `derivationStrict`: from an attribute set to a derivation in the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nopal_format::derivation::{DerivationError, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE};
+use nopal_format::json::Json;
+use nopal_format::store_path::{DownstreamPlaceholder, check_name};
+use nopal_format::{
+    ByteString, ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, Hash, HashAlgorithm, StorePath,
+};
+use nopal_syntax::Symbol;
+use nopal_syntax::interner::sym;
+
+use crate::Evaluator;
+use crate::builtin::{BuiltinDef, Scope};
+use crate::context::{Context, ContextElement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::coerce::Coerce;
+use crate::host::HostError;
+use crate::pos::Pos;
+use crate::value::{Attrs, AttrsBuilder, Value};
+
+/// The Nix text of the function `derivation`.
+pub(crate) const WRAPPER: &str = include_str!("derivation.nix");
+
+/// What positions in that text are said to be in.
+pub(crate) const INTERNAL_PATH: &[u8] = b"/derivation-internal.nix";
+
+pub(crate) const DEFS: &[BuiltinDef] = &[BuiltinDef {
+    name: "derivationStrict",
+    args: &["attrs"],
+    doc: "Makes a derivation from its attributes and returns its path and those of its outputs.",
+    scope: Scope::Global,
+    feature: None,
+    trace: true,
+    fun: derivation_strict,
+}];
+
+fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let attrs = ev.force_attrs(args[0], pos, "while evaluating the argument passed to builtins.derivationStrict")?;
+    let what = "in the attrset passed as argument to builtins.derivationStrict";
+    let name_value = ev.require_attr(attrs, sym::NAME, what)?;
+    let name_pos = attrs.get_with_pos(sym::NAME).map_or(Pos::NONE, |(_, pos)| pos);
+    let what = "while evaluating the `name` attribute passed to builtins.derivationStrict";
+    let name = ev
+        .force_string_no_ctx(name_value, pos, what)
+        .map_err(|error| error.trace(name_pos, "while evaluating the derivation attribute 'name'"))?;
+    let name = name.to_lossy().into_owned();
+    make(ev, &name, attrs).map_err(|error| {
+        let place = ev.show_pos(name_pos);
+        let message =
+            format!("while evaluating derivation '{name}'\n  whose name attribute is located at {place}");
+        error.trace(Pos::NONE, message)
+    })
+}
+
+/// What the attributes said, before it becomes a derivation.
+struct Draft<'a> {
+    name: &'a str,
+    drv: Derivation,
+    context: Context,
+    /// Structured attributes so far, as members of a JSON object.
+    structured: Option<Vec<u8>>,
+    content_addressed: bool,
+    impure: bool,
+    output_hash: Option<Vec<u8>>,
+    output_hash_algo: Option<HashAlgorithm>,
+    method: Option<ContentAddressMethod>,
+    outputs: BTreeSet<String>,
+}
+
+/// A failure while a derivation's hash is computed.
+enum HashFailure {
+    Format(DerivationError),
+    Host(HostError),
+}
+
+impl From<DerivationError> for HashFailure {
+    fn from(error: DerivationError) -> HashFailure {
+        HashFailure::Format(error)
+    }
+}
+
+fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
+    if let Err(problem) = check_name(name.as_bytes()) {
+        let message = format!("invalid derivation name: {problem}. Please pass a different 'name'.");
+        return Err(Error::eval(message));
+    }
+    let mut flag = |symbol: Symbol, what: &str| match attrs.get(symbol) {
+        Some(value) => ev.force_bool(value, Pos::NONE, what),
+        None => Ok(false),
+    };
+    let structured = flag(
+        sym::STRUCTURED_ATTRS,
+        "while evaluating the `__structuredAttrs` attribute passed to builtins.derivationStrict",
+    )?;
+    let ignore_nulls = flag(
+        sym::IGNORE_NULLS,
+        "while evaluating the `__ignoreNulls` attribute passed to builtins.derivationStrict",
+    )?;
+    let mut draft = Draft {
+        name,
+        drv: Derivation { name: name.to_owned(), ..Derivation::default() },
+        context: Context::EMPTY,
+        structured: structured.then(Vec::new),
+        content_addressed: false,
+        impure: false,
+        output_hash: None,
+        output_hash_algo: None,
+        method: None,
+        outputs: BTreeSet::from(["out".to_owned()]),
+    };
+    for (key, value, pos) in attrs.sorted(&ev.symbols) {
+        if key == sym::IGNORE_NULLS {
+            continue;
+        }
+        draft.attribute(ev, key, value, ignore_nulls).map_err(|error| {
+            let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.symbol_name(key));
+            error.trace(pos, message)
+        })?;
+    }
+    draft.finish(ev)
+}
+
+impl Draft<'_> {
+    fn attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value, ignore_nulls: bool) -> Result<()> {
+        if ignore_nulls && ev.force(value, Pos::NONE)? == Value::NULL {
+            return Ok(());
+        }
+        match key {
+            sym::CONTENT_ADDRESSED => {
+                if ev.force_bool(value, Pos::NONE, "")? {
+                    self.content_addressed = true;
+                    require_feature(ev, "ca-derivations", "")?;
+                }
+            }
+            sym::IMPURE => {
+                if ev.force_bool(value, Pos::NONE, "")? {
+                    self.impure = true;
+                    require_feature(ev, "impure-derivations", "")?;
+                }
+            }
+            sym::ARGS => {
+                for arg in ev.force_list(value, Pos::NONE, "")?.as_slice() {
+                    let what = "while evaluating an element of the argument list";
+                    let arg =
+                        ev.coerce_to_string(*arg, Pos::NONE, &mut self.context, what, Coerce::DERIVATION)?;
+                    self.drv.args.push(ByteString::from(arg));
+                }
+            }
+            sym::STRUCTURED_ATTRS if self.structured.is_some() => {}
+            _ if self.structured.is_some() => self.structured_attribute(ev, key, value)?,
+            _ => self.plain_attribute(ev, key, value)?,
+        }
+        Ok(())
+    }
+
+    fn plain_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
+        let text = ev.coerce_to_string(value, Pos::NONE, &mut self.context, "", Coerce::DERIVATION)?;
+        if key == sym::JSON {
+            ev.warn(&format!(
+                "In derivation '{}': setting structured attributes via '__json' is deprecated, and may be disallowed \
+                 in future versions of Nix. Set '__structuredAttrs = true' instead.",
+                self.name
+            ))?;
+            let parsed = std::str::from_utf8(&text).ok().and_then(|text| Json::parse(text).ok());
+            let Some(json) = parsed else {
+                return Err(Error::eval("cannot process __json attribute: it is not valid JSON"));
+            };
+            let text = ByteString::from(json.to_compact().into_bytes());
+            self.drv.env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), text);
+            return Ok(());
+        }
+        match key {
+            sym::BUILDER => self.drv.builder = ByteString::from(text.clone()),
+            sym::SYSTEM => self.drv.system = ByteString::from(text.clone()),
+            sym::OUTPUT_HASH => self.output_hash = Some(text.clone()),
+            sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(&text),
+            sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
+            sym::OUTPUTS => {
+                let names = text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
+                self.set_outputs(names.map(|name| String::from_utf8_lossy(name).into_owned()))?;
+            }
+            _ => {}
+        }
+        self.drv.env.insert(ByteString::from(ev.symbols.get(key).to_vec()), ByteString::from(text));
+        Ok(())
+    }
+
+    fn structured_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
+        let json = crate::builtins::json::value_to_json(ev, value, Pos::NONE, &mut self.context, true)?;
+        if let Some(members) = &mut self.structured {
+            if !members.is_empty() {
+                members.push(b',');
+            }
+            let mut name = String::new();
+            nopal_format::json::write_string(&ev.symbol_name(key), &mut name);
+            members.extend_from_slice(name.as_bytes());
+            members.push(b':');
+            members.extend_from_slice(&json);
+        }
+        match key {
+            sym::BUILDER => {
+                let builder = ev.force_string(value, Pos::NONE, "")?;
+                self.context = ev.contexts.union(self.context, builder.context());
+                self.drv.builder = ByteString::from(builder.as_bytes().to_vec());
+            }
+            sym::SYSTEM => {
+                let system = ev.force_string_no_ctx(value, Pos::NONE, "")?;
+                self.drv.system = ByteString::from(system.as_bytes().to_vec());
+            }
+            sym::OUTPUT_HASH => {
+                self.output_hash = Some(ev.force_string_no_ctx(value, Pos::NONE, "")?.as_bytes().to_vec());
+            }
+            sym::OUTPUT_HASH_ALGO => {
+                self.output_hash_algo = parse_algorithm(ev.force_string_no_ctx(value, Pos::NONE, "")?.as_bytes());
+            }
+            sym::OUTPUT_HASH_MODE => {
+                let mode = ev.force_string_no_ctx(value, Pos::NONE, "")?;
+                self.hash_mode(ev, mode.as_bytes())?;
+            }
+            sym::OUTPUTS => {
+                let mut names = Vec::new();
+                for name in ev.force_list(value, Pos::NONE, "")?.as_slice() {
+                    names.push(ev.force_string_no_ctx(*name, Pos::NONE, "")?.to_lossy().into_owned());
+                }
+                self.set_outputs(names.into_iter())?;
+            }
+            sym::ALLOWED_REFERENCES
+            | sym::ALLOWED_REQUISITES
+            | sym::DISALLOWED_REFERENCES
+            | sym::DISALLOWED_REQUISITES
+            | sym::MAX_SIZE
+            | sym::MAX_CLOSURE_SIZE => {
+                let attribute = ev.symbol_name(key).into_owned();
+                ev.warn(&format!(
+                    "In a derivation named '{}', 'structuredAttrs' disables the effect of the derivation attribute \
+                     '{attribute}'; use 'outputChecks.<output>.{attribute}' instead",
+                    self.name
+                ))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hash_mode(&mut self, ev: &Evaluator, text: &[u8]) -> Result<()> {
+        let method = match text {
+            b"recursive" | b"nar" => ContentAddressMethod::Nar,
+            b"flat" => ContentAddressMethod::Flat,
+            b"text" => {
+                let why = format!("text-hashed derivation '{}', outputHashMode = \"text\"", self.name);
+                require_feature(ev, "dynamic-derivations", &why)?;
+                ContentAddressMethod::Text
+            }
+            b"git" => {
+                require_feature(ev, "git-hashing", "")?;
+                ContentAddressMethod::Git
+            }
+            other => {
+                let shown = String::from_utf8_lossy(other);
+                return Err(Error::eval(format!("invalid value '{shown}' for 'outputHashMode' attribute")));
+            }
+        };
+        self.method = Some(method);
+        Ok(())
+    }
+
+    fn set_outputs(&mut self, names: impl Iterator<Item = String>) -> Result<()> {
+        self.outputs.clear();
+        for name in names {
+            if self.outputs.contains(&name) {
+                return Err(Error::eval(format!("duplicate derivation output '{name}'")));
+            }
+            if name == "drvPath" {
+                return Err(Error::eval("invalid derivation output name 'drvPath'"));
+            }
+            self.outputs.insert(name);
+        }
+        if self.outputs.is_empty() {
+            return Err(Error::eval("derivation cannot have an empty set of outputs"));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, ev: &mut Evaluator) -> Result<Value> {
+        if let Some(members) = self.structured.take() {
+            let object = [b"{", members.as_slice(), b"}"].concat();
+            self.drv.env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), ByteString::from(object));
+        }
+        self.add_inputs(ev)?;
+        if self.drv.builder.as_bytes().is_empty() {
+            return Err(Error::eval("required attribute 'builder' missing"));
+        }
+        if self.drv.system.as_bytes().is_empty() {
+            return Err(Error::eval("required attribute 'system' missing"));
+        }
+        let only_out = self.outputs.len() == 1 && self.outputs.contains("out");
+        let makes_drv = self.method == Some(ContentAddressMethod::Text) && only_out;
+        if self.name.ends_with(".drv") && !makes_drv {
+            return Err(Error::eval(
+                "derivation names are allowed to end in '.drv' only if they produce a single derivation file",
+            ));
+        }
+        let spec = self.output_spec(ev, only_out)?;
+        let store_dir = ev.settings.store_dir.clone();
+        self.drv
+            .declare_outputs(&store_dir, self.outputs.iter().map(String::as_str), spec)
+            .map_err(|error| Error::eval(error.to_string()))?;
+        self.instantiate(ev)
+    }
+
+    fn output_spec(&self, ev: &Evaluator, only_out: bool) -> Result<OutputSpec> {
+        let algorithm = self.output_hash_algo.unwrap_or(HashAlgorithm::Sha256);
+        let method = self.method.unwrap_or(ContentAddressMethod::Nar);
+        if let Some(text) = &self.output_hash {
+            if !only_out {
+                return Err(Error::eval("multiple outputs are not supported in fixed-output derivations"));
+            }
+            let hash = self.fixed_hash(ev, &String::from_utf8_lossy(text))?;
+            let method = self.method.unwrap_or(ContentAddressMethod::Flat);
+            return Ok(OutputSpec::Fixed(ContentAddress { method, hash }));
+        }
+        match (self.content_addressed, self.impure) {
+            (true, true) => Err(Error::eval("derivation cannot be both content-addressed and impure")),
+            (true, false) => Ok(OutputSpec::Floating { method, algorithm }),
+            (false, true) => Ok(OutputSpec::Impure { method, algorithm }),
+            (false, false) => Ok(OutputSpec::InputAddressed),
+        }
+    }
+
+    fn fixed_hash(&self, ev: &Evaluator, text: &str) -> Result<Hash> {
+        if !text.is_empty() {
+            return Hash::parse_any(text, self.output_hash_algo).map_err(|error| Error::eval(error.to_string()));
+        }
+        let Some(algorithm) = self.output_hash_algo else {
+            return Err(Error::eval("empty hash requires explicit hash algorithm"));
+        };
+        let zeros = vec![0; Hash::of(algorithm, b"").bytes().len()];
+        match Hash::from_bytes(algorithm, &zeros) {
+            Some(hash) => {
+                ev.warn(&format!("found empty hash, assuming '{}'", hash.sri()))?;
+                Ok(hash)
+            }
+            None => Err(Error::eval("empty hash requires explicit hash algorithm")),
+        }
+    }
+
+    /// Everything that the strings depend on becomes an input.
+    fn add_inputs(&mut self, ev: &mut Evaluator) -> Result<()> {
+        for element in ev.contexts.get(self.context).iter() {
+            match element {
+                ContextElement::Opaque(path) => {
+                    self.drv.input_srcs.insert(path.clone());
+                }
+                ContextElement::Built { drv, output } => {
+                    self.drv.input_drvs.entry(drv.clone()).or_default().outputs.insert(output.clone());
+                }
+                ContextElement::DrvDeep(path) => self.add_closure(ev, path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The derivation itself and everything it takes to build it, including all outputs of all derivations.
+    fn add_closure(&mut self, ev: &Evaluator, root: &StorePath) -> Result<()> {
+        let host = ev.host();
+        let mut todo = vec![root.clone()];
+        let mut seen = BTreeSet::new();
+        let mut needed: BTreeMap<StorePath, InputOutputs> = BTreeMap::new();
+        while let Some(path) = todo.pop() {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            todo.extend(host.references(&path).map_err(|error| ev.host_error(error, Pos::NONE))?);
+            if path.is_derivation() {
+                let drv = host.read_derivation(&path).map_err(|error| ev.host_error(error, Pos::NONE))?;
+                needed.insert(path, drv.outputs.keys().cloned().collect());
+            }
+        }
+        self.drv.input_srcs.extend(seen);
+        for (path, outputs) in needed {
+            self.drv.input_drvs.entry(path).or_default().outputs.extend(outputs.outputs);
+        }
+        Ok(())
+    }
+
+    fn instantiate(mut self, ev: &mut Evaluator) -> Result<Value> {
+        let store_dir = ev.settings.store_dir.clone();
+        let host = ev.host();
+        let mut read =
+            |path: &StorePath| -> std::result::Result<Derivation, HashFailure> {
+                host.read_derivation(path).map_err(HashFailure::Host)
+            };
+        let made = match ev.drv_hashes.instantiate(&store_dir, &mut self.drv, &mut read) {
+            Ok(made) => made,
+            Err(HashFailure::Format(error)) => return Err(Error::eval(error.to_string())),
+            Err(HashFailure::Host(error)) => return Err(ev.host_error(error, Pos::NONE)),
+        };
+        if !ev.settings.read_only {
+            host.add_derivation(&made.path, &self.drv, &made.aterm)
+                .map_err(|error| ev.host_error(error, Pos::NONE))?;
+        }
+        let mut result = AttrsBuilder::with_capacity(1 + self.drv.outputs.len());
+        let printed = store_dir.print(&made.path);
+        let context = ev.contexts.single(ContextElement::DrvDeep(made.path.clone()));
+        result.insert(sym::DRV_PATH, ev.heap.string_with(printed.as_bytes(), context), Pos::NONE);
+        for (output, spec) in &self.drv.outputs {
+            let value = ev.output_string(&made.path, &self.drv.name, output, spec)?;
+            result.insert(ev.symbols.intern(output.as_bytes()), value, Pos::NONE);
+        }
+        Ok(result.finish(&mut ev.heap))
+    }
+}
+
+impl Evaluator {
+    /// The string for an output of a derivation: its path, or a placeholder where that is not known yet.
+    pub(crate) fn output_string(
+        &mut self,
+        drv: &StorePath,
+        drv_name: &str,
+        output: &str,
+        spec: &DerivationOutput,
+    ) -> Result<Value> {
+        let store_dir = self.settings.store_dir.clone();
+        let known = spec.path(&store_dir, drv_name, output).map_err(|error| Error::eval(error.to_string()))?;
+        let text = match known {
+            Some(path) => store_dir.print(&path),
+            None => DownstreamPlaceholder::unknown_ca_output(drv, output)
+                .map_err(|error| Error::eval(error.to_string()))?
+                .render(),
+        };
+        let context = self.contexts.single(ContextElement::Built { drv: drv.clone(), output: output.to_owned() });
+        Ok(self.heap.string_with(text.as_bytes(), context))
+    }
+}
+
+fn parse_algorithm(text: &[u8]) -> Option<HashAlgorithm> {
+    match text {
+        b"md5" => Some(HashAlgorithm::Md5),
+        b"sha1" => Some(HashAlgorithm::Sha1),
+        b"sha256" => Some(HashAlgorithm::Sha256),
+        b"sha512" => Some(HashAlgorithm::Sha512),
+        b"blake3" => Some(HashAlgorithm::Blake3),
+        _ => None,
+    }
+}
+
+fn require_feature(ev: &Evaluator, feature: &str, why: &str) -> Result<()> {
+    if ev.settings.has_feature(feature) {
+        return Ok(());
+    }
+    let reason = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    let message = format!(
+        "experimental Nix feature '{feature}' is disabled{reason}; add '--extra-experimental-features {feature}' to \
+         enable it"
+    );
+    Err(Error::new(ErrorKind::Eval, message))
+}

@@ -1,0 +1,302 @@
+//! Calls: functions written in Nix, builtins, partial applications, functors.
+
+use nopal_syntax::Symbol;
+use nopal_syntax::interner::sym;
+
+use crate::builtin::BuiltinDef;
+use crate::code::ir::{Delayed, Formals, Lambda};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::eval::expr::Env;
+use crate::pos::Pos;
+use crate::value::{Attrs, AttrsBuilder, Closure, PartialApp, Value, View};
+
+/// More arguments than any builtin takes.
+const MAX_ARITY: usize = 8;
+
+impl Evaluator {
+    /// Calls a function with arguments (evaluated or not) and returns the value in weak head normal form.
+    pub fn call(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
+        self.enter(pos)?;
+        let result = self.call_level(function, args, pos);
+        self.leave();
+        result
+    }
+
+    #[inline]
+    fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
+        let mut current = self.force(function, pos)?;
+        let mut args = args;
+        while let Some((first, rest)) = args.split_first() {
+            if let Some(closure) = current.as_closure() {
+                current = self.call_closure(closure, *first, pos)?;
+                args = rest;
+                continue;
+            }
+            match current.view() {
+                View::Builtin(def) => {
+                    let arity = def.arity();
+                    if args.len() < arity {
+                        return Ok(self.heap.partial_app(def, &[], args));
+                    }
+                    current = self.call_builtin(def, &args[..arity], pos)?;
+                    args = &args[arity..];
+                }
+                View::PartialApp(partial) => {
+                    let missing = partial.builtin().arity() - partial.args().len();
+                    if args.len() < missing {
+                        return Ok(self.heap.partial_app(partial.builtin(), partial.args(), args));
+                    }
+                    current = self.call_partial(partial, &args[..missing], pos)?;
+                    args = &args[missing..];
+                }
+                View::Attrs(attrs) if attrs.contains(sym::FUNCTOR) => {
+                    current = self.call_functor(current, attrs, *first, pos)?;
+                    args = rest;
+                }
+                _ => return Err(self.not_a_function(current).at(pos)),
+            }
+        }
+        Ok(current)
+    }
+
+    #[cold]
+    fn not_a_function(&mut self, value: Value) -> Error {
+        let found = self.show_type(value);
+        let mut message = format!("attempt to call something which is not a function but {found}: ").into_bytes();
+        message.extend(self.show_error_value(value));
+        Error::type_error(message)
+    }
+
+    fn call_functor(&mut self, set: Value, attrs: Attrs, arg: Value, pos: Pos) -> Result<Value> {
+        let Some((functor, functor_pos)) = attrs.get_with_pos(sym::FUNCTOR) else { return Ok(set) };
+        self.check_stack()?;
+        self.call(functor, &[set, arg], functor_pos).map_err(|error| {
+            error.trace(pos, "while calling a functor (an attribute set with a '__functor' attribute)")
+        })
+    }
+
+    /// Calls a builtin with exactly its arguments.
+    #[inline]
+    pub(crate) fn call_builtin(&mut self, def: &'static BuiltinDef, args: &[Value], pos: Pos) -> Result<Value> {
+        self.check_stack()?;
+        let result = (def.fun)(self, args, Pos::NONE);
+        let result = match result {
+            Ok(value) => self.force(value, Pos::NONE),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(builtin_frame(error, def, pos)),
+        }
+    }
+
+    fn call_partial(&mut self, partial: PartialApp, more: &[Value], pos: Pos) -> Result<Value> {
+        let mut all = [Value::NULL; MAX_ARITY];
+        let before = partial.args();
+        all[..before.len()].copy_from_slice(before);
+        all[before.len()..before.len() + more.len()].copy_from_slice(more);
+        self.call_builtin(partial.builtin(), &all[..before.len() + more.len()], pos)
+    }
+
+    /// Calls a function written in Nix with one argument.
+    #[inline]
+    fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
+        let lambda = closure.lambda();
+        self.check_stack()?;
+        let Some(frame) = self.stack.push(lambda.slots) else { return Err(self.stack_overflow()) };
+        let height = self.stack.height();
+        let env = Env { frame, captures: closure.value().captures() };
+        frame.set(0, arg);
+        let bound = match &lambda.formals {
+            Some(formals) => self.bind_formals(lambda, formals, env, arg, pos),
+            None => Ok(()),
+        };
+        let result = match bound {
+            Ok(()) => match self.eval(&lambda.body, env) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(self.call_frames(error, lambda, pos)),
+            },
+            Err(error) => Err(error),
+        };
+        self.stack.reset(height);
+        self.stack.pop(lambda.slots);
+        result
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_frames(&mut self, error: Error, lambda: &Lambda, pos: Pos) -> Error {
+        if !self.settings.show_trace {
+            return error;
+        }
+        let name = match lambda.name {
+            Some(name) => format!("while calling '{}'", self.symbol_name(name)),
+            None => "while calling anonymous lambda".to_owned(),
+        };
+        let error = error.trace(lambda.pos, name);
+        if pos.is_none() { error } else { error.trace(pos, "from call site") }
+    }
+
+    fn bind_formals(
+        &mut self,
+        lambda: &'static Lambda,
+        formals: &'static Formals,
+        env: Env,
+        arg: Value,
+        pos: Pos,
+    ) -> Result<()> {
+        let context = "while evaluating the value passed for the lambda argument";
+        let attrs = match self.force_attrs(arg, lambda.pos, context) {
+            Ok(attrs) => attrs,
+            Err(error) if pos.is_none() => return Err(error),
+            Err(error) => return Err(error.trace(pos, "from call site")),
+        };
+        let mut used = 0;
+        let mut defaults = false;
+        for (index, formal) in formals.list.iter().enumerate() {
+            let slot = index as u32 + 1;
+            match attrs.get(formal.name) {
+                Some(value) => {
+                    used += 1;
+                    env.frame.set(slot, value);
+                }
+                None => match &formal.default {
+                    Some(default) => {
+                        defaults = true;
+                        let made = self.allocate_delayed(default, env);
+                        env.frame.set(slot, made);
+                    }
+                    None => return Err(self.missing_argument(lambda, formal.name, pos)),
+                },
+            }
+        }
+        if defaults {
+            for (index, formal) in formals.list.iter().enumerate() {
+                if let Some(default) = &formal.default {
+                    if !attrs.contains(formal.name) {
+                        fill_delayed(default, env.frame.get(index as u32 + 1), env);
+                    }
+                }
+            }
+        }
+        if !formals.ellipsis && used != attrs.len() {
+            return Err(self.unexpected_argument(lambda, formals, attrs, pos));
+        }
+        Ok(())
+    }
+
+    fn lambda_name(&self, lambda: &Lambda) -> String {
+        match lambda.name {
+            Some(name) => self.symbol_name(name).into_owned(),
+            None => "anonymous lambda".to_owned(),
+        }
+    }
+
+    #[cold]
+    fn missing_argument(&mut self, lambda: &Lambda, name: Symbol, pos: Pos) -> Error {
+        let function = self.lambda_name(lambda);
+        let message =
+            format!("function '{function}' called without required argument '{}'", self.symbol_name(name));
+        Error::type_error(message).at(lambda.pos).trace(pos, "from call site")
+    }
+
+    #[cold]
+    fn unexpected_argument(&mut self, lambda: &Lambda, formals: &Formals, attrs: Attrs, pos: Pos) -> Error {
+        let known = |name: Symbol| formals.list.iter().any(|formal| formal.name == name);
+        let Some((name, ..)) = attrs.iter().find(|(name, ..)| !known(*name)) else {
+            return Error::type_error("function called with an unexpected argument").at(lambda.pos);
+        };
+        let function = self.lambda_name(lambda);
+        let message = format!("function '{function}' called with unexpected argument '{}'", self.symbol_name(name));
+        let known = formals.list.iter().map(|formal| formal.name);
+        Error::type_error(message).at(lambda.pos).trace(pos, "from call site").suggest(self.suggestions(known, name))
+    }
+
+    /// Calls a function with the arguments given on the command line, if it has a set pattern.
+    pub fn auto_call(&mut self, function: Value, args: Attrs) -> Result<Value> {
+        let pos = self.determine_pos(function);
+        let forced = self.force(function, pos)?;
+        if let Some(functor) = forced.as_attrs().and_then(|attrs| attrs.get(sym::FUNCTOR)) {
+            let result = self.call(functor, &[forced], pos)?;
+            return self.auto_call(result, args);
+        }
+        let Some(formals) = forced.as_closure().and_then(|closure| closure.lambda().formals.as_ref()) else {
+            return Ok(forced);
+        };
+        let mut actual = AttrsBuilder::with_capacity(formals.list.len());
+        if formals.ellipsis {
+            for (name, value, pos) in args.iter() {
+                actual.insert(name, value, pos);
+            }
+        } else {
+            for formal in &formals.list {
+                match args.get_with_pos(formal.name) {
+                    Some((value, pos)) => actual.insert(formal.name, value, pos),
+                    None if formal.default.is_some() => {}
+                    None => return Err(self.argument_without_value(formal.name, formal.pos)),
+                }
+            }
+        }
+        let actual = actual.finish(&mut self.heap);
+        self.call(forced, &[actual], pos)
+    }
+
+    #[cold]
+    fn argument_without_value(&self, name: Symbol, pos: Pos) -> Error {
+        let message = format!(
+            "cannot evaluate a function that has an argument without a value ('{}')\n\
+             Nix attempted to evaluate a function as a top level expression; in\n\
+             this case it must have its arguments supplied either by default\n\
+             values, or passed explicitly with '--arg' or '--argstr'. See\n\
+             https://nix.dev/manual/nix/stable/language/syntax.html#functions.",
+            self.symbol_name(name)
+        );
+        Error::new(ErrorKind::MissingArgument, message).at(pos)
+    }
+
+    /// The value of an expression that is not evaluated now.
+    #[inline(always)]
+    pub(crate) fn delay(&mut self, delayed: &'static Delayed, env: Env) -> Value {
+        match delayed {
+            Delayed::Const(value) => *value,
+            Delayed::Var(var) => env.get(*var),
+            Delayed::Lambda(_) | Delayed::Thunk(_) => {
+                let value = self.allocate_delayed(delayed, env);
+                fill_delayed(delayed, value, env);
+                value
+            }
+        }
+    }
+
+    /// The first half of [`Evaluator::delay`]: what it captures may not exist yet and is filled in later.
+    #[inline(always)]
+    pub(crate) fn allocate_delayed(&mut self, delayed: &'static Delayed, env: Env) -> Value {
+        match delayed {
+            Delayed::Const(value) => *value,
+            Delayed::Var(var) => env.get(*var),
+            Delayed::Lambda(lambda) => self.heap.closure(lambda, lambda.captures.len()),
+            Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
+        }
+    }
+}
+
+/// The second half of [`Evaluator::delay`].
+#[inline(always)]
+pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
+    let captures = match delayed {
+        Delayed::Const(_) | Delayed::Var(_) => return,
+        Delayed::Lambda(lambda) => &lambda.captures,
+        Delayed::Thunk(code) => &code.captures,
+    };
+    for (index, from) in captures.iter().enumerate() {
+        value.set_captured(index, env.get(*from));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn builtin_frame(error: Error, def: &BuiltinDef, pos: Pos) -> Error {
+    if def.trace { error.trace(pos, format!("while calling the '{}' builtin", def.name)) } else { error }
+}
+

@@ -1,0 +1,214 @@
+//! Equality, and the assertion that says how two values differ.
+
+use nopal_syntax::interner::sym;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::pos::Pos;
+use crate::value::{Attrs, List, Value, View};
+
+impl Evaluator {
+    /// The language's `==` of two values that have a place of their own (elements, attributes, arguments): values that
+    /// are the same object are equal, even if they are functions.
+    pub fn equal(&mut self, a: Value, b: Value, pos: Pos, context: &str) -> Result<bool> {
+        self.enter(pos)?;
+        let result = self.equal_level(a, b, pos, context, true);
+        self.leave();
+        result
+    }
+
+    /// The language's `==` of two results of expressions: functions are never equal.
+    pub(crate) fn equal_operands(&mut self, a: Value, b: Value, pos: Pos) -> Result<bool> {
+        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
+            return Ok(x == y);
+        }
+        self.enter(pos)?;
+        let result = self.equal_level(a, b, pos, "while testing two values for equality", false);
+        self.leave();
+        result
+    }
+
+    fn equal_level(&mut self, a: Value, b: Value, pos: Pos, context: &str, identity: bool) -> Result<bool> {
+        self.check_stack()?;
+        let x = self.force(a, pos)?;
+        let y = self.force(b, pos)?;
+        if identity && a == b {
+            return Ok(true);
+        }
+        Ok(match (x.view(), y.view()) {
+            (View::Int(i), View::Int(j)) => i == j,
+            (View::Int(i), View::Float(j)) => i as f64 == j,
+            (View::Float(i), View::Int(j)) => i == j as f64,
+            (View::Float(i), View::Float(j)) => i == j,
+            (View::Bool(i), View::Bool(j)) => i == j,
+            (View::Null, View::Null) => true,
+            (View::Str(i), View::Str(j)) => i.as_bytes() == j.as_bytes(),
+            (View::Path(i), View::Path(j)) => i.root() == j.root() && i.as_bytes() == j.as_bytes(),
+            (View::List(i), View::List(j)) => return self.equal_lists(i, j, pos, context),
+            (View::Attrs(i), View::Attrs(j)) => return self.equal_attrs(i, j, pos, context),
+            _ => false,
+        })
+    }
+
+    fn equal_lists(&mut self, x: List, y: List, pos: Pos, context: &str) -> Result<bool> {
+        if x.len() != y.len() {
+            return Ok(false);
+        }
+        for (a, b) in x.as_slice().iter().zip(y.as_slice()) {
+            if !self.equal(*a, *b, pos, context)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn equal_attrs(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<bool> {
+        if self.is_derivation(x)? && self.is_derivation(y)? {
+            if let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH)) {
+                return self.equal(a, b, pos, context);
+            }
+        }
+        if x.len() != y.len() {
+            return Ok(false);
+        }
+        for ((name_a, a, _), (name_b, b, _)) in x.iter().zip(y.iter()) {
+            if name_a != name_b || !self.equal(a, b, pos, context)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Does the set say `type = "derivation"`?
+    pub fn is_derivation(&mut self, attrs: Attrs) -> Result<bool> {
+        let Some((value, pos)) = attrs.get_with_pos(sym::TYPE) else { return Ok(false) };
+        let value = self.force(value, pos)?;
+        Ok(value.as_str().is_some_and(|s| s.as_bytes() == b"derivation"))
+    }
+
+    /// Fails with a message that says how two values, which are known to differ, differ.
+    pub(crate) fn assert_equal(&mut self, a: Value, b: Value, context: &str, identity: bool) -> Result<()> {
+        self.enter(Pos::NONE)?;
+        let result = self.assert_equal_level(a, b, context, identity);
+        self.leave();
+        result
+    }
+
+    fn assert_equal_level(&mut self, a: Value, b: Value, context: &str, identity: bool) -> Result<()> {
+        self.check_stack()?;
+        let x = self.force(a, Pos::NONE)?;
+        let y = self.force(b, Pos::NONE)?;
+        if identity && a == b {
+            return Ok(());
+        }
+        let numbers = |v: View| matches!(v, View::Int(_) | View::Float(_));
+        if numbers(x.view()) && numbers(y.view()) {
+            if self.equal(x, y, Pos::NONE, context)? {
+                return Ok(());
+            }
+            return Err(self.differ(x, y, "with value"));
+        }
+        if self.type_tag(x) != self.type_tag(y) {
+            return Err(self.differ(x, y, "of value"));
+        }
+        match (x.view(), y.view()) {
+            (View::Bool(i), View::Bool(j)) if i != j => Err(self.differ_plain("boolean", x, y, "")),
+            (View::Str(i), View::Str(j)) if i.as_bytes() != j.as_bytes() => {
+                Err(self.differ_plain("string", x, y, ""))
+            }
+            (View::Path(i), View::Path(j)) if i.root() != j.root() => {
+                Err(self.differ_plain("path", x, y, " because their accessors are different"))
+            }
+            (View::Path(i), View::Path(j)) if i.as_bytes() != j.as_bytes() => {
+                Err(self.differ_plain("path", x, y, ""))
+            }
+            (View::List(i), View::List(j)) => self.assert_equal_lists(i, j, context),
+            (View::Attrs(i), View::Attrs(j)) => self.assert_equal_attrs(i, j, context),
+            (View::Closure(_) | View::Builtin(_) | View::PartialApp(_), _) => Err(Error::new(
+                ErrorKind::Assertion,
+                "distinct functions and immediate comparisons of identical functions compare as unequal",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn differ(&mut self, x: Value, y: Value, relation: &str) -> Error {
+        let mut message = format!("{} {relation} '", self.show_type(x)).into_bytes();
+        message.extend(self.show_error_value(x));
+        message.extend_from_slice(format!("' is not equal to {} {relation} '", self.show_type(y)).as_bytes());
+        message.extend(self.show_error_value(y));
+        message.push(b'\'');
+        Error::new(ErrorKind::Assertion, message)
+    }
+
+    fn differ_plain(&mut self, noun: &str, x: Value, y: Value, why: &str) -> Error {
+        let mut message = format!("{noun} '").into_bytes();
+        message.extend(self.show_error_value(x));
+        message.extend_from_slice(format!("' is not equal to {noun} '").as_bytes());
+        message.extend(self.show_error_value(y));
+        message.push(b'\'');
+        message.extend_from_slice(why.as_bytes());
+        Error::new(ErrorKind::Assertion, message)
+    }
+
+    fn assert_equal_lists(&mut self, x: List, y: List, context: &str) -> Result<()> {
+        if x.len() != y.len() {
+            let mut message = format!(
+                "list of size '{}' is not equal to list of size '{}', left hand side is '",
+                x.len(),
+                y.len()
+            )
+            .into_bytes();
+            message.extend(self.show_error_value(x.value()));
+            message.extend_from_slice(b"', right hand side is '");
+            message.extend(self.show_error_value(y.value()));
+            message.push(b'\'');
+            return Err(Error::new(ErrorKind::Assertion, message));
+        }
+        for (index, (a, b)) in x.as_slice().iter().zip(y.as_slice()).enumerate() {
+            self.assert_equal(*a, *b, context, true)
+                .map_err(|error| error.trace(Pos::NONE, format!("while comparing list element {index}")))?;
+        }
+        Ok(())
+    }
+
+    fn assert_equal_attrs(&mut self, x: Attrs, y: Attrs, context: &str) -> Result<()> {
+        if self.is_derivation(x)? && self.is_derivation(y)? {
+            if let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH)) {
+                let frame = "while comparing a derivation by its 'outPath' attribute";
+                return self.assert_equal(a, b, context, true).map_err(|error| error.trace(Pos::NONE, frame));
+            }
+        }
+        if x.len() != y.len() {
+            let mut message = b"attribute names of attribute set '".to_vec();
+            message.extend(self.show_error_value(x.value()));
+            message.extend_from_slice(b"' differs from attribute set '");
+            message.extend(self.show_error_value(y.value()));
+            message.push(b'\'');
+            return Err(Error::new(ErrorKind::Assertion, message));
+        }
+        for ((name_a, a, pos_a), (name_b, b, pos_b)) in x.iter().zip(y.iter()) {
+            if name_a != name_b {
+                return Err(self.names_differ(x, y, name_a, name_b));
+            }
+            if let Err(error) = self.assert_equal(a, b, context, true) {
+                let error = if pos_b.is_none() { error } else { error.trace(pos_b, "where right hand side is") };
+                let error = if pos_a.is_none() { error } else { error.trace(pos_a, "where left hand side is") };
+                let name = self.symbol_name(name_a);
+                return Err(error.trace(Pos::NONE, format!("while comparing attribute '{name}'")));
+            }
+        }
+        Ok(())
+    }
+
+    fn names_differ(&mut self, x: Attrs, y: Attrs, a: nopal_syntax::Symbol, b: nopal_syntax::Symbol) -> Error {
+        let (name, middle) = if y.contains(a) { (b, "missing") } else { (a, "contained") };
+        let name = self.symbol_name(name).into_owned();
+        let mut message = format!("attribute name '{name}' is {middle} in '").into_bytes();
+        message.extend(self.show_error_value(x.value()));
+        message.extend_from_slice(if middle == "missing" { b"', but is contained in '" } else { b"', but not in '" });
+        message.extend(self.show_error_value(y.value()));
+        message.push(b'\'');
+        Error::new(ErrorKind::Assertion, message)
+    }
+}

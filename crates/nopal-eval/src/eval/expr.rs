@@ -1,0 +1,420 @@
+//! Evaluation of code.
+
+use nopal_syntax::Symbol;
+use nopal_syntax::interner::sym;
+
+use crate::code::ir::{
+    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, Name, Overrides, Ref, Select, WithVar,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::eval::call::fill_delayed;
+use crate::pos::{Origin, Pos};
+use crate::value::stack::{Captures, Frame};
+use crate::value::{AttrsBuilder, Value};
+
+/// Where the variables of running code are.
+#[derive(Clone, Copy)]
+pub(crate) struct Env {
+    pub(crate) frame: Frame,
+    pub(crate) captures: Captures,
+}
+
+impl Env {
+    #[inline(always)]
+    pub(crate) fn get(self, var: Ref) -> Value {
+        match var {
+            Ref::Local(slot) => self.frame.get(slot),
+            Ref::Captured(index) => self.captures.get(index),
+        }
+    }
+}
+
+/// Calls with at most this many arguments need no vector.
+const INLINE_ARGS: usize = 4;
+
+impl Evaluator {
+    /// Evaluates code to weak head normal form.
+    pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let mut expr = expr;
+        loop {
+            match expr {
+                Expr::Const(value) => return self.force(*value, Pos::NONE),
+                Expr::Local(slot, pos) => {
+                    let value = env.frame.get(*slot);
+                    return if value.is_thunk() { self.force_thunk(value, *pos) } else { Ok(value) };
+                }
+                Expr::Captured(index, pos) => {
+                    let value = env.captures.get(*index);
+                    return if value.is_thunk() { self.force_thunk(value, *pos) } else { Ok(value) };
+                }
+                Expr::Select(select) => match self.eval_select(select, env)? {
+                    Some(value) => return Ok(value),
+                    None => match &select.default {
+                        Some(default) => expr = default,
+                        None => return Err(Error::eval("attribute missing").at(select.pos)),
+                    },
+                },
+                Expr::HasAttr(has) => return self.eval_has_attr(has, env),
+                Expr::Call(call) => return self.eval_call(call, env),
+                Expr::Lambda(lambda) => {
+                    let value = self.heap.closure(lambda, lambda.captures.len());
+                    for (index, from) in lambda.captures.iter().enumerate() {
+                        value.set_captured(index, env.get(*from));
+                    }
+                    return Ok(value);
+                }
+                Expr::Let(binding) => {
+                    self.fill_group(&binding.group, env);
+                    expr = &binding.body;
+                }
+                Expr::With(with) => {
+                    let set = self.delay(&with.set, env);
+                    env.frame.set(with.slot, set);
+                    expr = &with.body;
+                }
+                Expr::WithVar(var) => return self.eval_with_var(var, env),
+                Expr::If(branch) => {
+                    let cond = self.eval_bool(&branch.cond, env, branch.pos, "while evaluating a branch condition")?;
+                    expr = if cond { &branch.yes } else { &branch.no };
+                }
+                Expr::Assert(assert) => {
+                    let context = "in the condition of the assert statement";
+                    if !self.eval_bool(&assert.cond, env, assert.pos, context)? {
+                        return Err(self.assertion_failed(assert, env));
+                    }
+                    expr = &assert.body;
+                }
+                Expr::Not(operand) => {
+                    let context = "in the argument of the not operator";
+                    return Ok(Value::bool(!self.eval_bool(operand, env, Pos::NONE, context)?));
+                }
+                Expr::Binary(binary) => return self.eval_binary(binary, env),
+                Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
+                Expr::List(elements) => return Ok(self.eval_list(elements, env)),
+                Expr::Attrs(literal) => return self.eval_attrs_literal(literal, env),
+                Expr::CurPos(pos) => return Ok(self.pos_value(*pos)),
+            }
+        }
+    }
+
+    fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Value {
+        let mut list = self.heap.list_builder(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            let value = self.delay(element, env);
+            list.set(index, value);
+        }
+        list.finish()
+    }
+
+    /// Fills slots whose values may refer to each other: first all objects, then what they capture.
+    #[inline]
+    pub(crate) fn fill_group(&mut self, group: &'static Group, env: Env) {
+        for (slot, delayed) in &group.bindings {
+            let value = self.allocate_delayed(delayed, env);
+            env.frame.set(*slot, value);
+        }
+        for (slot, delayed) in &group.bindings {
+            fill_delayed(delayed, env.frame.get(*slot), env);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn eval_bool(&mut self, expr: &'static Expr, env: Env, pos: Pos, context: &str) -> Result<bool> {
+        let value = match self.eval(expr, env) {
+            Ok(value) => value,
+            Err(error) => return Err(error.trace(pos, context)),
+        };
+        match value.as_bool() {
+            Some(b) => Ok(b),
+            None => Err(self.type_mismatch(value, "a Boolean").at(pos).trace(pos, context)),
+        }
+    }
+
+    #[inline]
+    fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
+        let function = self.eval(&call.function, env)?;
+        let count = call.args.len();
+        if count <= INLINE_ARGS {
+            let mut args = [Value::NULL; INLINE_ARGS];
+            for (slot, arg) in args.iter_mut().zip(&call.args) {
+                *slot = self.delay(arg, env);
+            }
+            return self.call(function, &args[..count], call.pos);
+        }
+        self.eval_long_call(function, call, env)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn eval_long_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
+        let mut args = crate::value::ValueVec::with_capacity(call.args.len());
+        for arg in &call.args {
+            let value = self.delay(arg, env);
+            args.push(value);
+        }
+        self.call(function, &args, call.pos)
+    }
+
+    /// The name of a step of an attribute path.
+    #[inline]
+    fn eval_name(&mut self, name: &'static Name, env: Env) -> Result<Symbol> {
+        match name {
+            Name::Static(symbol) => Ok(*symbol),
+            Name::Dynamic(expr) => {
+                let value = self.eval(expr, env)?;
+                let string = self.force_string_no_ctx(value, Pos::NONE, "while evaluating an attribute name")?;
+                Ok(self.symbols.intern(string.as_bytes()))
+            }
+        }
+    }
+
+    /// The selected value, or `None` when the default is to be used.
+    #[inline]
+    fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Option<Value>> {
+        let base = self.eval(&select.base, env)?;
+        if let [Name::Static(name)] = &*select.path {
+            if let Some(attrs) = base.as_attrs() {
+                if let Some(shape) = attrs.flat_shape() {
+                    let (id, index) = select.cache.get();
+                    let index = if id == shape.id() {
+                        Some(index as usize)
+                    } else {
+                        let found = shape.find(*name);
+                        if let Some(index) = found {
+                            select.cache.set((shape.id(), index as u32));
+                        }
+                        found
+                    };
+                    if let Some(index) = index {
+                        let value = attrs.flat_value(index);
+                        if !value.is_thunk() {
+                            return Ok(Some(value));
+                        }
+                        let pos = shape.positions()[index];
+                        return match self.force_thunk(value, pos.or(select.pos)) {
+                            Ok(value) => Ok(Some(value)),
+                            Err(error) => Err(self.select_frame(error, select, env, pos)),
+                        };
+                    }
+                }
+            }
+        }
+        self.eval_select_slow(select, base, env)
+    }
+
+    #[inline(never)]
+    fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
+        let mut last_pos = Pos::NONE;
+        match self.walk_select(select, base, env, &mut last_pos) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.select_frame(error, select, env, last_pos)),
+        }
+    }
+
+    fn walk_select(
+        &mut self,
+        select: &'static Select,
+        base: Value,
+        env: Env,
+        last_pos: &mut Pos,
+    ) -> Result<Option<Value>> {
+        let mut current = base;
+        for name in &select.path {
+            let name = self.eval_name(name, env)?;
+            let attrs = if select.default.is_some() {
+                match self.force(current, select.pos)?.as_attrs() {
+                    Some(attrs) => attrs,
+                    None => return Ok(None),
+                }
+            } else {
+                self.force_attrs(current, select.pos, "while selecting an attribute")?
+            };
+            match attrs.get_with_pos(name) {
+                Some((value, pos)) => {
+                    current = value;
+                    *last_pos = pos;
+                }
+                None if select.default.is_some() => return Ok(None),
+                None => return Err(self.missing_attribute(attrs, name).at(select.pos)),
+            }
+        }
+        self.force(current, last_pos.or(select.pos)).map(Some)
+    }
+
+    #[cold]
+    pub(crate) fn missing_attribute(&mut self, attrs: crate::value::Attrs, name: Symbol) -> Error {
+        let message = format!("attribute '{}' missing", self.symbol_name(name));
+        Error::eval(message).suggest(self.suggestions(attrs.iter().map(|(name, ..)| name), name))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn select_frame(&mut self, error: Error, select: &'static Select, env: Env, pos: Pos) -> Error {
+        if pos.is_none() || self.is_derivation_internal(pos) {
+            return error;
+        }
+        let mut path = b"while evaluating the attribute '".to_vec();
+        for (index, name) in select.path.iter().enumerate() {
+            if index > 0 {
+                path.push(b'.');
+            }
+            if let Ok(symbol) = self.eval_name(name, env) {
+                path.extend_from_slice(self.symbols.get(symbol));
+            }
+        }
+        path.push(b'\'');
+        error.trace(pos, path)
+    }
+
+    /// Does this position lie in the Nix text of `derivation`? Nix hides frames from there.
+    fn is_derivation_internal(&self, pos: Pos) -> bool {
+        match self.positions.source(pos).map(|source| &source.origin) {
+            Some(Origin::File { path, root }) => {
+                *root == crate::value::Root::INTERNAL && path == crate::derivation::INTERNAL_PATH
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(never)]
+    fn eval_has_attr(&mut self, has: &'static HasAttr, env: Env) -> Result<Value> {
+        let mut current = self.eval(&has.base, env)?;
+        for name in &has.path {
+            current = self.force(current, has.pos)?;
+            let name = self.eval_name(name, env)?;
+            match current.as_attrs().and_then(|attrs| attrs.get(name)) {
+                Some(value) => current = value,
+                None => return Ok(Value::FALSE),
+            }
+        }
+        Ok(Value::TRUE)
+    }
+
+    #[inline(never)]
+    fn eval_with_var(&mut self, var: &'static WithVar, env: Env) -> Result<Value> {
+        for scope in &var.scopes {
+            let context = "while evaluating the first subexpression of a with expression";
+            let attrs = self.force_attrs(env.get(scope.set), scope.pos, context)?;
+            if let Some(value) = attrs.get(var.name) {
+                return self.force(value, var.pos);
+            }
+        }
+        let message = format!("undefined variable '{}'", self.symbol_name(var.name));
+        Err(Error::new(ErrorKind::Undefined, message).at(var.pos))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn assertion_failed(&mut self, assert: &'static Assert, env: Env) -> Error {
+        if let Some((lhs, rhs)) = &assert.equality {
+            let outcome = self.eval(lhs, env).and_then(|a| {
+                let b = self.eval(rhs, env)?;
+                self.assert_equal(a, b, "in an equality assertion", false)
+            });
+            if let Err(error) = outcome {
+                if matches!(error.kind(), ErrorKind::Assertion | ErrorKind::Throw) {
+                    let mut message = b"while evaluating the condition of the assertion '".to_vec();
+                    message.extend_from_slice(&assert.text);
+                    message.push(b'\'');
+                    return error.trace(assert.pos, message);
+                }
+                return error;
+            }
+        }
+        let mut message = b"assertion '".to_vec();
+        message.extend_from_slice(&assert.text);
+        message.extend_from_slice(b"' failed");
+        Error::new(ErrorKind::Assertion, message).at(assert.pos)
+    }
+
+    #[inline(never)]
+    fn eval_attrs_literal(&mut self, literal: &'static AttrsLit, env: Env) -> Result<Value> {
+        if !literal.group.bindings.is_empty() {
+            self.fill_group(&literal.group, env);
+        }
+        let set = self.heap.attrs_object(literal.shape);
+        for (index, delayed) in literal.values.iter().enumerate() {
+            let value = self.delay(delayed, env);
+            set.set_attr(index, value);
+        }
+        if literal.overrides.is_none() && literal.dynamic.is_empty() {
+            return Ok(set);
+        }
+        self.finish_attrs_literal(literal, set, env)
+    }
+
+    fn finish_attrs_literal(&mut self, literal: &'static AttrsLit, set: Value, env: Env) -> Result<Value> {
+        let mut set = set;
+        if let Some(overrides) = &literal.overrides {
+            set = self.apply_overrides(literal, overrides, set, env)?;
+        }
+        if literal.dynamic.is_empty() {
+            return Ok(set);
+        }
+        let Some(attrs) = set.as_attrs() else { return Ok(set) };
+        let mut all = AttrsBuilder::with_capacity(attrs.len() + literal.dynamic.len());
+        let mut seen = rustc_hash::FxHashMap::default();
+        for (name, value, pos) in attrs.iter() {
+            seen.insert(name, pos);
+            all.insert(name, value, pos);
+        }
+        for dynamic in &literal.dynamic {
+            if let Some(name) = self.dynamic_name(dynamic, env)? {
+                if let Some(before) = seen.insert(name, dynamic.pos) {
+                    let place = self.show_pos(before);
+                    let message =
+                        format!("dynamic attribute '{}' already defined at {place}", self.symbol_name(name));
+                    return Err(Error::eval(message).at(dynamic.pos));
+                }
+                let value = self.delay(&dynamic.value, env);
+                all.insert(name, value, dynamic.pos);
+            }
+        }
+        Ok(all.finish(&mut self.heap))
+    }
+
+    /// The name of a dynamic attribute; `None` when it is null and the attribute is left out.
+    fn dynamic_name(&mut self, dynamic: &'static DynamicAttr, env: Env) -> Result<Option<Symbol>> {
+        let value = self.eval(&dynamic.name, env)?;
+        if value == Value::NULL {
+            return Ok(None);
+        }
+        let context = "while evaluating the name of a dynamic attribute";
+        let name = self.force_string_no_ctx(value, dynamic.pos, context)?;
+        Ok(Some(self.symbols.intern(name.as_bytes())))
+    }
+
+    fn apply_overrides(
+        &mut self,
+        literal: &'static AttrsLit,
+        overrides: &'static Overrides,
+        set: Value,
+        env: Env,
+    ) -> Result<Value> {
+        let Some(attrs) = set.as_attrs() else { return Ok(set) };
+        let value = attrs.flat_value(overrides.index);
+        let pos = self.determine_pos(value);
+        let over = self.force_attrs(value, pos, "while evaluating the `__overrides` attribute")?;
+        // What the attributes captured are forwarders (see `Overrides`): point those at the overriding values.
+        for (index, key) in literal.shape.keys().iter().enumerate() {
+            if let Some(value) = over.get(*key) {
+                env.frame.get(overrides.slots[index]).restart_thunk(overrides.forward, value);
+            }
+        }
+        Ok(self.heap.update(attrs, over))
+    }
+
+    /// The set `{ file; line; column; }` of a position, or null.
+    pub fn pos_value(&mut self, pos: Pos) -> Value {
+        let Some(location) = self.positions.locate(pos) else { return Value::NULL };
+        let Origin::File { path, .. } = &location.source.origin else { return Value::NULL };
+        let (line, column) = (i64::from(location.line), i64::from(location.column));
+        let file = self.heap.string(path);
+        let mut attrs = AttrsBuilder::with_capacity(3);
+        attrs.insert(sym::FILE, file, Pos::NONE);
+        attrs.insert(sym::LINE, self.heap.int(line), Pos::NONE);
+        attrs.insert(sym::COLUMN, self.heap.int(column), Pos::NONE);
+        attrs.finish(&mut self.heap)
+    }
+}

@@ -1,0 +1,282 @@
+//! Forcing: from a thunk to a value, and to a value of a type that is wanted.
+
+use crate::code::ir::ThunkCode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::eval::expr::Env;
+use crate::pos::Pos;
+use crate::value::stack::Captures;
+use crate::value::word::Kind;
+use crate::value::{Attrs, List, NixStr, Value, View};
+
+use nopal_syntax::interner::sym;
+
+impl Evaluator {
+    /// The value in weak head normal form.
+    #[inline(always)]
+    pub fn force(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        if value.is_thunk() { self.force_thunk(value, pos) } else { Ok(value) }
+    }
+
+    #[inline(never)]
+    pub(crate) fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        match value.kind() {
+            Some(Kind::Indirection) => Ok(value.follow()),
+            Some(Kind::Thunk) => {
+                let code = value.thunk_code();
+                let captures = value.captures();
+                value.set_blackhole();
+                match self.run_thunk(code, captures) {
+                    Ok(result) => {
+                        value.set_indirection(result);
+                        Ok(result)
+                    }
+                    Err(error) => Err(self.fail_thunk(value, error)),
+                }
+            }
+            Some(Kind::App) => self.force_app(value, pos),
+            Some(Kind::Blackhole) => {
+                let error = Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos);
+                Err(self.fail_thunk(value, error))
+            }
+            Some(Kind::Failed) => match self.heap.failure(value) {
+                Some(error) => Err(error.detached()),
+                None => Ok(value),
+            },
+            _ => Ok(value),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fail_thunk(&mut self, thunk: Value, error: Error) -> Error {
+        if thunk.kind() != Some(Kind::Failed) {
+            self.heap.set_failed(thunk, error.clone());
+        }
+        error
+    }
+
+    /// Nix does not mark a suspended application while it is evaluated: if it needs itself, the call depth ends it.
+    fn force_app(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        let Some(app) = value.as_app() else { return Ok(value) };
+        match self.call(app.function(), app.args(), pos) {
+            Ok(result) => {
+                value.set_indirection(result);
+                Ok(result)
+            }
+            Err(error) => Err(self.fail_thunk(value, error)),
+        }
+    }
+
+    #[inline(always)]
+    fn run_thunk(&mut self, code: &'static ThunkCode, captures: Captures) -> Result<Value> {
+        self.check_stack()?;
+        let Some(frame) = self.stack.push(code.slots) else { return Err(self.stack_overflow()) };
+        let height = self.stack.height();
+        let result = self.eval(&code.body, Env { frame, captures });
+        self.stack.reset(height);
+        self.stack.pop(code.slots);
+        result
+    }
+
+    /// Fails when the native stack is nearly used up.
+    #[inline(always)]
+    pub(crate) fn check_stack(&self) -> Result<()> {
+        let marker = 0u8;
+        if (&raw const marker as usize) < self.stack_limit { Err(self.stack_overflow()) } else { Ok(()) }
+    }
+
+    #[cold]
+    pub(crate) fn stack_overflow(&self) -> Error {
+        Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)")
+    }
+
+    /// Enters a level of recursion that `max-call-depth` counts; every success is paired with [`Evaluator::leave`].
+    #[inline(always)]
+    pub fn enter(&mut self, pos: Pos) -> Result<()> {
+        if self.depth > self.settings.max_call_depth {
+            return Err(self.depth_exceeded(pos));
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Leaves a level entered by [`Evaluator::enter`].
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    #[cold]
+    fn depth_exceeded(&self, pos: Pos) -> Error {
+        Error::new(ErrorKind::StackOverflow, "stack overflow; max-call-depth exceeded").at(pos)
+    }
+
+    /// Forces a value and everything in it.
+    pub fn force_deep(&mut self, value: Value) -> Result<Value> {
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.force_deep_inner(value, &mut seen)
+    }
+
+    fn force_deep_inner(&mut self, value: Value, seen: &mut rustc_hash::FxHashSet<Value>) -> Result<Value> {
+        self.check_stack()?;
+        let pos = self.determine_pos(value);
+        self.enter(pos)?;
+        let result = self.force_deep_level(value, pos, seen);
+        self.leave();
+        result
+    }
+
+    fn force_deep_level(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        seen: &mut rustc_hash::FxHashSet<Value>,
+    ) -> Result<Value> {
+        if value.is_object() && !seen.insert(value) {
+            return Ok(value);
+        }
+        let forced = self.force(value, pos)?;
+        match forced.view() {
+            View::Attrs(attrs) => {
+                for (name, inner, pos) in attrs.iter() {
+                    if let Err(error) = self.force_deep_inner(inner, seen) {
+                        let name = self.symbol_name(name);
+                        return Err(error.trace(pos, format!("while evaluating the attribute '{name}'")));
+                    }
+                }
+            }
+            View::List(list) => {
+                for (index, inner) in list.as_slice().iter().enumerate() {
+                    if let Err(error) = self.force_deep_inner(*inner, seen) {
+                        let message = format!("while evaluating list element at index {index}");
+                        return Err(error.trace(Pos::NONE, message));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(forced)
+    }
+
+    /// The position that belongs to a value: of a function its definition.
+    pub fn determine_pos(&self, value: Value) -> Pos {
+        let mut value = value.follow();
+        while let Some(app) = value.as_app() {
+            value = app.function().follow();
+        }
+        match value.as_closure() {
+            Some(closure) => closure.lambda().pos,
+            None => Pos::NONE,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unexpected(&mut self, value: Value, wanted: &str) -> Error {
+        let found = self.show_type(value);
+        let mut message = format!("expected {wanted} but found {found}: ").into_bytes();
+        message.extend(self.show_error_value(value));
+        Error::type_error(message)
+    }
+
+    /// Forces a value that must be an integer. `context` is the trace frame of a failure.
+    pub fn force_int(&mut self, value: Value, pos: Pos, context: &str) -> Result<i64> {
+        let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
+        match forced.as_int() {
+            Some(i) => Ok(i),
+            None => Err(self.unexpected(forced, "an integer").at(pos).trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a number.
+    pub fn force_float(&mut self, value: Value, pos: Pos, context: &str) -> Result<f64> {
+        let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
+        match forced.view() {
+            View::Int(i) => Ok(i as f64),
+            View::Float(f) => Ok(f),
+            _ => Err(self.unexpected(forced, "a float").at(pos).trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a Boolean.
+    pub fn force_bool(&mut self, value: Value, pos: Pos, context: &str) -> Result<bool> {
+        let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
+        match forced.as_bool() {
+            Some(b) => Ok(b),
+            None => Err(self.unexpected(forced, "a Boolean").at(pos).trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a string; its context is kept in the handle.
+    pub fn force_string(&mut self, value: Value, pos: Pos, context: &str) -> Result<NixStr> {
+        let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
+        match forced.as_str() {
+            Some(s) => Ok(s),
+            None => Err(self.unexpected(forced, "a string").at(pos).trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a string without context.
+    pub fn force_string_no_ctx(&mut self, value: Value, pos: Pos, context: &str) -> Result<NixStr> {
+        let string = self.force_string(value, pos, context)?;
+        if string.context().is_empty() {
+            return Ok(string);
+        }
+        let elements = self.contexts.get(string.context());
+        let example = elements.iter().next().map(|e| e.display(&self.settings.store_dir)).unwrap_or_default();
+        let mut message = b"the string '".to_vec();
+        message.extend_from_slice(string.as_bytes());
+        message.extend_from_slice(
+            format!("' is not allowed to refer to a store path (such as '{example}')").as_bytes(),
+        );
+        Err(Error::eval(message).trace(pos, context))
+    }
+
+    /// Forces a value that must be a list. As in Nix, an error of the value itself gets no frame here.
+    #[inline]
+    pub fn force_list(&mut self, value: Value, pos: Pos, context: &str) -> Result<List> {
+        let forced = self.force(value, pos)?;
+        match forced.as_list() {
+            Some(list) => Ok(list),
+            None => Err(self.unexpected(forced, "a list").trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a set. As in Nix, an error of the value itself gets no frame here.
+    #[inline]
+    pub fn force_attrs(&mut self, value: Value, pos: Pos, context: &str) -> Result<Attrs> {
+        let forced = self.force(value, pos)?;
+        match forced.as_attrs() {
+            Some(attrs) => Ok(attrs),
+            None => Err(self.unexpected(forced, "a set").trace(pos, context)),
+        }
+    }
+
+    /// Forces a value that must be a function or a set with `__functor`.
+    pub fn force_function(&mut self, value: Value, pos: Pos, context: &str) -> Result<Value> {
+        let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
+        match forced.view() {
+            View::Closure(_) | View::Builtin(_) | View::PartialApp(_) => Ok(forced),
+            View::Attrs(attrs) if attrs.contains(sym::FUNCTOR) => Ok(forced),
+            _ => Err(self.unexpected(forced, "a function").at(pos).trace(pos, context)),
+        }
+    }
+
+    /// The type error of `eval_bool` and `eval_attrs`: without the frame.
+    #[cold]
+    pub(crate) fn type_mismatch(&mut self, value: Value, wanted: &str) -> Error {
+        self.unexpected(value, wanted)
+    }
+
+    /// The attribute of a set that must have it.
+    pub fn require_attr(&mut self, attrs: Attrs, name: nopal_syntax::Symbol, context: &str) -> Result<Value> {
+        match attrs.get(name) {
+            Some(value) => Ok(value),
+            None => {
+                let message = format!("attribute '{}' missing", self.symbol_name(name));
+                Err(Error::type_error(message).trace(Pos::NONE, context))
+            }
+        }
+    }
+}

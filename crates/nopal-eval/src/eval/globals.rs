@@ -1,0 +1,131 @@
+//! What every file sees: builtins and constants.
+
+use crate::builtin::{BuiltinDef, Scope};
+use crate::code::compile::{Input, compile};
+use crate::eval::Evaluator;
+use crate::eval::expr::Env;
+use crate::pos::{Origin, Pos};
+use crate::value::stack::Captures;
+use crate::value::{AttrsBuilder, Root, Value};
+
+/// The version of Nix whose language this is, `builtins.nixVersion`.
+pub const NIX_VERSION: &str = "2.34.8";
+
+/// `builtins.langVersion`
+const LANG_VERSION: i64 = 6;
+
+impl Evaluator {
+    pub(super) fn make_globals(&mut self) {
+        let mut all = AttrsBuilder::with_capacity(160);
+        let tables = crate::builtins::tables().iter().copied();
+        for table in tables.chain([super::intrinsics::DEFS, crate::derivation::DEFS]) {
+            for def in table {
+                self.add_builtin(def, &mut all);
+            }
+        }
+        for (name, value, global) in self.constants() {
+            let symbol = self.symbols.intern(name.as_bytes());
+            all.insert(symbol, value, Pos::NONE);
+            let plain = if global { name.to_owned() } else { format!("__{name}") };
+            let plain = self.symbols.intern(plain.as_bytes());
+            self.globals.insert(plain, value);
+        }
+        let name = self.symbols.intern(b"builtins");
+        // `builtins.builtins` is `builtins`: the set contains a cell that is given its value when the set exists.
+        let cell = self.heap.app(Value::NULL, &[]);
+        all.insert(name, cell, Pos::NONE);
+        let wrapper_name = self.symbols.intern(b"derivation");
+        let wrapper = self.heap.app(Value::NULL, &[]);
+        all.insert(wrapper_name, wrapper, Pos::NONE);
+        let builtins = all.finish_first_wins(&mut self.heap);
+        cell.set_indirection(builtins);
+        self.globals.insert(name, builtins);
+        if let Some(derivation) = self.derivation_wrapper() {
+            wrapper.set_indirection(derivation);
+            self.globals.insert(wrapper_name, derivation);
+        }
+    }
+
+    fn add_builtin(&mut self, def: &'static BuiltinDef, all: &mut AttrsBuilder) {
+        if def.feature.is_some_and(|feature| !self.settings.has_feature(feature)) {
+            return;
+        }
+        let value = self.heap.builtin(def);
+        let name = self.symbols.intern(def.name.as_bytes());
+        all.insert(name, value, Pos::NONE);
+        let plain = match def.scope {
+            Scope::Global => name,
+            Scope::Builtins => self.symbols.intern(format!("__{}", def.name).as_bytes()),
+        };
+        self.globals.insert(plain, value);
+    }
+
+    fn constants(&mut self) -> Vec<(&'static str, Value, bool)> {
+        let mut list = vec![
+            ("true", Value::TRUE, true),
+            ("false", Value::FALSE, true),
+            ("null", Value::NULL, true),
+            ("langVersion", self.heap.int(LANG_VERSION), false),
+            ("nixVersion", self.heap.string(NIX_VERSION.as_bytes()), false),
+            ("storeDir", self.heap.string(self.settings.store_dir.as_str().as_bytes()), false),
+        ];
+        if !self.settings.pure_eval {
+            let now = self.host().now();
+            list.push(("currentTime", self.heap.int(now), false));
+            list.push(("currentSystem", self.heap.string(self.settings.system.as_bytes()), false));
+        }
+        let nix_path = self.nix_path_value();
+        list.push(("nixPath", nix_path, false));
+        list
+    }
+
+    fn nix_path_value(&mut self) -> Value {
+        let entries = self.settings.nix_path.clone();
+        let (path, prefix) = (self.symbols.intern(b"path"), self.symbols.intern(b"prefix"));
+        let mut list = self.heap.list_builder(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            let mut attrs = AttrsBuilder::with_capacity(2);
+            attrs.insert(path, self.heap.string(&entry.value), Pos::NONE);
+            attrs.insert(prefix, self.heap.string(&entry.prefix), Pos::NONE);
+            list.set(index, attrs.finish(&mut self.heap));
+        }
+        list.finish()
+    }
+
+    /// The function `derivation`, which is written in Nix.
+    fn derivation_wrapper(&mut self) -> Option<Value> {
+        let text = crate::derivation::WRAPPER.as_bytes();
+        let origin = Origin::File { root: Root::INTERNAL, path: crate::derivation::INTERNAL_PATH.to_vec() };
+        let base = self.positions.add(origin, text.into());
+        let options = nopal_syntax::parser::Options::default();
+        let parsed = nopal_syntax::parser::parse(text, &mut self.symbols, &options).ok()?;
+        let input = Input {
+            ast: &parsed.ast,
+            base,
+            root: Root::INTERNAL,
+            dir: b"/",
+            home: b"",
+            globals: &self.globals,
+            scope: None,
+            stack_limit: self.stack_limit,
+        };
+        let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
+        let frame = self.stack.push(code.slots)?;
+        let value = self.eval(&code.body, Env { frame, captures: Captures::NONE });
+        self.stack.pop(code.slots);
+        value.ok()
+    }
+
+    /// The variables that every file sees, for the REPL's completion.
+    pub fn global_names(&self) -> Vec<Vec<u8>> {
+        let mut names = self.globals.keys().map(|name| self.symbols.get(*name).to_vec()).collect::<Vec<_>>();
+        names.sort();
+        names
+    }
+
+    /// The set `builtins`.
+    pub fn builtins(&mut self) -> Value {
+        let name = self.symbols.intern(b"builtins");
+        self.globals.get(&name).copied().unwrap_or(Value::NULL)
+    }
+}

@@ -1,0 +1,277 @@
+//! Parsing and evaluating sources: texts, files (each once), the search path.
+
+use std::sync::Arc;
+
+use nopal_syntax::parser::Options;
+
+use crate::code::compile::{Input, compile};
+use crate::code::ir::ThunkCode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::eval::access::Links;
+use crate::eval::expr::Env;
+use crate::host::Message;
+use crate::pos::{Origin, Pos, PosBase};
+use crate::pure::path::{absolute, parent};
+use crate::settings::SearchPathEntry;
+use crate::value::stack::Captures;
+use crate::value::{Root, Value};
+
+/// Brackets may nest this deep in a source. The parser takes little of the stack for each.
+const MAX_SOURCE_DEPTH: u32 = 20_000;
+
+/// What became of a file.
+pub(super) enum FileState {
+    /// It is being evaluated.
+    Evaluating,
+    /// Its value.
+    Done(Value),
+    /// It could not be evaluated.
+    Failed(Error),
+}
+
+impl Evaluator {
+    /// Parses and compiles a source. `dir` is what relative paths in it are relative to.
+    fn compile_source(
+        &mut self,
+        text: Arc<[u8]>,
+        origin: Origin,
+        root: Root,
+        dir: &[u8],
+        scope: Option<Value>,
+    ) -> Result<&'static ThunkCode> {
+        let base = self.positions.add(origin.clone(), text.clone());
+        let options = Options {
+            max_depth: MAX_SOURCE_DEPTH,
+            pipe_operators: self.settings.has_feature("pipe-operators"),
+            pure_eval: self.settings.pure_eval,
+            ..Options::default()
+        };
+        let syntax_origin = syntax_origin(&origin);
+        let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
+            Ok(parsed) => parsed,
+            Err(problem) => return Err(syntax_error(&problem, &syntax_origin, &text, base)),
+        };
+        for warning in &parsed.warnings {
+            let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
+            let level = nopal_syntax::report::Level::Warning;
+            let report = nopal_syntax::report::Report::new(level, warning, &source).render(false);
+            self.emit(Message::Report(report));
+        }
+        let home = self.settings.home.clone().unwrap_or_default();
+        let input = Input {
+            ast: &parsed.ast,
+            base,
+            root,
+            dir,
+            home: &home,
+            globals: &self.globals,
+            scope,
+            stack_limit: self.stack_limit,
+        };
+        let compiled = compile(&input, &mut self.heap, &mut self.symbols);
+        match compiled {
+            Err(error) if error.kind() == ErrorKind::Undefined => {
+                // Nix looks for unbound variables in an order of its own.
+                let scope = scope.and_then(Value::as_attrs);
+                let is_global = |name| {
+                    self.globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name))
+                };
+                match nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global) {
+                    Err(problem) => {
+                        let error = syntax_error(&problem, &syntax_origin, &text, base);
+                        error.clone().data_mut().kind = ErrorKind::Undefined;
+                        Err(error)
+                    }
+                    Ok(()) => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {
+        self.check_stack()?;
+        let Some(frame) = self.stack.push(code.slots) else { return Err(self.stack_overflow()) };
+        let height = self.stack.height();
+        let result = self.eval(&code.body, Env { frame, captures: Captures::NONE });
+        self.stack.reset(height);
+        self.stack.pop(code.slots);
+        result
+    }
+
+    /// Evaluates an expression given as text, with relative paths relative to `dir`.
+    pub fn eval_text(&mut self, text: &[u8], dir: &[u8]) -> Result<Value> {
+        self.eval_source(text, Origin::Text, dir)
+    }
+
+    /// Evaluates an expression read from standard input.
+    pub fn eval_stdin(&mut self, text: &[u8], dir: &[u8]) -> Result<Value> {
+        self.eval_source(text, Origin::Stdin, dir)
+    }
+
+    fn eval_source(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Value> {
+        let code = self.compile_source(text.into(), origin, Root::HOST, dir, None)?;
+        self.run(code)
+    }
+
+    /// Evaluates an expression with additional variables (for the REPL).
+    pub fn eval_text_in(&mut self, text: &[u8], dir: &[u8], scope: Value) -> Result<Value> {
+        let code = self.compile_source(text.into(), Origin::Text, Root::HOST, dir, Some(scope))?;
+        self.run(code)
+    }
+
+    /// Evaluates a file or the `default.nix` of a directory; every file only once.
+    pub fn eval_file(&mut self, root: Root, path: &[u8]) -> Result<Value> {
+        let key = (root, path.to_vec());
+        let resolved = match self.resolved.get(&key) {
+            Some(resolved) => resolved.clone(),
+            None => {
+                let resolved = self.resolve_expr_path(root, path, true)?;
+                self.resolved.insert(key, resolved.clone());
+                resolved
+            }
+        };
+        let key = (root, resolved);
+        match self.files.get(&key) {
+            Some(FileState::Done(value)) => return Ok(*value),
+            Some(FileState::Failed(error)) => return Err(error.detached()),
+            Some(FileState::Evaluating) => {
+                return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
+            }
+            None => {}
+        }
+        self.files.insert(key.clone(), FileState::Evaluating);
+        let result = self.eval_new_file(root, &key.1);
+        let state = match &result {
+            Ok(value) => FileState::Done(*value),
+            Err(error) => FileState::Failed(error.clone()),
+        };
+        self.files.insert(key, state);
+        result
+    }
+
+    fn compile_file(&mut self, root: Root, path: &[u8], scope: Option<Value>) -> Result<&'static ThunkCode> {
+        let text = self.source_read(root, path)?;
+        let origin = Origin::File { root, path: path.to_vec() };
+        self.compile_source(text.into(), origin, root, parent(path), scope)
+    }
+
+    fn eval_new_file(&mut self, root: Root, path: &[u8]) -> Result<Value> {
+        let code = self.compile_file(root, path, None)?;
+        self.run(code).map_err(|error| {
+            let mut message = b"while evaluating the file '".to_vec();
+            message.extend_from_slice(path);
+            message.extend_from_slice(b"':");
+            error.trace(Pos::NONE, message)
+        })
+    }
+
+    /// `scopedImport`: evaluates a file with the attributes of `scope` as variables around it.
+    pub(crate) fn scoped_import(&mut self, scope: Value, root: Root, path: &[u8]) -> Result<Value> {
+        let context = "while evaluating the first argument passed to builtins.scopedImport";
+        let scope = self.force_attrs(scope, Pos::NONE, context)?;
+        let resolved = self.resolve_expr_path(root, path, true)?;
+        let code = self.compile_file(root, &resolved, Some(scope.value()))?;
+        self.run(code)
+    }
+
+    /// `<name>` by the search path of the settings.
+    pub fn find_file(&mut self, name: &[u8]) -> Result<(Root, Vec<u8>)> {
+        let entries = self.settings.nix_path.clone();
+        self.find_file_in(&entries, name, Pos::NONE)
+    }
+
+    /// `<name>` by a search path.
+    pub fn find_file_in(&mut self, entries: &[SearchPathEntry], name: &[u8], pos: Pos) -> Result<(Root, Vec<u8>)> {
+        for entry in entries {
+            let Some(rest) = suffix_if_match(&entry.prefix, name) else { continue };
+            let Some(found) = self.resolve_search_entry(&entry.value)? else { continue };
+            let candidate = absolute(&found, rest);
+            let candidate = self.resolve_links(Root::HOST, &candidate, Links::Full)?;
+            if self.source_type(Root::HOST, &candidate)?.is_some() {
+                return Ok((Root::HOST, candidate));
+            }
+        }
+        if let Some(rest) = name.strip_prefix(b"nix/") {
+            return Ok((Root::INTERNAL, absolute(b"/", rest)));
+        }
+        let shown = String::from_utf8_lossy(name);
+        let message = if self.settings.pure_eval {
+            format!("cannot look up '<{shown}>' in pure evaluation mode (use '--impure' to override)")
+        } else {
+            format!("file '{shown}' was not found in the Nix search path (add it using $NIX_PATH or -I)")
+        };
+        Err(Error::new(ErrorKind::Throw, message).at(pos))
+    }
+
+    /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
+    pub(crate) fn resolve_search_entry(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(known) = self.search_path.get(value) {
+            return Ok(known.clone());
+        }
+        let found = self.resolve_search_entry_new(value)?;
+        self.search_path.insert(value.to_vec(), found.clone());
+        Ok(found)
+    }
+
+    fn resolve_search_entry_new(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
+        let shown = String::from_utf8_lossy(value).into_owned();
+        if let Some(url) = pseudo_url(&shown) {
+            let request =
+                crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
+            return match self.host().fetch(&request) {
+                Ok(fetched) => Ok(Some(self.settings.store_dir.print(&fetched.store_path).into_bytes())),
+                Err(_) => {
+                    self.warn(&format!("Nix search path entry '{shown}' cannot be downloaded, ignoring"))?;
+                    Ok(None)
+                }
+            };
+        }
+        let path = absolute(b"/", value);
+        let resolved = self.resolve_links(Root::HOST, &path, Links::Full)?;
+        if self.source_type(Root::HOST, &resolved)?.is_some() {
+            return Ok(Some(path));
+        }
+        self.warn(&format!("Nix search path entry '{shown}' does not exist, ignoring"))?;
+        Ok(None)
+    }
+}
+
+/// The rest of `name` after a prefix of the search path, if the prefix matches whole components.
+fn suffix_if_match<'a>(prefix: &[u8], name: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = name.strip_prefix(prefix)?;
+    if prefix.is_empty() || rest.is_empty() {
+        return Some(rest);
+    }
+    rest.strip_prefix(b"/")
+}
+
+/// Does a search path entry or `-f` argument name something to be fetched? Returns the URL.
+pub fn pseudo_url(text: &str) -> Option<String> {
+    if let Some(channel) = text.strip_prefix("channel:") {
+        return Some(format!("https://channels.nixos.org/{channel}/nixexprs.tar.xz"));
+    }
+    let (scheme, _) = text.split_once("://")?;
+    matches!(scheme, "http" | "https" | "file" | "channel" | "git" | "s3" | "ssh").then(|| text.to_owned())
+}
+
+/// The origin as the syntax crate knows it.
+pub(crate) fn syntax_origin(origin: &Origin) -> nopal_syntax::source::Origin {
+    match origin {
+        Origin::File { path, .. } => nopal_syntax::source::Origin::Path(path.clone()),
+        Origin::Text => nopal_syntax::source::Origin::String,
+        Origin::Stdin => nopal_syntax::source::Origin::Stdin,
+    }
+}
+
+#[cold]
+fn syntax_error(
+    problem: &nopal_syntax::Diagnostic,
+    origin: &nopal_syntax::source::Origin,
+    text: &[u8],
+    base: PosBase,
+) -> Error {
+    let message = problem.message(&nopal_syntax::source::Source { origin, text });
+    Error::new(ErrorKind::Parse, message).at(base.at(problem.pos))
+}

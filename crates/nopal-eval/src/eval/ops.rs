@@ -1,0 +1,439 @@
+//! Operators: arithmetic, comparison, logic, `//`, `++`, `+` and interpolation.
+
+use std::cmp::Ordering;
+
+use crate::code::ir::{Binary, ConcatStrings, Expr, Op};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::eval::Evaluator;
+use crate::eval::coerce::Coerce;
+use crate::eval::expr::Env;
+use crate::pos::Pos;
+use crate::value::{Attrs, List, NixStr, Root, Value, View};
+
+/// How Nix words the errors of one arithmetic builtin.
+struct Arithmetic {
+    builtin: &'static str,
+    first: &'static str,
+    second: &'static str,
+    overflow: &'static str,
+    sign: char,
+    ints: fn(i64, i64) -> Option<i64>,
+    floats: fn(f64, f64) -> f64,
+}
+
+const ADD: Arithmetic = Arithmetic {
+    builtin: "add",
+    first: "while evaluating the first argument of the addition",
+    second: "while evaluating the second argument of the addition",
+    overflow: "adding",
+    sign: '+',
+    ints: i64::checked_add,
+    floats: |a, b| a + b,
+};
+
+const SUB: Arithmetic = Arithmetic {
+    builtin: "sub",
+    first: "while evaluating the first argument of the subtraction",
+    second: "while evaluating the second argument of the subtraction",
+    overflow: "subtracting",
+    sign: '-',
+    ints: i64::checked_sub,
+    floats: |a, b| a - b,
+};
+
+const MUL: Arithmetic = Arithmetic {
+    builtin: "mul",
+    first: "while evaluating the first of the multiplication",
+    second: "while evaluating the second argument of the multiplication",
+    overflow: "multiplying",
+    sign: '*',
+    ints: i64::checked_mul,
+    floats: |a, b| a * b,
+};
+
+const DIV: Arithmetic = Arithmetic {
+    builtin: "div",
+    first: "while evaluating the first operand of the division",
+    second: "while evaluating the second operand of the division",
+    overflow: "dividing",
+    sign: '/',
+    ints: i64::checked_div,
+    floats: |a, b| a / b,
+};
+
+impl Evaluator {
+    pub(crate) fn eval_binary(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+        let pos = binary.pos;
+        match binary.op {
+            Op::Sub => self.eval_arithmetic(binary, env, &SUB),
+            Op::Mul => self.eval_arithmetic(binary, env, &MUL),
+            Op::Div => self.eval_arithmetic(binary, env, &DIV),
+            Op::Less => self.eval_less(&binary.lhs, &binary.rhs, env, pos).map(Value::bool),
+            Op::Greater => self.eval_less(&binary.rhs, &binary.lhs, env, pos).map(Value::bool),
+            Op::LessEq => self
+                .eval_less(&binary.rhs, &binary.lhs, env, pos)
+                .map(|less| Value::bool(!less))
+                .map_err(|error| error.trace(pos, "in the argument of the not operator")),
+            Op::GreaterEq => self
+                .eval_less(&binary.lhs, &binary.rhs, env, pos)
+                .map(|less| Value::bool(!less))
+                .map_err(|error| error.trace(pos, "in the argument of the not operator")),
+            Op::Eq | Op::Neq => {
+                let a = self.eval(&binary.lhs, env)?;
+                let b = self.eval(&binary.rhs, env)?;
+                let equal = self.equal_operands(a, b, pos)?;
+                Ok(Value::bool(equal == (binary.op == Op::Eq)))
+            }
+            Op::And => {
+                let left = "in the left operand of the AND (&&) operator";
+                let right = "in the right operand of the AND (&&) operator";
+                Ok(Value::bool(
+                    self.eval_bool(&binary.lhs, env, pos, left)? && self.eval_bool(&binary.rhs, env, pos, right)?,
+                ))
+            }
+            Op::Or => {
+                let left = "in the left operand of the OR (||) operator";
+                let right = "in the right operand of the OR (||) operator";
+                Ok(Value::bool(
+                    self.eval_bool(&binary.lhs, env, pos, left)? || self.eval_bool(&binary.rhs, env, pos, right)?,
+                ))
+            }
+            Op::Impl => {
+                let left = "in the left operand of the IMPL (->) operator";
+                let right = "in the right operand of the IMPL (->) operator";
+                Ok(Value::bool(
+                    !self.eval_bool(&binary.lhs, env, pos, left)? || self.eval_bool(&binary.rhs, env, pos, right)?,
+                ))
+            }
+            Op::Update => self.eval_update(binary, env),
+            Op::Concat => {
+                let a = self.eval(&binary.lhs, env)?;
+                let b = self.eval(&binary.rhs, env)?;
+                self.concat_lists(&[a, b], pos, "while evaluating one of the elements to concatenate")
+            }
+        }
+    }
+
+    /// `a // b`. As in Nix the right operand is evaluated first, and a chain from right to left.
+    fn eval_update(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+        let right = self.eval_update_operand(&binary.rhs, env, "in the right operand of the update (//) operator")?;
+        let left = self.eval_update_operand(&binary.lhs, env, "in the left operand of the update (//) operator")?;
+        Ok(self.heap.update(left, right))
+    }
+
+    fn eval_update_operand(&mut self, expr: &'static Expr, env: Env, context: &str) -> Result<Attrs> {
+        if let Expr::Binary(inner) = expr {
+            if inner.op == Op::Update {
+                let value = self.eval_update(inner, env)?;
+                return self.force_attrs(value, Pos::NONE, context);
+            }
+        }
+        let pos = expr.pos();
+        let value = match self.eval(expr, env) {
+            Ok(value) => value,
+            Err(error) => return Err(error.trace(pos, context)),
+        };
+        match value.as_attrs() {
+            Some(attrs) => Ok(attrs),
+            None => Err(self.type_mismatch(value, "a set").trace(pos, context)),
+        }
+    }
+
+    /// Concatenates lists; a list that is the only one with elements is returned as it is.
+    pub fn concat_lists(&mut self, lists: &[Value], pos: Pos, context: &str) -> Result<Value> {
+        let mut handles: Vec<List> = Vec::with_capacity(lists.len());
+        let mut len = 0;
+        for list in lists {
+            let list = self.force_list(*list, pos, context)?;
+            len += list.len();
+            if !list.is_empty() {
+                handles.push(list);
+            }
+        }
+        match handles.as_slice() {
+            [] => Ok(self.heap.empty_list()),
+            [only] => Ok(only.value()),
+            _ => {
+                let mut out = self.heap.list_builder(len);
+                let mut index = 0;
+                for list in &handles {
+                    for element in list.as_slice() {
+                        out.set(index, *element);
+                        index += 1;
+                    }
+                }
+                Ok(out.finish())
+            }
+        }
+    }
+
+    #[inline]
+    fn eval_arithmetic(&mut self, binary: &'static Binary, env: Env, how: &Arithmetic) -> Result<Value> {
+        self.enter(binary.pos)?;
+        let result = self.eval_arithmetic_level(binary, env, how);
+        self.leave();
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.trace(binary.pos, format!("while calling the '{}' builtin", how.builtin))),
+        }
+    }
+
+    #[inline]
+    fn eval_arithmetic_level(&mut self, binary: &'static Binary, env: Env, how: &Arithmetic) -> Result<Value> {
+        let a = self.eval(&binary.lhs, env)?;
+        let b = self.eval(&binary.rhs, env)?;
+        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
+            if how.sign != '/' {
+                if let Some(result) = (how.ints)(x, y) {
+                    return Ok(self.heap.int(result));
+                }
+            }
+        }
+        self.arithmetic(a, b, how)
+    }
+
+    #[inline(never)]
+    fn arithmetic(&mut self, a: Value, b: Value, how: &Arithmetic) -> Result<Value> {
+        if how.sign == '/' && self.force_float(b, Pos::NONE, how.second)? == 0.0 {
+            return Err(Error::eval("division by zero"));
+        }
+        if a.as_float().is_some() || b.as_float().is_some() {
+            let x = self.force_float(a, Pos::NONE, how.first)?;
+            let y = self.force_float(b, Pos::NONE, how.second)?;
+            return Ok(self.heap.float((how.floats)(x, y)));
+        }
+        let x = self.force_int(a, Pos::NONE, how.first)?;
+        let y = self.force_int(b, Pos::NONE, how.second)?;
+        match (how.ints)(x, y) {
+            Some(result) => Ok(self.heap.int(result)),
+            None => Err(Error::eval(format!("integer overflow in {} {x} {} {y}", how.overflow, how.sign))),
+        }
+    }
+
+    fn arithmetic_of_args(&mut self, a: Value, b: Value, how: &Arithmetic) -> Result<Value> {
+        let a = self.force(a, Pos::NONE)?;
+        let b = self.force(b, Pos::NONE)?;
+        self.arithmetic(a, b, how)
+    }
+
+    /// `builtins.add`
+    pub fn add(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.arithmetic_of_args(a, b, &ADD)
+    }
+
+    /// `builtins.sub`
+    pub fn sub(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.arithmetic_of_args(a, b, &SUB)
+    }
+
+    /// `builtins.mul`
+    pub fn mul(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.arithmetic_of_args(a, b, &MUL)
+    }
+
+    /// `builtins.div`
+    pub fn div(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.arithmetic_of_args(a, b, &DIV)
+    }
+
+    #[inline]
+    fn eval_less(&mut self, a: &'static Expr, b: &'static Expr, env: Env, pos: Pos) -> Result<bool> {
+        self.enter(pos)?;
+        let result = self.eval_less_level(a, b, env);
+        self.leave();
+        result.map_err(|error| error.trace(pos, "while calling the 'lessThan' builtin"))
+    }
+
+    #[inline]
+    fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<bool> {
+        let a = self.eval(a, env)?;
+        let b = self.eval(b, env)?;
+        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
+            return Ok(x < y);
+        }
+        self.less_than(a, b, Pos::NONE, "")
+    }
+
+    /// Nix's order of numbers, strings, paths and lists of these; both values must be forced. `context` is the frame
+    /// of an error, unless it is empty.
+    pub fn less_than(&mut self, a: Value, b: Value, pos: Pos, context: &str) -> Result<bool> {
+        let result = self.less_than_level(a, b, pos, context);
+        if context.is_empty() { result } else { result.map_err(|error| error.trace(Pos::NONE, context)) }
+    }
+
+    fn less_than_level(&mut self, a: Value, b: Value, pos: Pos, context: &str) -> Result<bool> {
+        match (a.view(), b.view()) {
+            (View::Int(x), View::Int(y)) => Ok(x < y),
+            (View::Float(x), View::Float(y)) => Ok(x < y),
+            (View::Float(x), View::Int(y)) => Ok(x < y as f64),
+            (View::Int(x), View::Float(y)) => Ok((x as f64) < y),
+            (View::Str(x), View::Str(y)) => Ok(x.as_bytes() < y.as_bytes()),
+            (View::Path(x), View::Path(y)) => Ok(x.as_bytes().cmp(y.as_bytes()) == Ordering::Less),
+            (View::List(x), View::List(y)) => self.less_than_lists(x, y, pos, context),
+            _ => Err(self.incomparable(a, b)),
+        }
+    }
+
+    fn less_than_lists(&mut self, x: List, y: List, pos: Pos, context: &str) -> Result<bool> {
+        self.check_stack()?;
+        let mut index = 0;
+        loop {
+            let Some(right) = y.get(index) else { return Ok(false) };
+            let Some(left) = x.get(index) else { return Ok(true) };
+            if !self.equal(left, right, pos, context)? {
+                return self.less_than(left.follow(), right.follow(), pos, "while comparing two list elements");
+            }
+            index += 1;
+        }
+    }
+
+    #[cold]
+    fn incomparable(&mut self, a: Value, b: Value) -> Error {
+        let (type_a, type_b) = (self.show_type(a), self.show_type(b));
+        let same_type = self.type_tag(a) == self.type_tag(b);
+        let mut message = if same_type {
+            format!("cannot compare {type_a} with {type_b}; values of that type are incomparable (values are ")
+        } else {
+            format!("cannot compare {type_a} with {type_b}; values are ")
+        }
+        .into_bytes();
+        message.extend(self.show_error_value(a));
+        message.extend_from_slice(b" and ");
+        message.extend(self.show_error_value(b));
+        if same_type {
+            message.push(b')');
+        }
+        Error::eval(message)
+    }
+
+    /// The parts of `a + b` or an interpolation, put together by the type of the first.
+    pub(crate) fn eval_concat(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
+        let Some(((first_pos, first_expr), rest)) = concat.parts.split_first() else {
+            return Ok(self.heap.string(b""));
+        };
+        let first = self.eval(first_expr, env)?;
+        if !concat.force_string {
+            match first.view() {
+                View::Int(i) => return self.add_parts(Number::Int(i), rest, env),
+                View::Float(f) => return self.add_parts(Number::Float(f), rest, env),
+                View::Path(path) => {
+                    let (root, bytes) = (path.root(), path.as_bytes().to_vec());
+                    return self.extend_path(concat, root, bytes, rest, env);
+                }
+                _ => {}
+            }
+        }
+        if let (Some(a), [(_, second_expr)]) = (first.as_str(), rest) {
+            let second = self.eval(second_expr, env)?;
+            if let Some(b) = second.as_str() {
+                return Ok(self.concat_two(a, b));
+            }
+            return self.concat_strings(concat, *first_pos, first, rest, Some(second), env);
+        }
+        self.concat_strings(concat, *first_pos, first, rest, None, env)
+    }
+
+    fn concat_two(&mut self, a: NixStr, b: NixStr) -> Value {
+        let context = self.contexts.union(a.context(), b.context());
+        self.heap.string_concat(&[a.as_bytes(), b.as_bytes()], context)
+    }
+
+    /// `second` is the value of the first of `rest`, if it is known already.
+    fn concat_strings(
+        &mut self,
+        concat: &'static ConcatStrings,
+        first_pos: Pos,
+        first: Value,
+        rest: &'static [(Pos, Expr)],
+        second: Option<Value>,
+        env: Env,
+    ) -> Result<Value> {
+        let what = "while evaluating a path segment";
+        let mut context = Context::EMPTY;
+        let mut out = Vec::with_capacity(64);
+        // Only a string copies paths; `[ ] + ./x` fails on its first part.
+        let mode = Coerce { canonicalise: concat.force_string, ..Coerce::STRING };
+        self.append_part(first, first_pos, &mut context, what, mode, &mut out)?;
+        for (index, (pos, expr)) in rest.iter().enumerate() {
+            let value = match second {
+                Some(value) if index == 0 => value,
+                _ => self.eval(expr, env)?,
+            };
+            self.append_part(value, *pos, &mut context, what, Coerce::STRING, &mut out)?;
+        }
+        Ok(self.heap.string_with(&out, context))
+    }
+
+    #[inline]
+    fn append_part(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        context: &mut Context,
+        what: &str,
+        mode: Coerce,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if let Some(s) = value.as_str() {
+            *context = self.contexts.union(*context, s.context());
+            out.extend_from_slice(s.as_bytes());
+            return Ok(());
+        }
+        self.coerce_into(value, pos, context, what, mode, out)
+    }
+
+    fn extend_path(
+        &mut self,
+        concat: &'static ConcatStrings,
+        root: Root,
+        mut path: Vec<u8>,
+        rest: &'static [(Pos, Expr)],
+        env: Env,
+    ) -> Result<Value> {
+        let mut context = Context::EMPTY;
+        for (pos, expr) in rest {
+            let value = self.eval(expr, env)?;
+            let what = "while evaluating a path segment";
+            self.append_part(value, *pos, &mut context, what, Coerce::NO_COPY, &mut path)?;
+        }
+        if !context.is_empty() {
+            let message = "a string that refers to a store path cannot be appended to a path";
+            return Err(Error::eval(message).at(concat.pos));
+        }
+        let path = crate::pure::path::canonical(&path);
+        Ok(self.heap.path(root, &path))
+    }
+
+    fn add_parts(&mut self, first: Number, rest: &'static [(Pos, Expr)], env: Env) -> Result<Value> {
+        let mut sum = first;
+        for (pos, expr) in rest {
+            let value = self.eval(expr, env)?;
+            sum = match (sum, value.view()) {
+                (Number::Int(a), View::Int(b)) => match a.checked_add(b) {
+                    Some(sum) => Number::Int(sum),
+                    None => return Err(Error::eval(format!("integer overflow in adding {a} + {b}")).at(*pos)),
+                },
+                (Number::Int(a), View::Float(b)) => Number::Float(a as f64 + b),
+                (Number::Float(a), View::Int(b)) => Number::Float(a + b as f64),
+                (Number::Float(a), View::Float(b)) => Number::Float(a + b),
+                (Number::Int(_), _) => {
+                    return Err(Error::eval(format!("cannot add {} to an integer", self.show_type(value))).at(*pos));
+                }
+                (Number::Float(_), _) => {
+                    return Err(Error::eval(format!("cannot add {} to a float", self.show_type(value))).at(*pos));
+                }
+            };
+        }
+        Ok(match sum {
+            Number::Int(i) => self.heap.int(i),
+            Number::Float(f) => self.heap.float(f),
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Int(i64),
+    Float(f64),
+}

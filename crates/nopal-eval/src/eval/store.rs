@@ -1,0 +1,125 @@
+//! What evaluation asks of the store: copies of sources, and outputs that must be built before they can be read.
+
+use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
+
+use crate::context::{Context, ContextElement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::eval::access::Links;
+use crate::host::{AddPath, Wanted};
+use crate::pos::Pos;
+use crate::value::{Root, Value};
+
+impl Evaluator {
+    /// The store path of a source, copied once per evaluation.
+    pub(crate) fn source_to_store(&mut self, root: Root, path: &[u8]) -> Result<StorePath> {
+        if path.ends_with(b".drv") {
+            return Err(Error::eval("file names are not allowed to end in '.drv'"));
+        }
+        let key = (root, path.to_vec());
+        if let Some(known) = self.sources.get(&key) {
+            return Ok(known.clone());
+        }
+        let resolved = self.resolve_links(root, path, Links::Ancestors)?;
+        let name = String::from_utf8_lossy(crate::pure::path::base_name(path)).into_owned();
+        let store_path = if root == Root::INTERNAL {
+            let contents = self.source_read(root, &resolved)?;
+            self.host().add_text(&name, &contents, &[]).map_err(|error| self.host_error(error, Pos::NONE))?
+        } else {
+            self.require_file_type(root, &resolved)?;
+            let request = AddPath {
+                name: &name,
+                path: crate::eval::as_path(&resolved),
+                method: ContentAddressMethod::Nar,
+                algorithm: HashAlgorithm::Sha256,
+                expected: None,
+            };
+            self.host().add_path(&request, None).map_err(|error| self.host_error(error, Pos::NONE))?
+        };
+        self.allow_path(&store_path);
+        self.sources.insert(key, store_path.clone());
+        Ok(store_path)
+    }
+
+    /// The string of a store path, which depends on it and may be read from now on.
+    pub fn store_path_string(&mut self, path: &StorePath) -> Value {
+        self.allow_path(path);
+        let context = self.contexts.single(ContextElement::Opaque(path.clone()));
+        let text = self.settings.store_dir.print(path);
+        self.heap.string_with(text.as_bytes(), context)
+    }
+
+    /// Makes everything in a context exist. Returns what placeholders of outputs in a text stand for.
+    pub fn realise_context(&mut self, context: Context, pos: Pos) -> Result<Vec<(String, String)>> {
+        if context.is_empty() {
+            return Ok(Vec::new());
+        }
+        let elements = self.contexts.get(context);
+        let mut wanted = Vec::new();
+        for element in elements.iter() {
+            let valid = match element {
+                ContextElement::Opaque(path) | ContextElement::DrvDeep(path) => path,
+                ContextElement::Built { drv, output } => {
+                    wanted.push(Wanted::Output { drv: drv.clone(), output: output.clone() });
+                    drv
+                }
+            };
+            if !self.host().ensure_path(valid).map_err(|error| self.host_error(error, pos))? {
+                let message = format!("path '{}' is not valid", valid.base_name());
+                return Err(Error::new(ErrorKind::InvalidPath, message));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.settings.allow_import_from_derivation {
+            let first = elements.iter().find(|element| matches!(element, ContextElement::Built { .. }));
+            let shown = first.map(|element| element.display(&self.settings.store_dir)).unwrap_or_default();
+            let message = format!(
+                "cannot build '{shown}' during evaluation because the option 'allow-import-from-derivation' is disabled"
+            );
+            return Err(Error::new(ErrorKind::Ifd, message));
+        }
+        let built = self.host().realise(&wanted).map_err(|error| self.host_error(error, pos))?;
+        let mut rewrites = Vec::new();
+        for (wanted, path) in wanted.iter().zip(&built) {
+            let printed = self.settings.store_dir.print(path);
+            self.allow_path(path);
+            if let Wanted::Output { drv, output } = wanted {
+                if self.settings.has_feature("ca-derivations") {
+                    if let Ok(placeholder) =
+                        nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)
+                    {
+                        rewrites.push((placeholder.render(), printed));
+                    }
+                }
+            }
+        }
+        Ok(rewrites)
+    }
+
+    /// The path a value stands for, with everything built that its context asks for. Links in it
+    /// are followed as `links` says.
+    pub fn realise_path(&mut self, value: Value, pos: Pos, links: Links) -> Result<(Root, Vec<u8>)> {
+        let mut context = Context::EMPTY;
+        let what = "while realising the context of a path";
+        let (root, path) = self.coerce_to_path(value, Pos::NONE, &mut context, what)?;
+        let frame = |error: Error, path: &[u8]| {
+            let mut message = b"while realising the context of path '".to_vec();
+            message.extend_from_slice(path);
+            message.push(b'\'');
+            error.trace(pos, message)
+        };
+        let mut real = path.clone();
+        if !context.is_empty() && root == Root::HOST {
+            let rewrites = self.realise_context(context, Pos::NONE).map_err(|error| frame(error, &path))?;
+            for (from, to) in rewrites {
+                if let Some(at) = memchr::memmem::find(&real, from.as_bytes()) {
+                    real.splice(at..at + from.len(), to.bytes());
+                }
+            }
+        }
+        real = self.resolve_links(root, &real, links).map_err(|error| frame(error, &path))?;
+        Ok((root, real))
+    }
+}

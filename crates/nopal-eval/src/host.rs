@@ -1,0 +1,208 @@
+//! The host boundary: everything impure that evaluation needs, as one narrow trait.
+//!
+//! Paths handed to a host are absolute and canonical. Paths below the logical store directory mean store objects; where
+//! those lie physically is the host's affair.
+
+use std::path::{Path, PathBuf};
+
+use nopal_format::{ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
+
+/// The result of a host call.
+pub type HostResult<T> = std::result::Result<T, HostError>;
+
+/// Why the host could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file or directory does not exist.
+    #[error("path '{}' does not exist", .0.display())]
+    NotFound(PathBuf),
+    /// Anything the system or the store reported; the text is a complete message.
+    #[error("{0}")]
+    Failed(String),
+    /// A hash was not the expected one; the text is a complete message.
+    #[error("{0}")]
+    HashMismatch(String),
+    /// A callback into the evaluator failed; the evaluator has the reason.
+    #[error("evaluation failed")]
+    Callback,
+    /// The host does not offer this.
+    #[error("{0} is not available here")]
+    Unsupported(&'static str),
+    /// The user interrupted.
+    #[error("interrupted by the user")]
+    Interrupted,
+}
+
+/// What a path is, without following symbolic links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileType {
+    /// A regular file.
+    Regular {
+        /// May it be executed by its owner?
+        executable: bool,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Anything else: device, socket, pipe.
+    Other,
+}
+
+impl FileType {
+    /// The name that `builtins.readFileType` and filters see.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileType::Regular { .. } => "regular",
+            FileType::Directory => "directory",
+            FileType::Symlink => "symlink",
+            FileType::Other => "unknown",
+        }
+    }
+}
+
+/// A request to copy a file or tree into the store.
+#[derive(Clone, Debug)]
+pub struct AddPath<'a> {
+    /// The name of the store object.
+    pub name: &'a str,
+    /// What to copy.
+    pub path: &'a Path,
+    /// Which serialisation is hashed (NAR, or flat for one regular file).
+    pub method: ContentAddressMethod,
+    /// The algorithm of the content address.
+    pub algorithm: HashAlgorithm,
+    /// The hash it must have.
+    pub expected: Option<Hash>,
+}
+
+/// Decides whether a path (relative to nothing: absolute) of this type is copied; an error ends the copy.
+pub type Filter<'a> = &'a mut dyn FnMut(&Path, FileType) -> HostResult<bool>;
+
+/// What kind of archive a fetched URL is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchRequest {
+    /// One file, `builtins.fetchurl`.
+    File {
+        /// Where from.
+        url: String,
+        /// Name of the store object.
+        name: String,
+        /// The hash of its contents, if it must have one.
+        sha256: Option<Hash>,
+    },
+    /// An archive, unpacked, `builtins.fetchTarball`.
+    Tarball {
+        /// Where from.
+        url: String,
+        /// Name of the store object.
+        name: String,
+        /// The NAR hash of the unpacked tree, if it must have one.
+        sha256: Option<Hash>,
+    },
+    /// `builtins.fetchTree`, `fetchGit`, `fetchMercurial`: the attributes of the input.
+    Tree {
+        /// `type`, `url`, `rev`, `ref`, … as given.
+        attrs: Vec<(String, FetchAttr)>,
+        /// Name of the store object.
+        name: Option<String>,
+    },
+}
+
+/// The value of one attribute of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchAttr {
+    /// A string.
+    Str(String),
+    /// A number.
+    Int(u64),
+    /// A truth value.
+    Bool(bool),
+}
+
+/// What was fetched.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The store object.
+    pub store_path: StorePath,
+    /// Attributes to give back (`rev`, `shortRev`, `revCount`, `lastModified`, `narHash`, …).
+    pub attrs: Vec<(String, FetchAttr)>,
+}
+
+/// A store object that must exist before its contents are read (import from derivation).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A path.
+    Path(StorePath),
+    /// An output of a derivation.
+    Output {
+        /// The derivation.
+        drv: StorePath,
+        /// The name of the output.
+        output: String,
+    },
+}
+
+/// Output meant for the user while evaluation goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// `builtins.trace`: the whole line, with its `trace: `.
+    Trace(Vec<u8>),
+    /// A warning, without `warning: `. May have several lines.
+    Warning(Vec<u8>),
+    /// A warning about a source, complete with its prefix, excerpt and line end.
+    Report(Vec<u8>),
+}
+
+/// Everything impure.
+pub trait Host: Send + Sync {
+    /// What a path is, not following a link at its end (links before that are followed); `None` when it does not exist.
+    fn file_type(&self, path: &Path) -> HostResult<Option<FileType>>;
+
+    /// The contents of a regular file.
+    fn read_file(&self, path: &Path) -> HostResult<Vec<u8>>;
+
+    /// The names in a directory with their types, in any order.
+    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>>;
+
+    /// The target of a symbolic link.
+    fn read_link(&self, path: &Path) -> HostResult<Vec<u8>>;
+
+    /// Copies a file or tree into the store, as far as `filter` admits; in read-only mode it only computes the path.
+    fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath>;
+
+    /// Writes a text object; in read-only mode it only computes the path.
+    fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath>;
+
+    /// Writes a derivation, given with its name, its text and the path that follows from it.
+    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()>;
+
+    /// Reads a derivation that this evaluation did not make.
+    fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation>;
+
+    /// Is this a valid store path? May make it valid by substitution.
+    fn ensure_path(&self, path: &StorePath) -> HostResult<bool>;
+
+    /// Makes all of `wanted` exist and returns, in the same order, the paths of outputs and of plain paths.
+    fn realise(&self, wanted: &[Wanted]) -> HostResult<Vec<StorePath>>;
+
+    /// What a store object refers to; an error when it is not valid.
+    fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;
+
+    /// Fetches.
+    fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched>;
+
+    /// An environment variable.
+    fn env(&self, name: &[u8]) -> Option<Vec<u8>>;
+
+    /// Seconds since 1970.
+    fn now(&self) -> i64;
+
+    /// Shows something to the user at once.
+    fn emit(&self, message: Message);
+
+    /// Finds a store path by the hash part of its name. Only the command line needs it.
+    fn path_from_hash_part(&self, _hash_part: &str) -> HostResult<Option<StorePath>> {
+        Ok(None)
+    }
+}

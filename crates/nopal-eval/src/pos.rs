@@ -1,0 +1,145 @@
+//! Positions: one number for a file and an offset in it.
+//!
+//! Every source gets a range of numbers as long as its text; a position is the begin of the range plus the offset.
+//! Lines and columns are computed when an error is printed.
+
+use std::sync::Arc;
+
+use crate::value::Root;
+
+/// A place in some source, or none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(transparent)]
+pub struct Pos(u32);
+
+impl Pos {
+    /// No position.
+    pub const NONE: Pos = Pos(0);
+
+    /// Is this [`Pos::NONE`]?
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// This position, or `other` if there is none.
+    pub fn or(self, other: Pos) -> Pos {
+        if self.is_none() { other } else { self }
+    }
+
+    /// The number, for storing it in a word.
+    pub(crate) fn raw(self) -> u32 {
+        self.0
+    }
+}
+
+/// Where a source text came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A file.
+    File {
+        /// The tree it is read through.
+        root: Root,
+        /// Its path.
+        path: Vec<u8>,
+    },
+    /// An expression given as text, such as `--expr`.
+    Text,
+    /// Standard input.
+    Stdin,
+}
+
+/// A source and its origin.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The text.
+    pub text: Arc<[u8]>,
+    base: u32,
+}
+
+impl Source {
+    /// The offset of a position in this source.
+    pub fn offset(&self, pos: Pos) -> u32 {
+        pos.0.saturating_sub(self.base)
+    }
+}
+
+/// A position resolved: source, line and column.
+#[derive(Clone, Debug)]
+pub struct Location<'a> {
+    /// The source.
+    pub source: &'a Source,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+}
+
+/// All sources of an evaluation.
+#[derive(Default, Debug)]
+pub struct PosTable {
+    sources: Vec<Source>,
+    next: u32,
+}
+
+impl PosTable {
+    /// Registers a source and returns the base of its positions. When all sources together exceed 4 GiB, later ones
+    /// have no positions.
+    pub fn add(&mut self, origin: Origin, text: Arc<[u8]>) -> PosBase {
+        let base = self.next.max(1);
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);
+        let Some(next) = base.checked_add(len).and_then(|n| n.checked_add(1)) else {
+            return PosBase(u32::MAX);
+        };
+        self.next = next;
+        self.sources.push(Source { origin, text, base });
+        PosBase(base)
+    }
+
+    /// The source a position lies in.
+    pub fn source(&self, pos: Pos) -> Option<&Source> {
+        if pos.is_none() {
+            return None;
+        }
+        let after = self.sources.partition_point(|source| source.base <= pos.0);
+        after.checked_sub(1).map(|index| &self.sources[index])
+    }
+
+    /// Line and column of a position.
+    pub fn locate(&self, pos: Pos) -> Option<Location<'_>> {
+        let source = self.source(pos)?;
+        let offset = ((pos.0 - source.base) as usize).min(source.text.len());
+        let before = &source.text[..offset];
+        let (line, line_start) = line_of(before);
+        Some(Location { source, line, column: (offset - line_start) as u32 + 1 })
+    }
+}
+
+/// Line number (from 1) of the end of `before`, and where that line starts. `\r\n`, `\n` and a lone `\r` end a line.
+fn line_of(before: &[u8]) -> (u32, usize) {
+    let (mut line, mut start) = (1, 0);
+    for at in memchr::memchr2_iter(b'\n', b'\r', before) {
+        if before[at] == b'\r' && before.get(at + 1) == Some(&b'\n') {
+            continue;
+        }
+        line += 1;
+        start = at + 1;
+    }
+    (line, start)
+}
+
+/// The base of one source's positions.
+#[derive(Clone, Copy, Debug)]
+pub struct PosBase(u32);
+
+impl PosBase {
+    /// The position of a place in that source.
+    #[inline]
+    pub fn at(self, pos: nopal_syntax::ast::Pos) -> Pos {
+        match pos.offset() {
+            Some(offset) if self.0 != u32::MAX => Pos(self.0 + offset),
+            _ => Pos::NONE,
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Printing values: for error messages, for `--eval`, for a person.
+
+use nopal_syntax::interner::sym;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
+use crate::pos::{Origin, Pos};
+use crate::value::word::Kind;
+use crate::value::{Attrs, List, Value, View};
+
+mod ambiguous;
+
+/// What to do with an error while a value is forced for printing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnError {
+    /// Print `«error: …»` in its place.
+    Print,
+    /// Fail.
+    Throw,
+    /// Fail if it is the value itself, print inside of it.
+    ThrowTopLevel,
+}
+
+/// How a value is printed.
+#[derive(Clone, Copy, Debug)]
+pub struct PrintOptions {
+    /// Whether thunks are forced.
+    pub force: bool,
+    /// Whether a derivation is printed as `«derivation /nix/store/…»`.
+    pub derivation_paths: bool,
+    /// Whether something printed before is printed as `«repeated»`.
+    pub track_repeated: bool,
+    /// Deeper sets and lists are `{ ... }` and `[ ... ]`.
+    pub max_depth: usize,
+    /// More attributes than this, altogether, are elided.
+    pub max_attrs: usize,
+    /// More elements than this, altogether, are elided.
+    pub max_list_items: usize,
+    /// More bytes of a string than this are elided.
+    pub max_string_length: usize,
+    /// Spaces of indentation; 0 prints on one line.
+    pub pretty_indent: usize,
+    /// Errors while forcing.
+    pub errors: OnError,
+}
+
+impl PrintOptions {
+    /// Everything on one line, nothing forced.
+    pub const PLAIN: PrintOptions = PrintOptions {
+        force: false,
+        derivation_paths: false,
+        track_repeated: true,
+        max_depth: usize::MAX,
+        max_attrs: usize::MAX,
+        max_list_items: usize::MAX,
+        max_string_length: usize::MAX,
+        pretty_indent: 0,
+        errors: OnError::Print,
+    };
+
+    /// As values appear in error messages.
+    pub const ERROR: PrintOptions =
+        PrintOptions { max_depth: 10, max_attrs: 10, max_list_items: 10, max_string_length: 1024, ..PrintOptions::PLAIN };
+
+    /// As `nix eval` prints.
+    pub const EVAL: PrintOptions =
+        PrintOptions { force: true, derivation_paths: true, errors: OnError::ThrowTopLevel, ..PrintOptions::PLAIN };
+}
+
+impl Evaluator {
+    /// A number per type, to compare types.
+    pub(crate) fn type_tag(&self, value: Value) -> u8 {
+        match value.view() {
+            View::Null => 0,
+            View::Bool(_) => 1,
+            View::Int(_) => 2,
+            View::Float(_) => 3,
+            View::Str(_) => 4,
+            View::Path(_) => 5,
+            View::List(_) => 6,
+            View::Attrs(_) => 7,
+            View::Closure(_) | View::Builtin(_) | View::PartialApp(_) => 8,
+            View::Thunk => 9,
+        }
+    }
+
+    /// The type of a value in words: `a string`, `the built-in function 'map'`.
+    pub fn show_type(&self, value: Value) -> String {
+        match value.view() {
+            View::Null => "null".to_owned(),
+            View::Bool(_) => "a Boolean".to_owned(),
+            View::Int(_) => "an integer".to_owned(),
+            View::Float(_) => "a float".to_owned(),
+            View::Str(s) if s.context().is_empty() => "a string".to_owned(),
+            View::Str(_) => "a string with context".to_owned(),
+            View::Path(_) => "a path".to_owned(),
+            View::List(_) => "a list".to_owned(),
+            View::Attrs(_) => "a set".to_owned(),
+            View::Closure(_) => "a function".to_owned(),
+            View::Builtin(def) => format!("the built-in function '{}'", def.name),
+            View::PartialApp(partial) => {
+                format!("the partially applied built-in function '{}'", partial.builtin().name)
+            }
+            View::Thunk => match value.kind() {
+                Some(Kind::Blackhole) => "a black hole".to_owned(),
+                Some(Kind::App) => "a function application".to_owned(),
+                _ => "a thunk".to_owned(),
+            },
+        }
+    }
+
+    /// A value as it appears in error messages. Forces nothing.
+    pub fn show_error_value(&mut self, value: Value) -> Vec<u8> {
+        self.print(value, PrintOptions::ERROR).unwrap_or_default()
+    }
+
+    /// A value on one line, as `builtins.trace` shows it. Forces nothing.
+    pub fn show_value(&mut self, value: Value) -> Vec<u8> {
+        self.print(value, PrintOptions::PLAIN).unwrap_or_default()
+    }
+
+    /// A position as `file:line:column`.
+    pub fn show_pos(&self, pos: Pos) -> String {
+        let Some(location) = self.positions.locate(pos) else { return "«none»".to_owned() };
+        let origin = match &location.source.origin {
+            Origin::File { path, .. } => String::from_utf8_lossy(path),
+            Origin::Text => "«string»".into(),
+            Origin::Stdin => "«stdin»".into(),
+        };
+        format!("{origin}:{}:{}", location.line, location.column)
+    }
+
+    /// Prints a value.
+    pub fn print(&mut self, value: Value, options: PrintOptions) -> Result<Vec<u8>> {
+        let mut printer = Printer {
+            ev: self,
+            options,
+            out: Vec::new(),
+            seen: rustc_hash::FxHashSet::default(),
+            attrs_printed: 0,
+            items_printed: 0,
+            indent: 0,
+        };
+        printer.print(value, 0)?;
+        Ok(printer.out)
+    }
+}
+
+struct Printer<'a> {
+    ev: &'a mut Evaluator,
+    options: PrintOptions,
+    out: Vec<u8>,
+    seen: rustc_hash::FxHashSet<u64>,
+    attrs_printed: usize,
+    items_printed: usize,
+    indent: usize,
+}
+
+impl Printer<'_> {
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn print(&mut self, value: Value, depth: usize) -> Result<()> {
+        self.ev.check_stack()?;
+        if depth > self.ev.settings.max_call_depth {
+            let pos = self.ev.determine_pos(value);
+            return Err(Error::new(ErrorKind::StackOverflow, "stack overflow; max-call-depth exceeded").at(pos));
+        }
+        match self.print_level(value, depth) {
+            Err(error) if error.kind() == ErrorKind::StackOverflow => Err(error),
+            Err(error) => match self.options.errors {
+                OnError::Throw => Err(error),
+                OnError::ThrowTopLevel if depth == 0 => Err(error),
+                _ => {
+                    self.text("«error: ");
+                    let message = error.data().message.clone();
+                    self.out.extend_from_slice(&message);
+                    self.text("»");
+                    Ok(())
+                }
+            },
+            done => done,
+        }
+    }
+
+    fn print_level(&mut self, value: Value, depth: usize) -> Result<()> {
+        let mut forced = value;
+        if self.options.force {
+            let pos = self.ev.determine_pos(value);
+            forced = self.ev.force(value, pos)?;
+        }
+        match forced.view() {
+            View::Null => self.text("null"),
+            View::Bool(b) => self.text(if b { "true" } else { "false" }),
+            View::Int(i) => self.text(&i.to_string()),
+            View::Float(f) => self.text(&crate::pure::number::general(f)),
+            View::Str(s) => literal_string(&mut self.out, s.as_bytes(), self.options.max_string_length),
+            View::Path(path) => self.out.extend_from_slice(path.as_bytes()),
+            View::List(list) => return self.list(value, list, depth),
+            View::Attrs(attrs) => return self.attrs(attrs, depth),
+            View::Closure(closure) => {
+                let lambda = closure.lambda();
+                let name = lambda.name.map(|name| format!(" {}", self.ev.symbol_name(name))).unwrap_or_default();
+                let place = self.ev.show_pos(lambda.pos);
+                self.text(&format!("«lambda{name} @ {place}»"));
+            }
+            View::Builtin(def) => self.text(&format!("«primop {}»", def.name)),
+            View::PartialApp(partial) => {
+                self.text(&format!("«partially applied primop {}»", partial.builtin().name));
+            }
+            View::Thunk if value.kind() == Some(Kind::Blackhole) => self.text("«potential infinite recursion»"),
+            View::Thunk => self.text("«thunk»"),
+        }
+        Ok(())
+    }
+
+    fn space(&mut self, pretty: bool) {
+        if pretty {
+            self.out.push(b'\n');
+            self.out.resize(self.out.len() + self.indent, b' ');
+        } else {
+            self.out.push(b' ');
+        }
+    }
+
+    /// Is a single element worth a line of its own? It may be forced, since it will be printed.
+    fn is_nested(&mut self, item: Value) -> Result<bool> {
+        let pos = self.ev.determine_pos(item);
+        let forced = self.ev.force(item, pos)?;
+        Ok(matches!(forced.view(), View::List(_) | View::Attrs(_) | View::Thunk))
+    }
+
+    fn list(&mut self, value: Value, list: List, depth: usize) -> Result<()> {
+        if self.options.track_repeated && !list.is_empty() && !self.seen.insert(value.bits()) {
+            self.text("«repeated»");
+            return Ok(());
+        }
+        if depth >= self.options.max_depth {
+            self.text("[ ... ]");
+            return Ok(());
+        }
+        self.indent += self.options.pretty_indent;
+        self.text("[");
+        let items = list.as_slice();
+        let pretty = self.options.pretty_indent > 0
+            && match items {
+                [] => false,
+                [only] => self.is_nested(*only)?,
+                _ => true,
+            };
+        for (index, item) in items.iter().enumerate() {
+            self.space(pretty);
+            if self.items_printed >= self.options.max_list_items {
+                elided(&mut self.out, items.len() - index, "item");
+                break;
+            }
+            self.print(*item, depth + 1)?;
+            self.items_printed += 1;
+        }
+        self.indent -= self.options.pretty_indent;
+        self.space(pretty);
+        self.text("]");
+        Ok(())
+    }
+
+    fn attrs(&mut self, attrs: Attrs, depth: usize) -> Result<()> {
+        if self.options.track_repeated && !self.seen.insert(attrs.value().bits()) {
+            self.text("«repeated»");
+            return Ok(());
+        }
+        if self.options.force && self.options.derivation_paths && self.ev.is_derivation(attrs)? {
+            return self.derivation(attrs);
+        }
+        if depth >= self.options.max_depth {
+            self.text("{ ... }");
+            return Ok(());
+        }
+        self.indent += self.options.pretty_indent;
+        self.text("{");
+        let mut sorted = attrs.sorted(&self.ev.symbols);
+        if self.options.max_attrs != usize::MAX {
+            sorted.sort_by_key(|(name, ..)| !matches!(self.ev.symbols.get(*name), b"type" | b"_type"));
+        }
+        let pretty = self.options.pretty_indent > 0
+            && match sorted.as_slice() {
+                [] => false,
+                [(_, only, _)] => self.is_nested(*only)?,
+                _ => true,
+            };
+        for (index, (name, value, _)) in sorted.iter().enumerate() {
+            self.space(pretty);
+            if self.attrs_printed >= self.options.max_attrs {
+                elided(&mut self.out, sorted.len() - index, "attribute");
+                break;
+            }
+            attribute_name(&mut self.out, self.ev.symbols.get(*name));
+            self.text(" = ");
+            self.print(*value, depth + 1)?;
+            self.text(";");
+            self.attrs_printed += 1;
+        }
+        self.indent -= self.options.pretty_indent;
+        self.space(pretty);
+        self.text("}");
+        Ok(())
+    }
+
+    fn derivation(&mut self, attrs: Attrs) -> Result<()> {
+        self.text("«derivation");
+        if let Some((path, pos)) = attrs.get_with_pos(sym::DRV_PATH) {
+            let what = "while evaluating the drvPath of a derivation";
+            let path = self.ev.coerce_to_store_path(path, pos, &mut Context::EMPTY.clone(), what)?;
+            let text = self.ev.settings.store_dir.print(&path);
+            self.text(" ");
+            self.text(&text);
+        }
+        self.text("»");
+        Ok(())
+    }
+}
+
+fn elided(out: &mut Vec<u8>, count: usize, noun: &str) {
+    let plural = if count == 1 { "" } else { "s" };
+    out.extend_from_slice(format!("«{count} {noun}{plural} elided»").as_bytes());
+}
+
+/// A string as a literal, of which at most `max` bytes are shown.
+pub fn literal_string(out: &mut Vec<u8>, text: &[u8], max: usize) {
+    out.push(b'"');
+    for (index, byte) in text.iter().enumerate() {
+        if index >= max {
+            out.extend_from_slice(b"\" ");
+            elided(out, text.len() - index, "byte");
+            return;
+        }
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'$' if text.get(index + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
+            byte => out.push(*byte),
+        }
+    }
+    out.push(b'"');
+}
+
+const KEYWORDS: [&[u8]; 9] = [b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
+
+/// The name of an attribute, quoted where the language needs it.
+pub fn attribute_name(out: &mut Vec<u8>, name: &[u8]) {
+    let plain = match name.first() {
+        None => false,
+        Some(first) => {
+            !KEYWORDS.contains(&name)
+                && !first.is_ascii_digit()
+                && !matches!(first, b'-' | b'\'')
+                && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'\''))
+        }
+    };
+    if plain { out.extend_from_slice(name) } else { literal_string(out, name, usize::MAX) }
+}

@@ -1,0 +1,56 @@
+//! Errors as users see them: excerpts, traces, suggestions, in Nix's form.
+
+use nopal_syntax::report::{Level, Location, Report, Trace};
+use nopal_syntax::source::Source;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorData, Result};
+use crate::eval::Evaluator;
+use crate::pos::Pos;
+use crate::value::Value;
+
+impl Evaluator {
+    /// The text of an error for standard error, as Nix prints it without colours, with a line end.
+    pub fn render_error(&self, error: &Error) -> Vec<u8> {
+        self.report(&error.data()).render(self.settings.show_trace)
+    }
+
+    fn report(&self, data: &ErrorData) -> Report {
+        let traces = data
+            .traces
+            .iter()
+            .rev()
+            .map(|trace| Trace {
+                at: self.location(trace.pos),
+                hint: nopal_syntax::report::plain(&trace.message),
+                always: trace.always,
+            })
+            .collect();
+        Report {
+            level: Level::Error,
+            message: nopal_syntax::report::plain(&data.message),
+            at: self.location(data.pos),
+            traces,
+            suggestions: data.suggestions.iter().map(|name| name.clone().into_bytes()).collect(),
+        }
+    }
+
+    fn location(&self, pos: Pos) -> Option<Location> {
+        let source = self.positions.source(pos)?;
+        let origin = crate::eval::import::syntax_origin(&source.origin);
+        let offset = source.offset(pos);
+        Location::new(&Source { origin: &origin, text: &source.text }, nopal_syntax::ast::Pos::at(offset))
+    }
+}
+
+impl Evaluator {
+    /// A value as JSON, as `--json` prints it; forces everything in it.
+    pub fn to_json(&mut self, value: Value, context: &mut Context) -> Result<Vec<u8>> {
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, context, false)
+    }
+
+    /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.
+    pub fn to_xml(&mut self, value: Value, strict: bool, location: bool, context: &mut Context) -> Result<Vec<u8>> {
+        crate::builtins::xml::value_to_xml(self, value, strict, location, context, Pos::NONE)
+    }
+}

@@ -1,0 +1,83 @@
+//! The settings that evaluation depends on; defaults are Nix 2.34's.
+
+use nopal_format::StoreDir;
+
+/// One entry of the search path: `prefix=value`, or a value alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SearchPathEntry {
+    /// What `<prefix/…>` must begin with; may be empty.
+    pub prefix: Vec<u8>,
+    /// A path, a URL or a channel reference.
+    pub value: Vec<u8>,
+}
+
+impl SearchPathEntry {
+    /// Reads one element as it stands in `NIX_PATH` or after `-I`.
+    pub fn parse(text: &[u8]) -> SearchPathEntry {
+        match memchr::memchr(b'=', text) {
+            Some(at) => SearchPathEntry { prefix: text[..at].to_vec(), value: text[at + 1..].to_vec() },
+            None => SearchPathEntry { prefix: Vec::new(), value: text.to_vec() },
+        }
+    }
+}
+
+/// What the evaluator needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `builtins.currentSystem`.
+    pub system: String,
+    /// The logical store directory, `builtins.storeDir`.
+    pub store_dir: StoreDir,
+    /// The search path, in order.
+    pub nix_path: Vec<SearchPathEntry>,
+    /// `pure-eval`
+    pub pure_eval: bool,
+    /// `restrict-eval`
+    pub restrict_eval: bool,
+    /// URI prefixes that restricted evaluation may fetch.
+    pub allowed_uris: Vec<Vec<u8>>,
+    /// `allow-import-from-derivation`
+    pub allow_import_from_derivation: bool,
+    /// Names of the enabled experimental features.
+    pub experimental_features: Vec<String>,
+    /// Calls may nest this deep.
+    pub max_call_depth: usize,
+    /// `trace-verbose`: whether `builtins.traceVerbose` prints.
+    pub trace_verbose: bool,
+    /// `debugger-on-warn`/`abort-on-warn`: whether `builtins.warn` ends the evaluation.
+    pub abort_on_warn: bool,
+    /// Whether derivations and sources are computed but not written to the store.
+    pub read_only: bool,
+    /// The home directory, for `~/…` paths; none where it is not known.
+    pub home: Option<Vec<u8>>,
+    /// Whether `…` frames are kept for printing; errors keep them either way.
+    pub show_trace: bool,
+}
+
+impl Settings {
+    /// Nix's defaults for a system and a store directory.
+    pub fn new(system: &str, store_dir: StoreDir) -> Settings {
+        Settings {
+            system: system.to_owned(),
+            store_dir,
+            nix_path: Vec::new(),
+            pure_eval: false,
+            restrict_eval: false,
+            allowed_uris: Vec::new(),
+            allow_import_from_derivation: true,
+            experimental_features: Vec::new(),
+            max_call_depth: 10_000,
+            trace_verbose: false,
+            abort_on_warn: false,
+            read_only: true,
+            home: None,
+            show_trace: false,
+        }
+    }
+
+    /// Is this experimental feature on?
+    pub fn has_feature(&self, name: &str) -> bool {
+        let on = |name: &str| self.experimental_features.iter().any(|feature| feature == name);
+        on(name) || (name == "fetch-tree" && on("flakes"))
+    }
+}

@@ -1,0 +1,586 @@
+//! Attribute sets.
+//!
+//! A *shape* holds the keys (sorted by symbol) and their positions; it is immutable and shared by all sets made by the
+//! same literal, and by results of `//` of the same operands. A *flat* set is a shape and one word per attribute. A
+//! *layered* set is a small set over a large one: `big // small` costs the size of `small`.
+
+use nopal_syntax::{Interner, Symbol};
+
+use super::heap::Heap;
+use super::word::{Kind, Value, header_len};
+use crate::pos::Pos;
+
+/// Most layers a set may have; one more and `//` makes a flat set.
+const MAX_LAYERS: usize = 8;
+
+/// A set of at most this many attributes is cheaper to copy than to layer.
+const LAYER_THRESHOLD: usize = 24;
+
+/// Most words in remembered merge plans, over all plans: a bound on memory, far above what real inputs reach.
+const MAX_MERGE_ENTRIES: usize = 1 << 20;
+
+/// Shapes of at most this many keys are looked up among the known ones before a new one is made.
+const MAX_INTERNED_KEYS: usize = 24;
+
+/// Keys and positions of attribute sets. A heap object: header, cached name order, keys, positions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shape(*mut u64);
+
+/// Bit of the header that marks a shape that literals or merges share.
+const SHARED_FLAG: u64 = 1 << 8;
+
+/// How two shapes merge: the resulting shape, and for each of its keys where the value comes from (`index << 1`, with
+/// the lowest bit set for the right operand).
+pub struct MergePlan {
+    shape: Shape,
+    sources: Box<[u32]>,
+}
+
+impl Shape {
+    pub(super) fn dangling() -> Shape {
+        Shape(std::ptr::null_mut())
+    }
+
+    #[inline(always)]
+    fn from_word(word: u64) -> Shape {
+        Shape(word as *mut u64)
+    }
+
+    /// How many keys.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        // SAFETY: a shape points to its header.
+        header_len(unsafe { *self.0 })
+    }
+
+    /// Has it no key?
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its address, which identifies it.
+    #[inline(always)]
+    pub(crate) fn id(self) -> usize {
+        self.0 as usize
+    }
+
+    fn is_shared(self) -> bool {
+        // SAFETY: a shape points to its header.
+        unsafe { *self.0 & SHARED_FLAG != 0 }
+    }
+
+    /// The keys, ascending.
+    #[inline(always)]
+    pub fn keys(&self) -> &[Symbol] {
+        // SAFETY: `len` symbols (u32, transparent) follow the header and the order word.
+        unsafe { std::slice::from_raw_parts(self.0.add(2) as *const Symbol, self.len()) }
+    }
+
+    /// The positions, in the order of [`Shape::keys`].
+    #[inline(always)]
+    pub fn positions(&self) -> &[Pos] {
+        let len = self.len();
+        // SAFETY: `len` positions (u32, transparent) follow the keys, which take a whole number of words.
+        unsafe { std::slice::from_raw_parts(self.0.add(2 + len.div_ceil(2)) as *const Pos, len) }
+    }
+
+    /// Index of a key.
+    #[inline(always)]
+    pub fn find(self, key: Symbol) -> Option<usize> {
+        let keys = self.keys();
+        if keys.len() <= 8 {
+            return keys.iter().position(|k| *k == key);
+        }
+        keys.binary_search(&key).ok()
+    }
+
+    /// Indices of the keys in the order of their names; computed once per shape.
+    fn name_order(&self, symbols: &Interner) -> &[u32] {
+        // SAFETY: the second word of a shape is null or points to a leaked slice of `len` indices.
+        let cached = unsafe { *self.0.add(1) } as *const u32;
+        let pointer = if cached.is_null() {
+            let keys = self.keys();
+            let mut order = (0..keys.len() as u32).collect::<Vec<u32>>();
+            order.sort_unstable_by(|a, b| symbols.get(keys[*a as usize]).cmp(symbols.get(keys[*b as usize])));
+            let leaked = Box::leak(order.into_boxed_slice()).as_ptr();
+            // SAFETY: the word belongs to this shape; no slice of it is lent.
+            unsafe { *self.0.add(1) = leaked as u64 };
+            leaked
+        } else {
+            cached
+        };
+        // SAFETY: see above.
+        unsafe { std::slice::from_raw_parts(pointer, self.len()) }
+    }
+}
+
+/// An attribute set.
+#[derive(Clone, Copy)]
+pub struct Attrs(pub(super) Value);
+
+impl Attrs {
+    /// The value this handle was made from.
+    #[inline(always)]
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    /// How many attributes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        header_len(self.0.header())
+    }
+
+    /// Has it no attribute?
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline(always)]
+    fn is_layered(self) -> bool {
+        self.0.header() as u8 == Kind::Layered as u8
+    }
+
+    /// The shape of a flat set.
+    #[inline(always)]
+    pub(crate) fn flat_shape(self) -> Option<Shape> {
+        if self.is_layered() { None } else { Some(self.shape()) }
+    }
+
+    #[inline(always)]
+    fn shape(self) -> Shape {
+        // SAFETY: the second word of a flat set is its shape.
+        Shape::from_word(unsafe { *self.0.object().add(1) })
+    }
+
+    /// The value at `index` of a flat set; the index must come from its shape.
+    #[inline(always)]
+    pub(crate) fn flat_value(self, index: usize) -> Value {
+        debug_assert!(!self.is_layered() && index < self.len());
+        // SAFETY: a flat set has one word per key after its shape.
+        unsafe { *self.0.object().add(2 + index).cast::<Value>() }
+    }
+
+    #[inline(always)]
+    fn flat_values(&self) -> &[Value] {
+        // SAFETY: a flat set has one word per key after its shape.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(2).cast::<Value>(), self.len()) }
+    }
+
+    /// Top and base of a layered set.
+    #[inline(always)]
+    fn layers(self) -> (Attrs, Attrs) {
+        // SAFETY: the second and third word of a layered set are sets.
+        unsafe {
+            (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>()))
+        }
+    }
+
+    fn depth(self) -> usize {
+        let mut depth = 1;
+        let mut set = self;
+        while set.is_layered() {
+            depth += 1;
+            set = set.layers().1;
+        }
+        depth
+    }
+
+    /// The value of an attribute, evaluated or not.
+    #[inline(always)]
+    pub fn get(self, key: Symbol) -> Option<Value> {
+        let mut set = self;
+        while set.is_layered() {
+            let (top, base) = set.layers();
+            if let Some(index) = top.shape().find(key) {
+                return Some(top.flat_value(index));
+            }
+            set = base;
+        }
+        set.shape().find(key).map(|index| set.flat_value(index))
+    }
+
+    /// The value and the position of an attribute.
+    pub fn get_with_pos(self, key: Symbol) -> Option<(Value, Pos)> {
+        let mut set = self;
+        loop {
+            let (flat, base) = if set.is_layered() {
+                let (top, base) = set.layers();
+                (top, Some(base))
+            } else {
+                (set, None)
+            };
+            if let Some(index) = flat.shape().find(key) {
+                return Some((flat.flat_value(index), flat.shape().positions()[index]));
+            }
+            set = base?;
+        }
+    }
+
+    /// Whether it has the attribute.
+    pub fn contains(self, key: Symbol) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The attributes in the order of their symbols, which is the order Nix evaluates and compares them in.
+    pub fn iter(self) -> Iter {
+        let mut layers = [Layer::EMPTY; MAX_LAYERS];
+        let mut count = 0;
+        let mut set = self;
+        loop {
+            let (flat, base) = if set.is_layered() {
+                let (top, base) = set.layers();
+                (top, Some(base))
+            } else {
+                (set, None)
+            };
+            layers[count] = Layer { set: flat, next: 0, len: flat.len() };
+            count += 1;
+            match base {
+                Some(base) => set = base,
+                None => break,
+            }
+        }
+        Iter { layers, count, left: self.len() }
+    }
+
+    /// The attributes in the order of their names (as bytes).
+    pub fn sorted(self, symbols: &Interner) -> Vec<(Symbol, Value, Pos)> {
+        if self.is_layered() {
+            let mut all = self.iter().collect::<Vec<_>>();
+            all.sort_unstable_by(|a, b| symbols.get(a.0).cmp(symbols.get(b.0)));
+            return all;
+        }
+        let shape = self.shape();
+        let (keys, positions, values) = (shape.keys(), shape.positions(), self.flat_values());
+        shape
+            .name_order(symbols)
+            .iter()
+            .map(|index| {
+                let index = *index as usize;
+                (keys[index], values[index], positions[index])
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Layer {
+    set: Attrs,
+    next: usize,
+    len: usize,
+}
+
+impl Layer {
+    const EMPTY: Layer = Layer { set: Attrs(Value::NULL), next: 0, len: 0 };
+}
+
+/// Iterator over the attributes of a set; see [`Attrs::iter`].
+pub struct Iter {
+    layers: [Layer; MAX_LAYERS],
+    count: usize,
+    left: usize,
+}
+
+impl Iterator for Iter {
+    type Item = (Symbol, Value, Pos);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Symbol, Value, Pos)> {
+        if self.count == 1 {
+            let layer = &mut self.layers[0];
+            if layer.next >= layer.len {
+                return None;
+            }
+            let index = layer.next;
+            layer.next += 1;
+            let shape = layer.set.shape();
+            return Some((shape.keys()[index], layer.set.flat_value(index), shape.positions()[index]));
+        }
+        self.next_of_layers()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left))
+    }
+}
+
+impl Iter {
+    /// The smallest key that is left; of equal keys the one of the uppermost layer, and the others are skipped.
+    fn next_of_layers(&mut self) -> Option<(Symbol, Value, Pos)> {
+        let mut best: Option<(Symbol, Value, Pos)> = None;
+        for layer in &self.layers[..self.count] {
+            if layer.next < layer.len {
+                let shape = layer.set.shape();
+                let key = shape.keys()[layer.next];
+                if best.is_none_or(|(k, ..)| key < k) {
+                    best = Some((key, layer.set.flat_value(layer.next), shape.positions()[layer.next]));
+                }
+            }
+        }
+        let (key, ..) = best?;
+        for layer in &mut self.layers[..self.count] {
+            if layer.next < layer.len && layer.set.shape().keys()[layer.next] == key {
+                layer.next += 1;
+            }
+        }
+        best
+    }
+}
+
+/// A set under construction: insert in any order, then [`AttrsBuilder::finish`].
+#[derive(Default)]
+pub struct AttrsBuilder {
+    entries: Vec<(Symbol, Pos, Value)>,
+    sorted: bool,
+}
+
+impl AttrsBuilder {
+    /// An empty set with room for `capacity` attributes.
+    pub fn with_capacity(capacity: usize) -> AttrsBuilder {
+        AttrsBuilder { entries: Vec::with_capacity(capacity), sorted: true }
+    }
+
+    /// Adds an attribute. Names must be distinct unless [`AttrsBuilder::finish_first_wins`] finishes the set.
+    #[inline]
+    pub fn insert(&mut self, key: Symbol, value: Value, pos: Pos) {
+        if let Some((last, ..)) = self.entries.last() {
+            if *last >= key {
+                self.sorted = false;
+            }
+        }
+        self.entries.push((key, pos, value));
+    }
+
+    /// How many attributes were inserted.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Was nothing inserted?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The finished set.
+    pub fn finish(mut self, heap: &mut Heap) -> Value {
+        if !self.sorted {
+            self.entries.sort_by_key(|(key, ..)| *key);
+        }
+        heap.attrs_from_sorted(&self.entries)
+    }
+
+    /// The finished set, where of equal names the first one inserted counts.
+    pub fn finish_first_wins(mut self, heap: &mut Heap) -> Value {
+        self.entries.sort_by_key(|(key, ..)| *key);
+        self.entries.dedup_by_key(|(key, ..)| *key);
+        heap.attrs_from_sorted(&self.entries)
+    }
+}
+
+impl Heap {
+    pub(super) fn new_shape(&mut self, keys: &[Symbol], positions: &[Pos], shared: bool) -> Shape {
+        let len = keys.len();
+        let half = len.div_ceil(2);
+        let value = self.new_object(Kind::Shape, len, 1 + 2 * half);
+        let object = value.object();
+        // SAFETY: the object has the order word and twice `half` words for keys and positions, which are u32s.
+        unsafe {
+            if shared {
+                *object |= SHARED_FLAG;
+            }
+            std::ptr::copy_nonoverlapping(keys.as_ptr(), object.add(2).cast::<Symbol>(), len);
+            std::ptr::copy_nonoverlapping(positions.as_ptr(), object.add(2 + half).cast::<Pos>(), len);
+        }
+        Shape(object)
+    }
+
+    /// The shape of a literal: shared by all sets the literal makes.
+    pub(crate) fn literal_shape(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
+        if keys.is_empty() { self.empty_shape } else { self.new_shape(keys, positions, true) }
+    }
+
+    /// The shape with these keys (strictly ascending) and positions, shared with all others that ask for it.
+    pub fn shared_shape(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
+        use std::hash::{Hash as _, Hasher as _};
+        debug_assert!(keys.is_sorted());
+        if keys.is_empty() {
+            return self.empty_shape;
+        }
+        let mut hasher = rustc_hash::FxHasher::default();
+        keys.hash(&mut hasher);
+        positions.hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Some(known) = self.shapes.get(&hash) {
+            for shape in known {
+                if shape.keys() == keys && shape.positions() == positions {
+                    return *shape;
+                }
+            }
+        }
+        let shape = self.new_shape(keys, positions, true);
+        self.shapes.entry(hash).or_default().push(shape);
+        shape
+    }
+
+    /// A flat set of this shape whose values are to be filled by [`Value::set_attr`]; they are null at first.
+    #[inline(always)]
+    pub(crate) fn attrs_object(&mut self, shape: Shape) -> Value {
+        let len = shape.len();
+        let value = self.new_object(Kind::Attrs, len, 1 + len);
+        // SAFETY: the object has the shape word and one word per key.
+        unsafe {
+            *value.object().add(1) = shape.0 as u64;
+            for index in 0..len {
+                *value.object().add(2 + index).cast::<Value>() = Value::NULL;
+            }
+        }
+        value
+    }
+
+    /// A set of this shape with these values, in the order of the shape's keys.
+    pub fn attrs_with_shape(&mut self, shape: Shape, values: &[Value]) -> Value {
+        assert_eq!(shape.len(), values.len(), "one value per key");
+        let value = self.attrs_object(shape);
+        // SAFETY: the object has one word per key, as many as `values`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), value.object().add(2).cast::<Value>(), values.len());
+        }
+        value
+    }
+
+    fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {
+        if entries.is_empty() {
+            return self.empty_attrs();
+        }
+        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
+        let positions = entries.iter().map(|e| e.1).collect::<Vec<_>>();
+        let shape = if keys.len() <= MAX_INTERNED_KEYS {
+            self.shared_shape(&keys, &positions)
+        } else {
+            self.new_shape(&keys, &positions, false)
+        };
+        let value = self.attrs_object(shape);
+        for (index, entry) in entries.iter().enumerate() {
+            value.set_attr(index, entry.2);
+        }
+        value
+    }
+
+    /// `left // right`
+    pub fn update(&mut self, left: Attrs, right: Attrs) -> Value {
+        if right.is_empty() {
+            return left.0;
+        }
+        if left.is_empty() {
+            return right.0;
+        }
+        if left.len() > LAYER_THRESHOLD
+            && right.len() * 8 <= left.len()
+            && !right.is_layered()
+            && left.depth() < MAX_LAYERS
+        {
+            return self.layer(left, right);
+        }
+        if let (Some(a), Some(b)) = (left.flat_shape(), right.flat_shape()) {
+            if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
+                return self.merge_planned(left, right, a, b);
+            }
+        }
+        self.merge_flat(left, right)
+    }
+
+    fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
+        let common = top.shape().keys().iter().filter(|key| base.contains(**key)).count();
+        let value = self.new_object(Kind::Layered, base.len() + top.len() - common, 2);
+        // SAFETY: the object has two words after its header.
+        unsafe {
+            *value.object().add(1).cast::<Value>() = top.0;
+            *value.object().add(2).cast::<Value>() = base.0;
+        }
+        value
+    }
+
+    fn merge_planned(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
+        let plan = match self.merges.get(&(a.id(), b.id())) {
+            Some(plan) => *plan,
+            None => self.plan_merge(a, b),
+        };
+        let value = self.attrs_object(plan.shape);
+        for (index, source) in plan.sources.iter().enumerate() {
+            let from = if source & 1 == 1 { right } else { left };
+            value.set_attr(index, from.flat_value((source >> 1) as usize));
+        }
+        value
+    }
+
+    #[cold]
+    fn plan_merge(&mut self, a: Shape, b: Shape) -> &'static MergePlan {
+        let (keys_a, keys_b) = (a.keys(), b.keys());
+        let (mut i, mut j) = (0, 0);
+        let (mut keys, mut positions, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        while i < keys_a.len() || j < keys_b.len() {
+            let from_b = j < keys_b.len() && (i >= keys_a.len() || keys_b[j] <= keys_a[i]);
+            if from_b {
+                if i < keys_a.len() && keys_a[i] == keys_b[j] {
+                    i += 1;
+                }
+                keys.push(keys_b[j]);
+                positions.push(b.positions()[j]);
+                sources.push((j as u32) << 1 | 1);
+                j += 1;
+            } else {
+                keys.push(keys_a[i]);
+                positions.push(a.positions()[i]);
+                sources.push((i as u32) << 1);
+                i += 1;
+            }
+        }
+        let shape = self.shared_shape(&keys, &positions);
+        self.merge_entries += sources.len() + 8;
+        let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
+        self.merges.insert((a.id(), b.id()), plan);
+        plan
+    }
+
+    fn merge_flat(&mut self, left: Attrs, right: Attrs) -> Value {
+        let mut entries = Vec::with_capacity(left.len() + right.len());
+        let (mut a, mut b) = (left.iter().peekable(), right.iter().peekable());
+        loop {
+            match (a.peek(), b.peek()) {
+                (Some(x), Some(y)) => {
+                    if x.0 < y.0 {
+                        entries.extend(a.next());
+                    } else {
+                        if x.0 == y.0 {
+                            a.next();
+                        }
+                        entries.extend(b.next());
+                    }
+                }
+                (Some(_), None) => entries.extend(a.next()),
+                (None, Some(_)) => entries.extend(b.next()),
+                (None, None) => break,
+            }
+        }
+        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
+        let positions = entries.iter().map(|e| e.2).collect::<Vec<_>>();
+        let shape = self.new_shape(&keys, &positions, false);
+        let value = self.attrs_object(shape);
+        for (index, entry) in entries.iter().enumerate() {
+            value.set_attr(index, entry.1);
+        }
+        value
+    }
+}
+
+impl Value {
+    /// Sets one value of a flat set that is being built.
+    #[inline(always)]
+    pub(crate) fn set_attr(self, index: usize, value: Value) {
+        debug_assert!(index < header_len(self.header()));
+        // SAFETY: a flat set has one word per key after its shape; callers take the index from the shape.
+        unsafe { *self.object().add(2 + index).cast::<Value>() = value };
+    }
+}

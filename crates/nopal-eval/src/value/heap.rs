@@ -1,0 +1,396 @@
+//! The heap: bump allocation in large chunks, and the constructors of every kind of object.
+//!
+//! Objects are word aligned, at least two words long (so that a thunk can be overwritten by an indirection) and never
+//! move. Chunks are not returned while the process lives.
+
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+
+use nopal_syntax::Symbol;
+use rustc_hash::FxHashMap;
+
+use super::attrs::{MergePlan, Shape};
+use super::objects::{List, Root};
+use super::word::{Kind, Value, header};
+use crate::builtin::BuiltinDef;
+use crate::code::ir::{Lambda, ThunkCode};
+use crate::context::Context;
+use crate::error::Error;
+
+/// Size of one chunk: large enough that refilling is rare; untouched pages cost nothing.
+const CHUNK_BYTES: usize = 32 << 20;
+
+/// An object larger than this gets a chunk of its own, so that little of a chunk is wasted.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// The memory of one evaluator.
+pub struct Heap {
+    next: *mut u64,
+    end: *mut u64,
+    allocated_bytes: usize,
+    failures: Vec<Error>,
+    empty_list: Value,
+    pub(super) empty_shape: Shape,
+    empty_attrs: Value,
+    pub(super) shapes: FxHashMap<u64, Vec<Shape>>,
+    pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
+    pub(super) merge_entries: usize,
+    symbol_strings: Vec<Option<Value>>,
+}
+
+impl Default for Heap {
+    fn default() -> Heap {
+        Heap::new()
+    }
+}
+
+impl Heap {
+    /// An empty heap.
+    pub fn new() -> Heap {
+        let mut heap = Heap {
+            next: std::ptr::null_mut(),
+            end: std::ptr::null_mut(),
+            allocated_bytes: 0,
+            failures: Vec::new(),
+            empty_list: Value::NULL,
+            empty_shape: Shape::dangling(),
+            empty_attrs: Value::NULL,
+            shapes: FxHashMap::default(),
+            merges: FxHashMap::default(),
+            merge_entries: 0,
+            symbol_strings: Vec::new(),
+        };
+        heap.empty_list = heap.new_object(Kind::List, 0, 0);
+        heap.empty_shape = heap.new_shape(&[], &[], true);
+        heap.empty_attrs = heap.attrs_object(heap.empty_shape);
+        heap
+    }
+
+    /// Bytes taken from the system so far.
+    pub fn allocated_bytes(&self) -> usize {
+        let unused = (self.end as usize).saturating_sub(self.next as usize);
+        self.allocated_bytes - unused
+    }
+
+    /// `words` zeroed words.
+    #[inline(always)]
+    pub(super) fn alloc(&mut self, words: usize) -> *mut u64 {
+        let words = words.max(2);
+        let bytes = words * 8;
+        if (self.end as usize) - (self.next as usize) < bytes {
+            return self.refill(bytes);
+        }
+        let object = self.next;
+        // SAFETY: the chunk has at least `bytes` left, checked above.
+        self.next = unsafe { object.add(words) };
+        object
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self, bytes: usize) -> *mut u64 {
+        let large = bytes > LARGE_BYTES;
+        let chunk_bytes = if large { bytes } else { CHUNK_BYTES };
+        let Ok(layout) = Layout::from_size_align(chunk_bytes, 64) else {
+            handle_alloc_error(Layout::new::<u64>())
+        };
+        // SAFETY: the layout has a size above zero.
+        let chunk = unsafe { alloc_zeroed(layout) }.cast::<u64>();
+        if chunk.is_null() {
+            handle_alloc_error(layout);
+        }
+        self.allocated_bytes += chunk_bytes;
+        if large {
+            return chunk;
+        }
+        // SAFETY: both pointers stay inside (or one past) the chunk just obtained.
+        unsafe {
+            self.next = chunk.add(bytes / 8);
+            self.end = chunk.add(chunk_bytes / 8);
+        }
+        chunk
+    }
+
+    /// An object with a header for `len` and `payload` words after it.
+    #[inline(always)]
+    pub(super) fn new_object(&mut self, kind: Kind, len: usize, payload: usize) -> Value {
+        let object = self.alloc(1 + payload);
+        // SAFETY: the object has at least two words.
+        unsafe { *object = header(kind, len) };
+        Value::from_object(object)
+    }
+
+    /// An integer.
+    #[inline(always)]
+    pub fn int(&mut self, i: i64) -> Value {
+        match Value::small_int(i) {
+            Some(value) => value,
+            None => self.word_object(Kind::Int, i as u64),
+        }
+    }
+
+    /// A float.
+    pub fn float(&mut self, f: f64) -> Value {
+        self.word_object(Kind::Float, f.to_bits())
+    }
+
+    fn word_object(&mut self, kind: Kind, word: u64) -> Value {
+        let value = self.new_object(kind, 0, 1);
+        // SAFETY: the object has two words.
+        unsafe { *value.object().add(1) = word };
+        value
+    }
+
+    /// A string without context.
+    pub fn string(&mut self, bytes: &[u8]) -> Value {
+        let value = self.new_object(Kind::Str, bytes.len(), bytes.len().div_ceil(8));
+        // SAFETY: the object has room for the bytes after its header and does not overlap them.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.object().add(1).cast::<u8>(), bytes.len()) };
+        value
+    }
+
+    /// A string with a context.
+    pub fn string_with(&mut self, bytes: &[u8], context: Context) -> Value {
+        if context.is_empty() {
+            return self.string(bytes);
+        }
+        let value = self.new_object(Kind::StrCtx, bytes.len(), 1 + bytes.len().div_ceil(8));
+        // SAFETY: the object has a context word and room for the bytes after it.
+        unsafe {
+            *value.object().add(1) = u64::from(context.raw());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.object().add(2).cast::<u8>(), bytes.len());
+        }
+        value
+    }
+
+    /// The string made of several pieces.
+    pub fn string_concat(&mut self, pieces: &[&[u8]], context: Context) -> Value {
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let words = if context.is_empty() { 0 } else { 1 };
+        let kind = if context.is_empty() { Kind::Str } else { Kind::StrCtx };
+        let value = self.new_object(kind, len, words + len.div_ceil(8));
+        // SAFETY: the object has the context word if `words` is 1, and room for `len` bytes after it.
+        unsafe {
+            if words == 1 {
+                *value.object().add(1) = u64::from(context.raw());
+            }
+            let mut to = value.object().add(1 + words).cast::<u8>();
+            for piece in pieces {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
+                to = to.add(piece.len());
+            }
+        }
+        value
+    }
+
+    /// The name of a symbol as a string; made once per symbol. `name` must be the symbol's bytes.
+    pub fn symbol_string(&mut self, symbol: Symbol, name: &[u8]) -> Value {
+        if let Some(Some(value)) = self.symbol_strings.get(symbol.index()) {
+            return *value;
+        }
+        let value = self.string(name);
+        if self.symbol_strings.len() <= symbol.index() {
+            self.symbol_strings.resize(symbol.index() + 1, None);
+        }
+        self.symbol_strings[symbol.index()] = Some(value);
+        value
+    }
+
+    /// A path. `path` must be absolute and canonical.
+    pub fn path(&mut self, root: Root, path: &[u8]) -> Value {
+        let value = self.new_object(Kind::Path, path.len(), 1 + path.len().div_ceil(8));
+        // SAFETY: the object has a root word and room for the bytes after it.
+        unsafe {
+            *value.object().add(1) = u64::from(root.0);
+            std::ptr::copy_nonoverlapping(path.as_ptr(), value.object().add(2).cast::<u8>(), path.len());
+        }
+        value
+    }
+
+    /// `[ ]`
+    pub fn empty_list(&self) -> Value {
+        self.empty_list
+    }
+
+    /// A list of these elements.
+    pub fn list(&mut self, elements: &[Value]) -> Value {
+        if elements.is_empty() {
+            return self.empty_list;
+        }
+        let value = self.new_object(Kind::List, elements.len(), elements.len());
+        // SAFETY: the object has one word per element after its header.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                elements.as_ptr(),
+                value.object().add(1).cast::<Value>(),
+                elements.len(),
+            );
+        }
+        value
+    }
+
+    /// A list of `len` elements to be filled; every element is null at first.
+    pub fn list_builder(&mut self, len: usize) -> ListBuilder {
+        if len == 0 {
+            return ListBuilder { list: self.empty_list, len: 0 };
+        }
+        let list = self.new_object(Kind::List, len, len);
+        for index in 0..len {
+            // SAFETY: the object has one word per element after its header.
+            unsafe { *list.object().add(1 + index).cast::<Value>() = Value::NULL };
+        }
+        ListBuilder { list, len }
+    }
+
+    /// `{ }`
+    pub fn empty_attrs(&self) -> Value {
+        self.empty_attrs
+    }
+
+    /// A function with room for its captured words, which [`Value::set_captured`] must fill before it is called.
+    #[inline(always)]
+    pub(crate) fn closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
+        let value = self.new_object(Kind::Closure, captured, 1 + captured);
+        // SAFETY: the object has a code word after its header.
+        unsafe { *value.object().add(1) = std::ptr::from_ref(lambda) as u64 };
+        value
+    }
+
+    /// A thunk with room for its captured words, which [`Value::set_captured`] must fill before it is forced.
+    #[inline(always)]
+    pub(crate) fn thunk(&mut self, code: &'static ThunkCode, captured: usize) -> Value {
+        let value = self.new_object(Kind::Thunk, captured, 1 + captured);
+        // SAFETY: the object has a code word after its header.
+        unsafe { *value.object().add(1) = std::ptr::from_ref(code) as u64 };
+        value
+    }
+
+    /// The application of `function` to `args`, evaluated when it is forced.
+    pub fn app(&mut self, function: Value, args: &[Value]) -> Value {
+        let value = self.new_object(Kind::App, args.len(), 1 + args.len());
+        // SAFETY: the object has the function word and one word per argument after its header.
+        unsafe {
+            *value.object().add(1).cast::<Value>() = function;
+            std::ptr::copy_nonoverlapping(args.as_ptr(), value.object().add(2).cast::<Value>(), args.len());
+        }
+        value
+    }
+
+    /// A builtin function.
+    pub fn builtin(&mut self, def: &'static BuiltinDef) -> Value {
+        self.word_object(Kind::Builtin, std::ptr::from_ref(def) as u64)
+    }
+
+    /// A builtin with some of its arguments: `before` and then `more`.
+    pub(crate) fn partial_app(&mut self, def: &'static BuiltinDef, before: &[Value], more: &[Value]) -> Value {
+        let count = before.len() + more.len();
+        let value = self.new_object(Kind::PartialApp, count, 1 + count);
+        // SAFETY: the object has the definition word and one word per argument after its header.
+        unsafe {
+            *value.object().add(1) = std::ptr::from_ref(def) as u64;
+            let args = value.object().add(2).cast::<Value>();
+            std::ptr::copy_nonoverlapping(before.as_ptr(), args, before.len());
+            std::ptr::copy_nonoverlapping(more.as_ptr(), args.add(before.len()), more.len());
+        }
+        value
+    }
+
+    /// Remembers that forcing `thunk` ended in `error`.
+    pub(crate) fn set_failed(&mut self, thunk: Value, error: Error) {
+        self.failures.push(error);
+        // SAFETY: a thunk object has at least two words.
+        unsafe {
+            *thunk.object() = header(Kind::Failed, 0);
+            *thunk.object().add(1) = (self.failures.len() - 1) as u64;
+        }
+    }
+
+    /// The error of a failed thunk.
+    pub(crate) fn failure(&self, thunk: Value) -> Option<&Error> {
+        if thunk.kind() != Some(Kind::Failed) {
+            return None;
+        }
+        // SAFETY: a `Failed` object has the number of its error in the second word.
+        self.failures.get(unsafe { *thunk.object().add(1) } as usize)
+    }
+}
+
+impl Value {
+    /// Sets one captured word of a thunk or function that is being built.
+    #[inline(always)]
+    pub(crate) fn set_captured(self, index: usize, value: Value) {
+        debug_assert!(index < super::word::header_len(self.header()));
+        // SAFETY: thunks and closures have their captured words after the code word; the index is below their number.
+        unsafe { *self.object().add(2 + index).cast::<Value>() = value };
+    }
+
+    /// The code of a `Thunk` object.
+    #[inline(always)]
+    pub(crate) fn thunk_code(self) -> &'static ThunkCode {
+        debug_assert_eq!(self.kind(), Some(Kind::Thunk));
+        // SAFETY: the second word of a `Thunk` is a `&'static ThunkCode`.
+        unsafe { &*(*self.object().add(1) as *const ThunkCode) }
+    }
+
+    /// Marks a thunk as being evaluated. Its second and further words are kept.
+    #[inline(always)]
+    pub(crate) fn set_blackhole(self) {
+        // SAFETY: the header is the first word; only the kind changes.
+        unsafe { *self.object() = (*self.object() & !0xff) | Kind::Blackhole as u64 };
+    }
+
+    /// Makes a blackhole what it was before: used when an evaluation is given up without a result.
+    pub(crate) fn restore_thunk(self, kind: Kind) {
+        // SAFETY: the header is the first word; only the kind changes, and the payload was kept.
+        unsafe { *self.object() = (*self.object() & !0xff) | kind as u64 };
+    }
+
+    /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.
+    pub(crate) fn restart_thunk(self, code: &'static ThunkCode, captured: Value) {
+        debug_assert_eq!(code.captures.len(), 1);
+        // SAFETY: a thunk made with one captured word has three words.
+        unsafe {
+            *self.object() = header(Kind::Thunk, 1);
+            *self.object().add(1) = std::ptr::from_ref(code) as u64;
+        }
+        self.set_captured(0, captured);
+    }
+
+    /// Gives a thunk its value.
+    #[inline(always)]
+    pub(crate) fn set_indirection(self, value: Value) {
+        // SAFETY: a thunk object has at least two words.
+        unsafe {
+            *self.object().add(1).cast::<Value>() = value;
+            *self.object() = Kind::Indirection as u64;
+        }
+    }
+}
+
+/// A list under construction.
+pub struct ListBuilder {
+    list: Value,
+    len: usize,
+}
+
+impl ListBuilder {
+    /// Sets the element at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below the length given to [`Heap::list_builder`].
+    #[inline(always)]
+    pub fn set(&mut self, index: usize, value: Value) {
+        assert!(index < self.len, "list index in range");
+        // SAFETY: the index is below the number of elements, checked above.
+        unsafe { *self.list.object().add(1 + index).cast::<Value>() = value };
+    }
+
+    /// The finished list.
+    pub fn finish(self) -> Value {
+        self.list
+    }
+
+    /// The finished list as a handle.
+    pub fn finish_list(self) -> List {
+        List(self.list)
+    }
+}

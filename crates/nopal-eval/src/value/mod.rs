@@ -1,0 +1,12 @@
+//! Values: the word, the heap objects, the heap. All `unsafe` of the crate but the value stack's is below this module.
+
+pub mod attrs;
+pub mod heap;
+pub mod objects;
+pub mod stack;
+pub mod word;
+
+pub use attrs::{Attrs, AttrsBuilder, Shape};
+pub use heap::{Heap, ListBuilder};
+pub use objects::{Closure, List, NixPath, NixStr, PartialApp, Root, ValueVec};
+pub use word::{Value, View};

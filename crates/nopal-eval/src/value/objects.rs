@@ -1,0 +1,252 @@
+//! Read-only handles on heap objects: strings, paths, lists, functions.
+//!
+//! A handle is a [`Value`] whose kind has been checked. Handles are `Copy`; what they lend lives as long as the
+//! handle. Keep values that must outlive an evaluation in a [`ValueVec`], not in a plain `Vec`: the collector looks
+//! for roots on the evaluation stack and in `ValueVec`s.
+
+use std::ops::{Deref, DerefMut};
+
+use super::word::{Kind, Value, header_len};
+use crate::builtin::BuiltinDef;
+use crate::code::ir::Lambda;
+use crate::context::Context;
+
+/// A string: bytes and a context.
+#[derive(Clone, Copy)]
+pub struct NixStr(pub(super) Value);
+
+impl NixStr {
+    /// The value this handle was made from.
+    #[inline(always)]
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    #[inline(always)]
+    fn has_context(self) -> bool {
+        self.0.header() as u8 == Kind::StrCtx as u8
+    }
+
+    /// The bytes. Nix strings hold any byte but NUL and need not be UTF-8.
+    #[inline(always)]
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = header_len(self.0.header());
+        let words = if self.has_context() { 2 } else { 1 };
+        // SAFETY: a `Str` has `len` bytes after the header, a `StrCtx` has them after the context word.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(words) as *const u8, len) }
+    }
+
+    /// The text, with invalid UTF-8 replaced.
+    pub fn to_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.as_bytes())
+    }
+
+    /// The context.
+    #[inline(always)]
+    pub fn context(self) -> Context {
+        if self.has_context() {
+            // SAFETY: a `StrCtx` has its context id in the second word.
+            Context::from_raw(unsafe { *self.0.object().add(1) } as u32)
+        } else {
+            Context::EMPTY
+        }
+    }
+}
+
+/// The accessor a path is read through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub struct Root(pub u32);
+
+impl Root {
+    /// The file system of the host.
+    pub const HOST: Root = Root(0);
+    /// Files that come with the evaluator (`<nix/fetchurl.nix>`).
+    pub const INTERNAL: Root = Root(1);
+}
+
+/// A path: a root and an absolute, canonical path below it.
+#[derive(Clone, Copy)]
+pub struct NixPath(pub(super) Value);
+
+impl NixPath {
+    /// The value this handle was made from.
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    /// The path: absolute, no `.`, `..` or empty components, no trailing slash except for `/` itself.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = header_len(self.0.header());
+        // SAFETY: a `Path` has a root word and then `len` bytes.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const u8, len) }
+    }
+
+    /// The path as the standard library's type.
+    pub fn as_path(&self) -> &std::path::Path {
+        use std::os::unix::ffi::OsStrExt as _;
+        std::path::Path::new(std::ffi::OsStr::from_bytes(self.as_bytes()))
+    }
+
+    /// Which tree it belongs to.
+    pub fn root(self) -> Root {
+        // SAFETY: a `Path` has its root in the second word.
+        Root(unsafe { *self.0.object().add(1) } as u32)
+    }
+}
+
+/// A list.
+#[derive(Clone, Copy)]
+pub struct List(pub(super) Value);
+
+impl List {
+    /// The value this handle was made from.
+    #[inline(always)]
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    /// How many elements.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        header_len(self.0.header())
+    }
+
+    /// Has it no element?
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements, evaluated or not.
+    #[inline(always)]
+    pub fn as_slice(&self) -> &[Value] {
+        // SAFETY: a `List` has `len` value words after its header.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(1) as *const Value, self.len()) }
+    }
+
+    /// The element at `index`.
+    #[inline(always)]
+    pub fn get(self, index: usize) -> Option<Value> {
+        self.as_slice().get(index).copied()
+    }
+}
+
+/// A function written in Nix, with the words it captured.
+#[derive(Clone, Copy)]
+pub struct Closure(pub(super) Value);
+
+impl Closure {
+    /// The value this handle was made from.
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    /// Its code.
+    #[inline(always)]
+    pub(crate) fn lambda(self) -> &'static Lambda {
+        // SAFETY: the second word of a `Closure` is a `&'static Lambda`.
+        unsafe { &*(*self.0.object().add(1) as *const Lambda) }
+    }
+}
+
+/// A builtin with some of its arguments.
+#[derive(Clone, Copy)]
+pub struct PartialApp(pub(super) Value);
+
+impl PartialApp {
+    /// The value this handle was made from.
+    pub fn value(self) -> Value {
+        self.0
+    }
+
+    /// The builtin.
+    #[inline(always)]
+    pub fn builtin(self) -> &'static BuiltinDef {
+        // SAFETY: the second word of a `PartialApp` is a `&'static BuiltinDef`.
+        unsafe { &*(*self.0.object().add(1) as *const BuiltinDef) }
+    }
+
+    /// The arguments given so far.
+    #[inline(always)]
+    pub fn args(&self) -> &[Value] {
+        // SAFETY: a `PartialApp` has `len` argument words after the builtin.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const Value, header_len(self.0.header())) }
+    }
+}
+
+/// A suspended application.
+#[derive(Clone, Copy)]
+pub(crate) struct App(pub(super) Value);
+
+impl App {
+    /// The function.
+    #[inline(always)]
+    pub(crate) fn function(self) -> Value {
+        // SAFETY: the second word of an `App` is the function.
+        unsafe { *(self.0.object().add(1) as *const Value) }
+    }
+
+    /// The arguments.
+    #[inline(always)]
+    pub(crate) fn args(&self) -> &[Value] {
+        // SAFETY: an `App` has `len` argument words after the function.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const Value, header_len(self.0.header())) }
+    }
+}
+
+/// Values held outside the heap across an evaluation: a growable vector the collector knows.
+#[derive(Default, Clone, Debug)]
+pub struct ValueVec(Vec<Value>);
+
+impl ValueVec {
+    /// An empty vector.
+    pub fn new() -> ValueVec {
+        ValueVec::default()
+    }
+
+    /// An empty vector with room for `capacity` values.
+    pub fn with_capacity(capacity: usize) -> ValueVec {
+        ValueVec(Vec::with_capacity(capacity))
+    }
+
+    /// Appends a value.
+    #[inline]
+    pub fn push(&mut self, value: Value) {
+        self.0.push(value);
+    }
+
+    /// Removes and returns the last value.
+    pub fn pop(&mut self) -> Option<Value> {
+        self.0.pop()
+    }
+
+    /// Appends all of `values`.
+    pub fn extend_from_slice(&mut self, values: &[Value]) {
+        self.0.extend_from_slice(values);
+    }
+
+    /// Shortens the vector to `len` values.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+}
+
+impl Deref for ValueVec {
+    type Target = [Value];
+    fn deref(&self) -> &[Value] {
+        &self.0
+    }
+}
+
+impl DerefMut for ValueVec {
+    fn deref_mut(&mut self) -> &mut [Value] {
+        &mut self.0
+    }
+}
+
+impl FromIterator<Value> for ValueVec {
+    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> ValueVec {
+        ValueVec(values.into_iter().collect())
+    }
+}

@@ -1,0 +1,117 @@
+//! The value stack: local variables of the code being evaluated.
+//!
+//! One region of address space is reserved; pages are committed as they are touched. A frame is a base pointer and a
+//! number of slots known when the code was compiled. The collector of a later version scans it exactly.
+
+use super::word::Value;
+
+/// Slots in the region: 512 Mi slots of address space (4 GiB), or less where that much cannot be reserved.
+const PREFERRED_SLOTS: usize = 512 << 20;
+
+/// The fewest slots worth starting with.
+const MINIMUM_SLOTS: usize = 1 << 16;
+
+/// The value stack.
+pub(crate) struct Stack {
+    slots: &'static mut [std::mem::MaybeUninit<Value>],
+    top: usize,
+}
+
+/// The base of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame(*mut Value);
+
+impl Frame {
+    /// The value of a slot.
+    #[inline(always)]
+    pub(crate) fn get(self, slot: u32) -> Value {
+        // SAFETY: `Stack::push` reserved and cleared as many slots as the code that is running was compiled with, and
+        // the compiler hands out slot numbers below that.
+        unsafe { *self.0.add(slot as usize) }
+    }
+
+    /// Sets a slot.
+    #[inline(always)]
+    pub(crate) fn set(self, slot: u32, value: Value) {
+        // SAFETY: as for `get`.
+        unsafe { *self.0.add(slot as usize) = value };
+    }
+}
+
+/// The words that a closure or thunk captured.
+#[derive(Clone, Copy)]
+pub(crate) struct Captures(*const Value);
+
+impl Captures {
+    /// No captured words.
+    pub(crate) const NONE: Captures = Captures(std::ptr::null());
+
+    /// The captured word with this number.
+    #[inline(always)]
+    pub(crate) fn get(self, index: u32) -> Value {
+        // SAFETY: the pointer was made from the object whose code is running; the compiler numbers captured words below
+        // the number that is stored in the object, and the object lives as long as the process.
+        unsafe { *self.0.add(index as usize) }
+    }
+}
+
+impl Value {
+    /// The captured words of a thunk (in whatever state) or a closure.
+    #[inline(always)]
+    pub(crate) fn captures(self) -> Captures {
+        debug_assert!(self.is_object());
+        // SAFETY: captured words follow header and code word; the pointer stays inside (or one past) the object.
+        Captures(unsafe { self.object().add(2).cast::<Value>() })
+    }
+}
+
+impl Stack {
+    /// Reserves the region.
+    pub(crate) fn new() -> Stack {
+        let mut slots = PREFERRED_SLOTS;
+        loop {
+            let mut region: Vec<std::mem::MaybeUninit<Value>> = Vec::new();
+            if region.try_reserve_exact(slots).is_ok() || slots <= MINIMUM_SLOTS {
+                region.reserve_exact(MINIMUM_SLOTS);
+                let capacity = region.capacity();
+                // SAFETY: the elements are `MaybeUninit`; any bytes are valid.
+                unsafe { region.set_len(capacity) };
+                return Stack { slots: region.leak(), top: 0 };
+            }
+            slots /= 4;
+        }
+    }
+
+    /// A frame of `slots` null values, or `None` when the region is full. Give it back with [`Stack::pop`].
+    #[inline(always)]
+    pub(crate) fn push(&mut self, slots: u32) -> Option<Frame> {
+        let base = self.top;
+        let top = base + slots as usize;
+        if top > self.slots.len() {
+            return None;
+        }
+        for slot in &mut self.slots[base..top] {
+            slot.write(Value::NULL);
+        }
+        self.top = top;
+        // SAFETY: `base` is at most the length of the region.
+        Some(Frame(unsafe { self.slots.as_mut_ptr().add(base).cast::<Value>() }))
+    }
+
+    /// Gives back the uppermost frame, which has this many slots.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, slots: u32) {
+        self.top -= slots as usize;
+    }
+
+    /// The height of the stack, to be given to [`Stack::reset`].
+    pub(crate) fn height(&self) -> usize {
+        self.top
+    }
+
+    /// Drops all frames above `height`.
+    pub(crate) fn reset(&mut self, height: usize) {
+        debug_assert!(height <= self.top);
+        self.top = height;
+    }
+}

@@ -1,0 +1,337 @@
+//! The value word: eight bytes that are either an immediate or a pointer to a heap object.
+//!
+//! | low bits | meaning |
+//! |---|---|
+//! | `000` | pointer to a heap object (never null) |
+//! | `..1` with `01` | integer of 62 bits, shifted left by two |
+//! | `10` | null, false, true |
+//!
+//! A heap object starts with one header word: kind (8 bits), flags for the collector (8), owner of a thunk being
+//! evaluated (16), length (32). Objects are never moved, so a `Value` may be copied freely. The memory of the heap
+//! is not given back while the process lives, so a `Value` never dangles; it is bound to its thread because thunks
+//! are updated without synchronisation.
+
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+
+use super::attrs::Attrs;
+use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
+use crate::builtin::BuiltinDef;
+
+/// A Nix value, evaluated or not.
+///
+/// Equality of words is *identity*: two words are equal when they are the same immediate or the same heap object.
+/// Use [`crate::Evaluator::equal`] for the language's `==`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Value {
+    word: NonZeroU64,
+    thread: PhantomData<*const ()>,
+}
+
+/// What a heap object is: the low byte of its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Code and captured words, not yet evaluated.
+    Thunk = 0,
+    /// A function and its arguments, not yet applied.
+    App = 1,
+    /// A thunk being evaluated.
+    Blackhole = 2,
+    /// A thunk that has its value.
+    Indirection = 3,
+    /// A thunk that ended in an error.
+    Failed = 4,
+    Int = 5,
+    Float = 6,
+    Str = 7,
+    StrCtx = 8,
+    Path = 9,
+    List = 10,
+    Attrs = 11,
+    Layered = 12,
+    Closure = 13,
+    Builtin = 14,
+    PartialApp = 15,
+    Shape = 16,
+}
+
+impl Kind {
+    #[inline(always)]
+    fn from_header(header: u64) -> Kind {
+        // SAFETY: every header is written by this crate's `value` modules with a valid kind in its low byte.
+        unsafe { std::mem::transmute::<u8, Kind>(header as u8) }
+    }
+}
+
+/// Header word of an object of `kind` with `len` elements, captured words or bytes.
+#[inline(always)]
+pub(crate) fn header(kind: Kind, len: usize) -> u64 {
+    kind as u64 | (len as u64) << 32
+}
+
+/// The length stored in a header word.
+#[inline(always)]
+pub(crate) fn header_len(header: u64) -> usize {
+    (header >> 32) as usize
+}
+
+const NULL: u64 = 0b0010;
+const FALSE: u64 = 0b0110;
+const TRUE: u64 = 0b1010;
+const INT_TAG: u64 = 1;
+const INT_SHIFT: u32 = 2;
+
+/// A value in weak head normal form, taken apart. See [`Value::view`].
+#[derive(Clone, Copy)]
+pub enum View {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A 64-bit signed integer.
+    Int(i64),
+    /// A double-precision number.
+    Float(f64),
+    /// A string with its context.
+    Str(NixStr),
+    /// A path with its root.
+    Path(NixPath),
+    /// A list.
+    List(List),
+    /// An attribute set.
+    Attrs(Attrs),
+    /// A function written in Nix.
+    Closure(Closure),
+    /// A builtin function with no argument yet.
+    Builtin(&'static BuiltinDef),
+    /// A builtin function with some of its arguments.
+    PartialApp(PartialApp),
+    /// Not evaluated (or failed): force it first.
+    Thunk,
+}
+
+impl Value {
+    /// `null`
+    #[allow(clippy::declare_interior_mutable_const)]
+    pub const NULL: Value = Value::immediate(NULL);
+    /// `true`
+    pub const TRUE: Value = Value::immediate(TRUE);
+    /// `false`
+    pub const FALSE: Value = Value::immediate(FALSE);
+
+    const fn immediate(word: u64) -> Value {
+        match NonZeroU64::new(word) {
+            Some(word) => Value { word, thread: PhantomData },
+            None => panic!("an immediate has a tag"),
+        }
+    }
+
+    /// A boolean.
+    #[inline(always)]
+    pub fn bool(b: bool) -> Value {
+        if b { Value::TRUE } else { Value::FALSE }
+    }
+
+    /// An integer that fits the word, or `None` when it needs a heap object ([`super::Heap::int`]).
+    #[inline(always)]
+    pub(crate) fn small_int(i: i64) -> Option<Value> {
+        let shifted = i << INT_SHIFT;
+        if shifted >> INT_SHIFT == i { Some(Value::immediate(shifted as u64 | INT_TAG)) } else { None }
+    }
+
+    /// The value that stands for the object at `object`.
+    #[inline(always)]
+    pub(crate) fn from_object(object: *mut u64) -> Value {
+        match NonZeroU64::new(object as u64) {
+            Some(word) => Value { word, thread: PhantomData },
+            None => unreachable!("the heap hands out no null pointer"),
+        }
+    }
+
+    /// The object this word points to; meaningful only when [`Value::is_object`].
+    #[inline(always)]
+    pub(crate) fn object(self) -> *mut u64 {
+        self.word.get() as *mut u64
+    }
+
+    /// The word itself, for identity and debugging.
+    #[inline(always)]
+    pub fn bits(self) -> u64 {
+        self.word.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_object(self) -> bool {
+        self.word.get() & 0b11 == 0
+    }
+
+    /// Header of the object; meaningful only when [`Value::is_object`].
+    #[inline(always)]
+    pub(crate) fn header(self) -> u64 {
+        debug_assert!(self.is_object());
+        // SAFETY: a word with clear low bits points to a live heap object, whose first word is its header.
+        unsafe { *self.object() }
+    }
+
+    /// The kind of the object; `None` for an immediate.
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Option<Kind> {
+        if self.is_object() { Some(Kind::from_header(self.header())) } else { None }
+    }
+
+    /// Is this a thunk in any state (unevaluated, being evaluated, an indirection, failed)?
+    #[inline(always)]
+    pub(crate) fn is_thunk(self) -> bool {
+        self.is_object() && (self.header() as u8) <= Kind::Failed as u8
+    }
+
+    /// The integer, if this is an immediate one.
+    #[inline(always)]
+    pub(crate) fn as_small_int(self) -> Option<i64> {
+        if self.word.get() & 0b11 == INT_TAG { Some(self.word.get() as i64 >> INT_SHIFT) } else { None }
+    }
+
+    /// The integer, if this is an evaluated integer.
+    #[inline(always)]
+    pub fn as_int(self) -> Option<i64> {
+        match self.as_small_int() {
+            Some(i) => Some(i),
+            None => match self.kind() {
+                // SAFETY: an `Int` object has its number in the second word.
+                Some(Kind::Int) => Some(unsafe { *self.object().add(1) } as i64),
+                _ => None,
+            },
+        }
+    }
+
+    /// The boolean, if this is an evaluated boolean.
+    #[inline(always)]
+    pub fn as_bool(self) -> Option<bool> {
+        match self.word.get() {
+            TRUE => Some(true),
+            FALSE => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The number, if this is an evaluated float.
+    #[inline]
+    pub fn as_float(self) -> Option<f64> {
+        match self.kind() {
+            // SAFETY: a `Float` object has the bits of its number in the second word.
+            Some(Kind::Float) => Some(f64::from_bits(unsafe { *self.object().add(1) })),
+            _ => None,
+        }
+    }
+
+    /// The string, if this is an evaluated string.
+    #[inline(always)]
+    pub fn as_str(self) -> Option<NixStr> {
+        match self.kind() {
+            Some(Kind::Str | Kind::StrCtx) => Some(NixStr(self)),
+            _ => None,
+        }
+    }
+
+    /// The path, if this is an evaluated path.
+    #[inline]
+    pub fn as_path(self) -> Option<NixPath> {
+        match self.kind() {
+            Some(Kind::Path) => Some(NixPath(self)),
+            _ => None,
+        }
+    }
+
+    /// The list, if this is an evaluated list.
+    #[inline(always)]
+    pub fn as_list(self) -> Option<List> {
+        match self.kind() {
+            Some(Kind::List) => Some(List(self)),
+            _ => None,
+        }
+    }
+
+    /// The set, if this is an evaluated attribute set.
+    #[inline(always)]
+    pub fn as_attrs(self) -> Option<Attrs> {
+        match self.kind() {
+            Some(Kind::Attrs | Kind::Layered) => Some(Attrs(self)),
+            _ => None,
+        }
+    }
+
+    /// The closure, if this is a function written in Nix.
+    #[inline(always)]
+    pub fn as_closure(self) -> Option<Closure> {
+        match self.kind() {
+            Some(Kind::Closure) => Some(Closure(self)),
+            _ => None,
+        }
+    }
+
+    /// Takes a forced value apart. An indirection is followed; anything else that is not evaluated is
+    /// [`View::Thunk`].
+    pub fn view(self) -> View {
+        let value = self.follow();
+        let Some(kind) = value.kind() else {
+            return match value.as_small_int() {
+                Some(i) => View::Int(i),
+                None => match value.as_bool() {
+                    Some(b) => View::Bool(b),
+                    None => View::Null,
+                },
+            };
+        };
+        match kind {
+            Kind::Int => View::Int(value.as_int().unwrap_or_default()),
+            Kind::Float => View::Float(value.as_float().unwrap_or_default()),
+            Kind::Str | Kind::StrCtx => View::Str(NixStr(value)),
+            Kind::Path => View::Path(NixPath(value)),
+            Kind::List => View::List(List(value)),
+            Kind::Attrs | Kind::Layered => View::Attrs(Attrs(value)),
+            Kind::Closure => View::Closure(Closure(value)),
+            Kind::Builtin => View::Builtin(value.builtin()),
+            Kind::PartialApp => View::PartialApp(PartialApp(value)),
+            Kind::Thunk | Kind::App | Kind::Blackhole | Kind::Indirection | Kind::Failed | Kind::Shape => View::Thunk,
+        }
+    }
+
+    /// Follows indirections without evaluating anything.
+    #[inline(always)]
+    pub fn follow(self) -> Value {
+        let mut value = self;
+        while value.is_object() && value.header() as u8 == Kind::Indirection as u8 {
+            // SAFETY: an `Indirection` has its value in the second word.
+            value = unsafe { *(value.object().add(1) as *const Value) };
+        }
+        value
+    }
+
+    /// The definition behind a `Builtin` object.
+    #[inline(always)]
+    pub(crate) fn builtin(self) -> &'static BuiltinDef {
+        debug_assert_eq!(self.kind(), Some(Kind::Builtin));
+        // SAFETY: the second word of a `Builtin` object is a `&'static BuiltinDef`.
+        unsafe { &*(*self.object().add(1) as *const BuiltinDef) }
+    }
+
+    /// The suspended application behind an `App` object.
+    #[inline(always)]
+    pub(crate) fn as_app(self) -> Option<App> {
+        match self.kind() {
+            Some(Kind::App) => Some(App(self)),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind() {
+            Some(kind) => write!(f, "{kind:?}@{:x}", self.bits()),
+            None => write!(f, "immediate {:x}", self.bits()),
+        }
+    }
+}
