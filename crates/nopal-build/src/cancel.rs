@@ -10,7 +10,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 /// [`CancelToken::cancel`] is a single `write`, which a signal handler may do.
 #[derive(Clone)]
 pub struct CancelToken {
-    event: Option<Arc<OwnedFd>>,
+    /// Our own, last, and those of the tokens that this one is a child of.
+    events: Vec<Arc<OwnedFd>>,
 }
 
 impl CancelToken {
@@ -19,18 +20,28 @@ impl CancelToken {
     /// # Errors
     /// The process has no file descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { event: Some(Arc::new(event)) })
+        Self::never().child()
     }
 
     /// A token that is never cancelled.
     pub const fn never() -> Self {
-        Self { event: None }
+        Self { events: Vec::new() }
     }
 
-    /// Stops everything that holds a clone of this token.
+    /// A token that is cancelled with this one, and can be cancelled alone.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn child(&self) -> std::io::Result<Self> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let mut events = self.events.clone();
+        events.push(Arc::new(event));
+        Ok(Self { events })
+    }
+
+    /// Stops everything that holds a clone or child of this token.
     pub fn cancel(&self) {
-        if let Some(event) = &self.event {
+        if let Some(event) = self.events.last() {
             // the only failure is a counter at its maximum, which is as cancelled as can be
             let _ = rustix::io::write(event, &1u64.to_ne_bytes());
         }
@@ -38,14 +49,14 @@ impl CancelToken {
 
     /// Whether somebody called [`CancelToken::cancel`].
     pub fn is_cancelled(&self) -> bool {
-        let Some(event) = &self.event else { return false };
-        let mut fds = [PollFd::new(event, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        let mut fds: Vec<PollFd<'_>> =
+            self.descriptors().map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)).collect();
+        !fds.is_empty() && poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    /// The descriptor that becomes readable on cancellation.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.event.as_ref().map(|event| event.as_fd())
+    /// Descriptors of which one becomes readable on cancellation.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.events.iter().map(|event| event.as_fd())
     }
 }
 

@@ -15,12 +15,25 @@
 //! Nothing here falls back silently: a machine without user namespaces is an error with a hint, and a build without
 //! a sandbox happens only where [`SandboxMode::Disabled`] says so.
 
+mod attrs;
+mod builder;
 pub mod builtin;
 mod cancel;
+mod checks;
 mod config;
+mod environment;
 mod error;
+mod graph;
+mod job;
+mod log;
+mod options;
+mod outputs;
 pub mod probe;
+mod rewrite;
 mod sandbox;
+mod scheduler;
+mod scratch;
+mod supervise;
 
 pub use builtin::{BuiltinBuilder, BuiltinBuilders, BuiltinContext, BuiltinError};
 pub use cancel::CancelToken;
@@ -28,3 +41,4 @@ pub use config::{BuildConfig, BuildLimits, BuildMode, SandboxMode};
 pub use error::{BuildError, BuilderStatus, Failure, FailureKind};
 pub use probe::{Probe, probe};
 pub use sandbox::SandboxError;
+pub use scheduler::{OutputsWanted, Plan, RealiseError, Realised, Wanted, plan, realise};

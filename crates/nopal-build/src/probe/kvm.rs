@@ -52,7 +52,10 @@ type Outcome<T> = Result<T, (&'static str, io::Error)>;
 fn try_machine(device: &OwnedFd) -> Outcome<KvmState> {
     let version = call(device, KVM_GET_API_VERSION, 0, "ask for the version")?;
     if version != KVM_API_VERSION {
-        return Err(("ask for the version", io::Error::other(format!("version {version} instead of {KVM_API_VERSION}"))));
+        return Err((
+            "ask for the version",
+            io::Error::other(format!("version {version} instead of {KVM_API_VERSION}")),
+        ));
     }
     let machine = descriptor(call(device, KVM_CREATE_VM, 0, "make a machine")?);
     run_machine(&machine)

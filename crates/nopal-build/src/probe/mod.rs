@@ -191,7 +191,8 @@ fn subordinate_ids() -> bool {
         let name = fields.next()?;
         (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
     });
-    read("/etc/subuid").lines().filter_map(|line| line.split(':').next()).any(|owner| {
-        owner == uid || name.as_deref() == Some(owner)
-    })
+    read("/etc/subuid")
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .any(|owner| owner == uid || name.as_deref() == Some(owner))
 }

@@ -55,10 +55,8 @@ pub(super) fn tmpfs(scratch: &Path) -> Result<(), io::Error> {
 /// Mounts an overlay whose layers are on a tmpfs.
 pub(super) fn overlay(scratch: &Path) -> Result<(), io::Error> {
     let steps = || -> Result<Vec<Step>, SandboxError> {
-        let mut steps = vec![
-            mount("tmpfs", scratch, MountFlags::empty(), "")?,
-            Step::ChangeDirectory { path: c_path(scratch)? },
-        ];
+        let mut steps =
+            vec![mount("tmpfs", scratch, MountFlags::empty(), "")?, Step::ChangeDirectory { path: c_path(scratch)? }];
         for name in ["lower", "upper", "work", "merged"] {
             steps.push(Step::Directory { path: c_path(Path::new(name))?, mode: 0o755 });
         }
@@ -71,8 +69,5 @@ pub(super) fn overlay(scratch: &Path) -> Result<(), io::Error> {
 
 /// Installs the builders' filter.
 pub(super) fn filter() -> Result<(), io::Error> {
-    in_child(
-        libc::CLONE_NEWUSER | libc::CLONE_NEWNS,
-        vec![Step::NoNewPrivileges, Step::Filter(Filter::for_builders())],
-    )
+    in_child(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, vec![Step::NoNewPrivileges, Step::Filter(Filter::for_builders())])
 }

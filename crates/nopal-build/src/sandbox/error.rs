@@ -77,8 +77,10 @@ impl SandboxError {
                 hints
             }
             Self::Setup { step, source } if step.contains("/proc") && source.raw_os_error() == Some(libc::EPERM) => {
-                vec!["parts of /proc are covered by mounts, as in most containers; a new /proc is then not allowed"
-                    .to_owned()]
+                vec![
+                    "parts of /proc are covered by mounts, as in most containers; a new /proc is then not allowed"
+                        .to_owned(),
+                ]
             }
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => vec![
                 "the builder, or the interpreter that it names, is not in the sandbox; a sandbox contains the inputs \

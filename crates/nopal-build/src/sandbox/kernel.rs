@@ -59,7 +59,8 @@ pub(super) fn loopback_up() -> Result<(), Errno> {
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_LOOPBACK | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: plain numbers; the descriptor is closed below.
-    let socket = check(libc::c_long::from(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }))?;
+    let socket =
+        check(libc::c_long::from(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }))?;
     let socket = socket as libc::c_int;
     // SAFETY: the kernel reads an `ifreq`, which `request` is.
     let result = check(libc::c_long::from(unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request) }));
@@ -90,11 +91,8 @@ pub(super) fn scope_sockets() -> Result<(), Errno> {
     if landlock_abi() < LANDLOCK_ABI_SCOPES {
         return Ok(());
     }
-    let ruleset = LandlockRuleset {
-        handled_access_fs: 0,
-        handled_access_net: 0,
-        scoped: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
-    };
+    let ruleset =
+        LandlockRuleset { handled_access_fs: 0, handled_access_net: 0, scoped: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET };
     // SAFETY: the kernel reads as many bytes as the size says, which `ruleset` has.
     let descriptor = check(unsafe {
         libc::syscall(

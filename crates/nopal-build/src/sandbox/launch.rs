@@ -116,9 +116,8 @@ fn clone_child(namespaces: libc::c_int, shared: &Shared<'_>) -> Result<Pid, Sand
     }
     // SAFETY: `child` gets its own stack and a pointer to `shared`. CLONE_VFORK keeps this thread from returning, and
     // so both alive, until the child has called `execve` or `_exit`. `child` follows the rules of the module.
-    let pid = unsafe {
-        libc::clone(child, top.cast::<c_void>(), flags, (&raw const *shared).cast_mut().cast::<c_void>())
-    };
+    let pid =
+        unsafe { libc::clone(child, top.cast::<c_void>(), flags, (&raw const *shared).cast_mut().cast::<c_void>()) };
     let error = io::Error::last_os_error();
     // SAFETY: `old_mask` was filled in above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const old_mask, std::ptr::null_mut()) };

@@ -244,7 +244,9 @@ fn add_fhs(root: &mut Root, spec: &RootSpec<'_>, fhs: &FhsTree) -> Result<(), Ro
     let physical = spec.physical_store.join(&within);
     let source = Path::new(WHOLE_STORE).join(&within);
     if !nopal_fs::is_dir(&physical) {
-        return Err(SandboxError::Path { what: "the '__fhs' tree", path: physical, reason: "is not a directory" }.into());
+        return Err(
+            SandboxError::Path { what: "the '__fhs' tree", path: physical, reason: "is not a directory" }.into()
+        );
     }
     for name in FHS_DIRECTORIES {
         root.show(&physical.join(name), &source.join(name), name)?;
@@ -253,7 +255,9 @@ fn add_fhs(root: &mut Root, spec: &RootSpec<'_>, fhs: &FhsTree) -> Result<(), Ro
     if !nopal_fs::is_dir(&etc) {
         return Ok(());
     }
-    let taken = |name: &str| OWN_ETC.contains(&name) || (name == "ssl" && spec.network.as_ref().is_some_and(|n| n.ca_file.is_some()));
+    let taken = |name: &str| {
+        OWN_ETC.contains(&name) || (name == "ssl" && spec.network.as_ref().is_some_and(|n| n.ca_file.is_some()))
+    };
     for name in nopal_fs::read_dir_names(&etc)? {
         let text = String::from_utf8_lossy(name.as_bytes()).into_owned();
         if !taken(&text) {

@@ -82,9 +82,7 @@ impl Step {
             Self::Mount { kind, at, flags, options } => {
                 rustix::mount::mount(c"none", at.as_c_str(), kind.as_c_str(), *flags, options.as_c_str())
             }
-            Self::Bind { source, at } => {
-                rustix::mount::mount_bind_recursive(source.as_c_str(), at.as_c_str())
-            }
+            Self::Bind { source, at } => rustix::mount::mount_bind_recursive(source.as_c_str(), at.as_c_str()),
             Self::Protect { at } => kernel::protect_mount(at),
             Self::Private => {
                 rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)

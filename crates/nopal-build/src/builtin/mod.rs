@@ -10,10 +10,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nopal_fetch::FetchError;
 use nopal_format::{Derivation, StoreDir, StorePath};
 use nopal_report::Running;
 
 use crate::CancelToken;
+
+mod buildenv;
+mod fetchurl;
+
+use buildenv::build_environment;
+pub use fetchurl::FetchUrl;
 
 /// The prefix of a derivation's builder that asks for one of these.
 pub const PREFIX: &str = "builtin:";
@@ -38,6 +45,7 @@ where
 
 /// What a builtin builder works with.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BuiltinContext<'a> {
     /// The derivation, as parsed: placeholders are not replaced.
     pub derivation: &'a Derivation,
@@ -54,10 +62,21 @@ pub struct BuiltinContext<'a> {
     pub output_paths: &'a BTreeMap<String, StorePath>,
     /// An empty directory for intermediate files, on the file system of the store; removed afterwards.
     pub temp_dir: &'a Path,
-    /// The activity of this build: log lines and progress go there.
+    /// The activity of this build, for progress.
     pub activity: &'a Running,
     /// Ask now and then whether to stop.
     pub cancel: &'a CancelToken,
+    pub(crate) log: LogLine<'a>,
+}
+
+/// Takes a line of the log.
+#[derive(Clone, Copy)]
+pub(crate) struct LogLine<'a>(pub(crate) &'a (dyn Fn(&str) + Sync));
+
+impl fmt::Debug for LogLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogLine")
+    }
 }
 
 impl BuiltinContext<'_> {
@@ -116,8 +135,13 @@ impl BuiltinContext<'_> {
 
     /// Adds a line to the build's log.
     pub fn log(&self, line: &str) {
-        self.activity.log_line(line.as_bytes());
+        (self.log.0)(line);
     }
+}
+
+/// The builders that come with this crate: `builtin:fetchurl` and `builtin:buildenv`.
+pub fn standard(fetcher: Arc<nopal_fetch::Fetcher>) -> BuiltinBuilders {
+    BuiltinBuilders::new().with("fetchurl", FetchUrl::new(fetcher)).with("buildenv", build_environment)
 }
 
 /// Why a builtin builder failed: a text, and what caused it.
@@ -141,6 +165,16 @@ impl BuiltinError {
     /// A failure with its own text and what caused it.
     pub fn with_source(text: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self { text: text.into(), source: Some(Box::new(source)) }
+    }
+
+    /// The failed download behind it, if there is one: of several mirrors the one that sent wrong bytes.
+    pub(crate) fn fetch_error(&self) -> Option<&FetchError> {
+        match self.source.as_deref()?.downcast_ref::<FetchError>()? {
+            FetchError::Mirrors { tried, .. } => {
+                tried.iter().find(|error| matches!(error, FetchError::HashMismatch { .. }))
+            }
+            other => Some(other),
+        }
     }
 }
 

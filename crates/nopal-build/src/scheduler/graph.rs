@@ -1,0 +1,219 @@
+//! The graph of what is to be built.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use nopal_format::{Derivation, StorePath};
+use nopal_store::Store;
+
+use super::{OutputsWanted, RealiseError, Realised, Wanted, machine, output_paths, read_derivation};
+use crate::config::{BuildConfig, BuildMode};
+
+/// One derivation.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) drv_path: StorePath,
+    pub(super) derivation: Derivation,
+    pub(super) outputs: BTreeMap<String, StorePath>,
+    /// Outputs that somebody wants.
+    wanted: BTreeSet<String>,
+    /// Whether it has to be built.
+    pub(super) build: bool,
+    /// Whether it is to be built again and compared.
+    pub(super) check: bool,
+    /// Nodes that it needs and that have to be built.
+    pub(super) needs: BTreeSet<usize>,
+}
+
+/// All derivations that were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    pub(super) nodes: Vec<Node>,
+    by_path: HashMap<StorePath, usize>,
+}
+
+/// Outputs of a derivation that somebody wants, and who.
+struct Request {
+    drv_path: StorePath,
+    outputs: OutputsWanted,
+    check: bool,
+    by: Option<usize>,
+}
+
+impl Graph {
+    /// Looks at everything from what is wanted down to what is valid.
+    pub(super) fn load(store: &Store, config: &BuildConfig, wanted: &[Wanted]) -> Result<Self, RealiseError> {
+        let check = matches!(config.mode, BuildMode::Check { .. });
+        let mut graph = Self::default();
+        let mut requests: Vec<Request> = wanted
+            .iter()
+            .map(|wanted| Request {
+                drv_path: wanted.drv_path.clone(),
+                outputs: wanted.outputs.clone(),
+                check,
+                by: None,
+            })
+            .collect();
+        // level by level, so that the store is asked about many paths at once
+        while !requests.is_empty() {
+            let touched = graph.take(store, std::mem::take(&mut requests))?;
+            requests = graph.expand(store, &touched)?;
+        }
+        Ok(graph)
+    }
+
+    /// Adds requests to nodes; returns nodes from which more is wanted than before.
+    fn take(&mut self, store: &Store, requests: Vec<Request>) -> Result<BTreeSet<usize>, RealiseError> {
+        let new: BTreeSet<StorePath> = requests
+            .iter()
+            .filter(|request| !self.by_path.contains_key(&request.drv_path))
+            .map(|request| request.drv_path.clone())
+            .collect();
+        self.read(store, &new)?;
+        let mut touched = BTreeSet::new();
+        for request in requests {
+            let Some(&index) = self.by_path.get(&request.drv_path) else { continue };
+            let Some(node) = self.nodes.get_mut(index) else { continue };
+            let before = (node.wanted.len(), node.check);
+            match request.outputs {
+                OutputsWanted::All => node.wanted.extend(node.outputs.keys().cloned()),
+                OutputsWanted::Names(names) => {
+                    if let Some(output) = names.iter().find(|name| !node.outputs.contains_key(*name)) {
+                        let drv_path = store.print(&node.drv_path);
+                        return Err(RealiseError::NoSuchOutput { drv_path, output: output.clone() });
+                    }
+                    node.wanted.extend(names);
+                }
+            }
+            node.check |= request.check;
+            if before != (node.wanted.len(), node.check) {
+                touched.insert(index);
+            }
+            if let Some(by) = request.by.and_then(|by| self.nodes.get_mut(by)) {
+                by.needs.insert(index);
+            }
+        }
+        Ok(touched)
+    }
+
+    fn read(&mut self, store: &Store, drv_paths: &BTreeSet<StorePath>) -> Result<(), RealiseError> {
+        let paths: Vec<StorePath> = drv_paths.iter().cloned().collect();
+        store.add_temp_roots(&paths)?;
+        let valid = store.valid_of(&paths)?;
+        for drv_path in paths {
+            if !valid.contains(&drv_path) {
+                let reason = "it is not valid in this store".to_owned();
+                return Err(RealiseError::ReadDerivation { drv_path: store.print(&drv_path), reason });
+            }
+            let derivation = read_derivation(store, &drv_path)?;
+            let outputs = output_paths(store, &drv_path, &derivation)?;
+            self.by_path.insert(drv_path.clone(), self.nodes.len());
+            self.nodes.push(Node {
+                drv_path,
+                derivation,
+                outputs,
+                wanted: BTreeSet::new(),
+                build: false,
+                check: false,
+                needs: BTreeSet::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds out which nodes must be built; returns what those need.
+    fn expand(&mut self, store: &Store, touched: &BTreeSet<usize>) -> Result<Vec<Request>, RealiseError> {
+        let open = || {
+            touched.iter().filter_map(|&index| Some((index, self.nodes.get(index)?))).filter(|(_, node)| !node.build)
+        };
+        // all outputs: what is not wanted now may be built along, and must then be known to be valid
+        let paths: Vec<StorePath> = open().flat_map(|(_, node)| node.outputs.values().cloned()).collect();
+        store.add_temp_roots(&paths)?;
+        let valid = store.valid_of(&paths).map_err(machine)?;
+        let is_valid =
+            |node: &Node| node.wanted.iter().filter_map(|name| node.outputs.get(name)).all(|path| valid.contains(path));
+        let build: Vec<usize> =
+            open().filter(|(_, node)| node.check || !is_valid(node)).map(|(index, _)| index).collect();
+        let mut requests = Vec::new();
+        for index in build {
+            let Some(node) = self.nodes.get_mut(index) else { continue };
+            node.build = true;
+            for (drv_path, inputs) in &node.derivation.input_drvs {
+                if !inputs.dynamic.is_empty() {
+                    return Err(RealiseError::Unsupported {
+                        drv_path: store.print(&node.drv_path),
+                        what: "an input that is an output of an output (dynamic derivations)",
+                    });
+                }
+                requests.push(Request {
+                    drv_path: drv_path.clone(),
+                    outputs: OutputsWanted::Names(inputs.outputs.clone()),
+                    check: false,
+                    by: Some(index),
+                });
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Whether everything wanted is valid.
+    pub(super) fn nothing_to_do(&self) -> bool {
+        !self.nodes.iter().any(|node| node.build)
+    }
+
+    /// The nodes that a node waits for.
+    pub(super) fn needs<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = usize> + 'a {
+        node.needs.iter().copied().filter(|&need| self.nodes.get(need).is_some_and(|node| node.build))
+    }
+
+    /// Derivations to build, each after those it needs.
+    pub(super) fn order(&self) -> Result<Vec<StorePath>, RealiseError> {
+        let mut left: Vec<usize> = self.nodes.iter().map(|node| self.needs(node).count()).collect();
+        let mut ready: Vec<usize> = (0..self.nodes.len()).rev().filter(|&index| left.get(index) == Some(&0)).collect();
+        let mut needed_by = vec![Vec::new(); self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for need in self.needs(node) {
+                if let Some(list) = needed_by.get_mut(need) {
+                    list.push(index);
+                }
+            }
+        }
+        let mut order = Vec::new();
+        while let Some(index) = ready.pop() {
+            if let Some(node) = self.nodes.get(index).filter(|node| node.build) {
+                order.push(node.drv_path.clone());
+            }
+            for &by in needed_by.get(index).into_iter().flatten() {
+                if let Some(count) = left.get_mut(by) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.push(by);
+                    }
+                }
+            }
+        }
+        match left.iter().position(|count| *count > 0).and_then(|index| self.nodes.get(index)) {
+            Some(node) => Err(RealiseError::Cycle { drv_path: node.drv_path.to_string() }),
+            None => Ok(order),
+        }
+    }
+
+    /// What is told of something wanted.
+    pub(super) fn realised(&self, wanted: &Wanted, built: &BTreeSet<usize>) -> Option<Realised> {
+        let &index = self.by_path.get(&wanted.drv_path)?;
+        let node = self.nodes.get(index)?;
+        let is_wanted = |name: &String| match &wanted.outputs {
+            OutputsWanted::All => true,
+            OutputsWanted::Names(names) => names.contains(name),
+        };
+        Some(Realised {
+            drv_path: node.drv_path.clone(),
+            outputs: node
+                .outputs
+                .iter()
+                .filter(|(name, _)| is_wanted(name))
+                .map(|(name, path)| (name.clone(), path.clone()))
+                .collect(),
+            built: built.contains(&index),
+        })
+    }
+}
