@@ -30,6 +30,7 @@ mod options;
 mod outputs;
 pub mod probe;
 mod rewrite;
+pub mod run;
 mod sandbox;
 mod scheduler;
 mod scratch;

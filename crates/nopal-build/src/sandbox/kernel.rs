@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 
 /// The version of `struct landlock_ruleset_attr` with the `scoped` field (Linux 6.12, landlock.h).
 #[repr(C)]
@@ -29,7 +30,7 @@ fn last_error() -> Errno {
 }
 
 /// Makes a mount and all below it read-only and without set-user-id.
-pub(super) fn protect_mount(at: &CStr) -> Result<(), Errno> {
+pub(crate) fn protect_mount(at: &CStr) -> Result<(), Errno> {
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
         attr_clr: 0,
@@ -48,6 +49,12 @@ pub(super) fn protect_mount(at: &CStr) -> Result<(), Errno> {
         )
     };
     check(result).map(drop)
+}
+
+/// Makes the root itself read-only; mounts on it stay as they are.
+pub(crate) fn freeze_root() -> Result<(), Errno> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount_remount(c"/", flags, c"")
 }
 
 /// Brings up `lo` of the current network namespace.

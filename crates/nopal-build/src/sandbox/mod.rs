@@ -22,9 +22,9 @@ mod step;
 
 pub use error::SandboxError;
 pub(crate) use filter::Filter;
-pub(crate) use kernel::landlock_abi;
+pub(crate) use kernel::{freeze_root, landlock_abi, protect_mount};
 pub(crate) use launch::{Launch, Process};
-pub(crate) use root::{FhsTree, NetworkFiles, RootError, RootSpec, SANDBOX_BUILD_DIR, root_steps};
+pub(crate) use root::{FHS_DIRECTORIES, FhsTree, NetworkFiles, RootError, RootSpec, SANDBOX_BUILD_DIR, root_steps};
 pub(crate) use step::Step;
 
 use std::ffi::CString;

@@ -26,7 +26,7 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("/dev/pts/ptmx", "dev/ptmx"),
 ];
 /// What of an `__fhs` tree is shown in the root. `etc` is joined with ours.
-const FHS_DIRECTORIES: [&str; 7] = ["usr", "lib", "lib64", "lib32", "libx32", "bin", "sbin"];
+pub(crate) const FHS_DIRECTORIES: [&str; 7] = ["usr", "lib", "lib64", "lib32", "libx32", "bin", "sbin"];
 /// Files of `/etc` that are always ours.
 const OWN_ETC: [&str; 6] = ["passwd", "group", "hosts", "nsswitch.conf", "resolv.conf", "services"];
 /// Files of the machine's `/etc` that fixed-output builders get a copy of.

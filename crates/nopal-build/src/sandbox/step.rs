@@ -68,7 +68,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// Carries the step out on the calling process. Does not allocate.
-    pub(super) fn run(&self) -> Result<(), Errno> {
+    pub(crate) fn run(&self) -> Result<(), Errno> {
         match self {
             Self::Write { path, data } => write_file(path, OFlags::WRONLY, 0, data),
             Self::Directory { path, mode } => match rustix::fs::mkdirat(CWD, path.as_c_str(), Mode::from(*mode)) {
@@ -90,11 +90,7 @@ impl Step {
             Self::ChangeDirectory { path } => rustix::process::chdir(path.as_c_str()),
             Self::Pivot => pivot(),
             Self::Detach { at } => rustix::mount::unmount(at.as_c_str(), UnmountFlags::DETACH),
-            Self::FreezeRoot => rustix::mount::mount_remount(
-                c"/",
-                MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV,
-                c"",
-            ),
+            Self::FreezeRoot => kernel::freeze_root(),
             Self::HostName => {
                 rustix::system::sethostname(b"localhost")?;
                 rustix::system::setdomainname(b"(none)")
