@@ -1,7 +1,7 @@
 //! A small `nix-instantiate` over the real file system, for running Nix's own test suites against the evaluator while
 //! it is developed. It never writes to a store. The real command is in the roof.
 
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use nopal_eval::context::Context;
 use nopal_eval::host::{AddPath, FetchRequest, Fetched, FileType, Filter, HostResult, Message, Wanted};
+use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{AttrsBuilder, Root};
 use nopal_eval::{Evaluator, Host, HostError, MemHost, Pos, Settings, Value};
 use nopal_format::nar::Tree;
+use nopal_syntax::parser::Lint;
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
 
 struct DevHost {
@@ -165,6 +167,14 @@ fn main() -> ExitCode {
     nopal_eval::with_stack(run)
 }
 
+fn lint(value: &str) -> Lint {
+    match value {
+        "warn" => Lint::Warn,
+        "fatal" => Lint::Fatal,
+        _ => Lint::Ignore,
+    }
+}
+
 fn apply_config(settings: &mut Settings, name: &str, value: &str) {
     match name {
         "experimental-features" | "extra-experimental-features" => {
@@ -173,6 +183,9 @@ fn apply_config(settings: &mut Settings, name: &str, value: &str) {
         "show-trace" => settings.show_trace = value == "true",
         "max-call-depth" => settings.max_call_depth = value.parse().unwrap_or(settings.max_call_depth),
         "pure-eval" => settings.pure_eval = value == "true",
+        "lint-url-literals" => settings.lint_url_literals = lint(value),
+        "lint-absolute-path-literals" => settings.lint_absolute_path_literals = lint(value),
+        "lint-short-path-literals" => settings.lint_short_path_literals = lint(value),
         "restrict-eval" => settings.restrict_eval = value == "true",
         "trace-verbose" => settings.trace_verbose = value == "true",
         "abort-on-warn" => settings.abort_on_warn = value == "true",
@@ -261,12 +274,25 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
         let _ = std::io::stdin().read_to_end(&mut text);
         text
     };
+    if args.parse {
+        let (text, origin) = match file {
+            text if args.expr => (text.as_bytes().to_vec(), Origin::Text),
+            "-" => (stdin(), Origin::Stdin),
+            path => {
+                let path = nopal_eval::pure::path::absolute(cwd, path.as_bytes());
+                (ev.source_read(Root::HOST, &path)?, Origin::File { root: Root::HOST, path })
+            }
+        };
+        let mut out = ev.parse_and_print(&text, origin, cwd)?;
+        out.push(b'\n');
+        return Ok(out);
+    }
     let value = match file {
         text if args.expr => ev.eval_text(text.as_bytes(), cwd)?,
         "-" => ev.eval_stdin(&stdin(), cwd)?,
         path => {
             let path = nopal_eval::pure::path::absolute(cwd, path.as_bytes());
-            ev.eval_file(Root::HOST, &path)?
+            ev.eval_main_file(Root::HOST, &path)?
         }
     };
     let mut auto = AttrsBuilder::with_capacity(args.args.len());

@@ -115,7 +115,7 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
             continue;
         }
         draft.attribute(ev, key, value, ignore_nulls).map_err(|error| {
-            let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.symbol_name(key));
+            let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.shown(key));
             error.trace(pos, message)
         })?;
     }

@@ -1,6 +1,7 @@
 //! The settings that evaluation depends on; defaults are Nix 2.34's.
 
 use nopal_format::StoreDir;
+use nopal_syntax::parser::Lint;
 
 /// One entry of the search path: `prefix=value`, or a value alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +49,12 @@ pub struct Settings {
     pub abort_on_warn: bool,
     /// Whether derivations and sources are computed but not written to the store.
     pub read_only: bool,
+    /// `lint-url-literals`
+    pub lint_url_literals: Lint,
+    /// `lint-absolute-path-literals`
+    pub lint_absolute_path_literals: Lint,
+    /// `lint-short-path-literals`
+    pub lint_short_path_literals: Lint,
     /// The home directory, for `~/…` paths; none where it is not known.
     pub home: Option<Vec<u8>>,
     /// Whether `…` frames are kept for printing; errors keep them either way.
@@ -70,6 +77,9 @@ impl Settings {
             trace_verbose: false,
             abort_on_warn: false,
             read_only: true,
+            lint_url_literals: Lint::Ignore,
+            lint_absolute_path_literals: Lint::Ignore,
+            lint_short_path_literals: Lint::Ignore,
             home: None,
             show_trace: false,
         }

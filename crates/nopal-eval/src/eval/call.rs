@@ -197,7 +197,7 @@ impl Evaluator {
     fn missing_argument(&mut self, lambda: &Lambda, name: Symbol, pos: Pos) -> Error {
         let function = self.lambda_name(lambda);
         let message =
-            format!("function '{function}' called without required argument '{}'", self.symbol_name(name));
+            format!("function '{function}' called without required argument '{}'", self.shown(name));
         Error::type_error(message).at(lambda.pos).trace(pos, "from call site")
     }
 
@@ -208,7 +208,7 @@ impl Evaluator {
             return Error::type_error("function called with an unexpected argument").at(lambda.pos);
         };
         let function = self.lambda_name(lambda);
-        let message = format!("function '{function}' called with unexpected argument '{}'", self.symbol_name(name));
+        let message = format!("function '{function}' called with unexpected argument '{}'", self.shown(name));
         let known = formals.list.iter().map(|formal| formal.name);
         Error::type_error(message).at(lambda.pos).trace(pos, "from call site").suggest(self.suggestions(known, name))
     }
@@ -250,7 +250,7 @@ impl Evaluator {
              this case it must have its arguments supplied either by default\n\
              values, or passed explicitly with '--arg' or '--argstr'. See\n\
              https://nix.dev/manual/nix/stable/language/syntax.html#functions.",
-            self.symbol_name(name)
+            self.shown(name)
         );
         Error::new(ErrorKind::MissingArgument, message).at(pos)
     }

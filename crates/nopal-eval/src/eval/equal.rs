@@ -194,7 +194,7 @@ impl Evaluator {
             if let Err(error) = self.assert_equal(a, b, context, true) {
                 let error = if pos_b.is_none() { error } else { error.trace(pos_b, "where right hand side is") };
                 let error = if pos_a.is_none() { error } else { error.trace(pos_a, "where left hand side is") };
-                let name = self.symbol_name(name_a);
+                let name = self.shown(name_a);
                 return Err(error.trace(Pos::NONE, format!("while comparing attribute '{name}'")));
             }
         }
@@ -203,7 +203,7 @@ impl Evaluator {
 
     fn names_differ(&mut self, x: Attrs, y: Attrs, a: nopal_syntax::Symbol, b: nopal_syntax::Symbol) -> Error {
         let (name, middle) = if y.contains(a) { (b, "missing") } else { (a, "contained") };
-        let name = self.symbol_name(name).into_owned();
+        let name = self.shown(name);
         let mut message = format!("attribute name '{name}' is {middle} in '").into_bytes();
         message.extend(self.show_error_value(x.value()));
         message.extend_from_slice(if middle == "missing" { b"', but is contained in '" } else { b"', but not in '" });

@@ -244,7 +244,7 @@ impl Evaluator {
 
     #[cold]
     pub(crate) fn missing_attribute(&mut self, attrs: crate::value::Attrs, name: Symbol) -> Error {
-        let message = format!("attribute '{}' missing", self.symbol_name(name));
+        let message = format!("attribute '{}' missing", self.shown(name));
         Error::eval(message).suggest(self.suggestions(attrs.iter().map(|(name, ..)| name), name))
     }
 
@@ -260,7 +260,7 @@ impl Evaluator {
                 path.push(b'.');
             }
             if let Ok(symbol) = self.eval_name(name, env) {
-                path.extend_from_slice(self.symbols.get(symbol));
+                path.extend_from_slice(self.shown(symbol).as_bytes());
             }
         }
         path.push(b'\'');
@@ -300,7 +300,7 @@ impl Evaluator {
                 return self.force(value, var.pos);
             }
         }
-        let message = format!("undefined variable '{}'", self.symbol_name(var.name));
+        let message = format!("undefined variable '{}'", self.shown(var.name));
         Err(Error::new(ErrorKind::Undefined, message).at(var.pos))
     }
 
@@ -364,7 +364,7 @@ impl Evaluator {
                 if let Some(before) = seen.insert(name, dynamic.pos) {
                     let place = self.show_pos(before);
                     let message =
-                        format!("dynamic attribute '{}' already defined at {place}", self.symbol_name(name));
+                        format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
                 }
                 let value = self.delay(&dynamic.value, env);

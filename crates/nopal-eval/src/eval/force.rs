@@ -141,7 +141,7 @@ impl Evaluator {
             View::Attrs(attrs) => {
                 for (name, inner, pos) in attrs.iter() {
                     if let Err(error) = self.force_deep_inner(inner, seen) {
-                        let name = self.symbol_name(name);
+                        let name = self.shown(name);
                         return Err(error.trace(pos, format!("while evaluating the attribute '{name}'")));
                     }
                 }
@@ -274,7 +274,7 @@ impl Evaluator {
         match attrs.get(name) {
             Some(value) => Ok(value),
             None => {
-                let message = format!("attribute '{}' missing", self.symbol_name(name));
+                let message = format!("attribute '{}' missing", self.shown(name));
                 Err(Error::type_error(message).trace(Pos::NONE, context))
             }
         }

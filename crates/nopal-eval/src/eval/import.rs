@@ -41,12 +41,7 @@ impl Evaluator {
         scope: Option<Value>,
     ) -> Result<&'static ThunkCode> {
         let base = self.positions.add(origin.clone(), text.clone());
-        let options = Options {
-            max_depth: MAX_SOURCE_DEPTH,
-            pipe_operators: self.settings.has_feature("pipe-operators"),
-            pure_eval: self.settings.pure_eval,
-            ..Options::default()
-        };
+        let options = self.parser_options();
         let syntax_origin = syntax_origin(&origin);
         let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
             Ok(parsed) => parsed,
@@ -88,6 +83,38 @@ impl Evaluator {
             }
             other => other,
         }
+    }
+
+    fn parser_options(&self) -> Options {
+        Options {
+            max_depth: MAX_SOURCE_DEPTH,
+            pipe_operators: self.settings.has_feature("pipe-operators"),
+            pure_eval: self.settings.pure_eval,
+            url_literals: self.settings.lint_url_literals,
+            absolute_path_literals: self.settings.lint_absolute_path_literals,
+            short_path_literals: self.settings.lint_short_path_literals,
+        }
+    }
+
+    /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
+    pub fn parse_and_print(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
+        let base = self.positions.add(origin.clone(), text.into());
+        let syntax_origin = syntax_origin(&origin);
+        let fail = |problem: Box<nopal_syntax::Diagnostic>| syntax_error(&problem, &syntax_origin, text, base);
+        let options = self.parser_options();
+        let parsed = nopal_syntax::parse(text, &mut self.symbols, &options).map_err(fail)?;
+        let is_global = |name| self.globals.contains_key(&name);
+        nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global).map_err(fail)?;
+        let home = self.settings.home.clone().unwrap_or_default();
+        let context = nopal_syntax::printer::Context { symbols: &self.symbols, base_dir: dir, home: &home };
+        Ok(nopal_syntax::printer::print(&parsed.ast, &context))
+    }
+
+    /// Evaluates a file given on the command line: as [`Evaluator::eval_file`], but without a frame for the file.
+    pub fn eval_main_file(&mut self, root: Root, path: &[u8]) -> Result<Value> {
+        let resolved = self.resolve_expr_path(root, path, true)?;
+        let code = self.compile_file(root, &resolved, None)?;
+        self.run(code)
     }
 
     fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {

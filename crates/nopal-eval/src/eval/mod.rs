@@ -108,6 +108,11 @@ impl Evaluator {
         String::from_utf8_lossy(self.symbols.get(symbol))
     }
 
+    /// The name of a symbol as messages show it: quoted where the language needs that.
+    pub(crate) fn shown(&self, symbol: Symbol) -> String {
+        String::from_utf8_lossy(&nopal_syntax::printer::identifier(self.symbols.get(symbol))).into_owned()
+    }
+
     /// The names among `known` that somebody who wrote `wanted` may have meant.
     pub(crate) fn suggestions(&self, known: impl Iterator<Item = Symbol>, wanted: Symbol) -> Vec<String> {
         let names = known.map(|name| self.symbols.get(name));

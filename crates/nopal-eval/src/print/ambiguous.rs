@@ -42,7 +42,7 @@ impl Evaluator {
                 }
                 out.extend_from_slice(b"{ ");
                 for (name, inner, _) in attrs.sorted(&self.symbols) {
-                    out.extend_from_slice(self.symbols.get(name));
+                    out.extend_from_slice(&nopal_syntax::printer::identifier(self.symbols.get(name)));
                     out.extend_from_slice(b" = ");
                     self.ambiguous(inner, out, seen, depth + 1)?;
                     out.extend_from_slice(b"; ");

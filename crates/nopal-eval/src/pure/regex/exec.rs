@@ -259,19 +259,18 @@ impl Search<'_> {
     fn consume_run(&mut self, step: u32, set: u32, pos: usize) -> Result<usize, bool> {
         let set = &self.program.sets[set as usize];
         let rest = &self.text[pos..];
-        let mut length = rest.iter().position(|&b| !set.contains(b)).unwrap_or(rest.len());
-        self.scratch.steps += length / 8;
-        if self.scratch.memoise {
+        if !self.scratch.memoise {
+            let length = rest.iter().position(|&b| !set.contains(b)).unwrap_or(rest.len());
+            self.scratch.steps += length / 8;
+            return Ok(pos + length);
+        }
+        let mut length = 0;
+        while rest.get(length).is_some_and(|&b| set.contains(b)) {
             // A later start of the same run that is known to fail covers every exit behind it.
-            for ahead in 1..=length {
-                match self.scratch.memo.get(&(step, pos + ahead, 0)) {
-                    Some(true) => return Err(true),
-                    Some(false) => {
-                        length = ahead - 1;
-                        break;
-                    }
-                    None => {}
-                }
+            match self.scratch.memo.get(&(step, pos + length + 1, 0)) {
+                Some(true) => return Err(true),
+                Some(false) => break,
+                None => length += 1,
             }
         }
         Ok(pos + length)
@@ -325,16 +324,19 @@ impl Search<'_> {
                 Frame::Run { step, least, at } => {
                     if !found && at > least {
                         let Op::Run { next, .. } = self.program.ops[step as usize] else { continue };
-                        let mut back = at - 1;
+                        let mut back = Some(at - 1);
                         if let Op::Byte(byte, _) = self.program.ops[next as usize] {
                             // Only an exit before that byte can lead anywhere.
-                            match memchr::memrchr(byte, &self.text[least..at]) {
-                                Some(offset) => back = least + offset,
-                                None => continue,
-                            }
+                            back = memchr::memrchr(byte, &self.text[least..at]).map(|offset| least + offset);
                         }
-                        self.scratch.stack.push(Frame::Run { step, least, at: back });
-                        return Ok((next, back));
+                        if self.scratch.memoise && back.is_none_or(|back| back == least) {
+                            // All exits behind the first one failed; they do not depend on visit counts.
+                            self.scratch.memo.insert((step, least + 1, 0), false);
+                        }
+                        if let Some(back) = back {
+                            self.scratch.stack.push(Frame::Run { step, least, at: back });
+                            return Ok((next, back));
+                        }
                     }
                 }
                 Frame::Group { group, saved } => self.scratch.current[group as usize] = saved,
