@@ -35,6 +35,8 @@ pub struct FetchConfig {
     pub max_size_bytes: u64,
     /// How many redirects are followed.
     pub max_redirects: usize,
+    /// Refuse to ask the network: only `file://` works.
+    pub offline: bool,
     /// Proxies; none by default.
     pub proxies: Proxies,
     /// PEM files with trusted CA certificates. Empty means: the first that exists of the usual places. A machine with
@@ -66,6 +68,7 @@ impl Default for FetchConfig {
             // larger than any source archive or package known; a stop against an endless body
             max_size_bytes: 64 << 30,
             max_redirects: 10,
+            offline: false,
             proxies: Proxies::default(),
             ca_files: Vec::new(),
         }

@@ -132,6 +132,12 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The network would have to be asked, and may not be.
+    #[error("{url} is needed, but the network may not be asked")]
+    Offline {
+        /// What was asked for.
+        url: String,
+    },
     /// The client could not be set up.
     #[error("cannot set up downloads: {reason}")]
     Setup {
@@ -163,6 +169,19 @@ impl FetchError {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Dns { .. } | Self::Connect { .. } | Self::TimedOut { .. } | Self::Truncated { .. } => true,
             _ => false,
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Offline { .. } => Some("run once without --offline"),
+            Self::Dns { .. } => Some("is there a network, and does /etc/resolv.conf name a name server?"),
+            Self::Tls { no_roots: true, .. } => Some("install CA certificates, or name a file with --ca-file"),
+            Self::HashMismatch { .. } => Some("the file changed on the server, or something on the way altered it"),
+            Self::UnknownMirror { .. } => Some("name the archive's base URL with --mirror"),
+            Self::Mirrors { tried, .. } => tried.iter().find_map(Self::hint),
+            _ => None,
         }
     }
 

@@ -152,6 +152,8 @@ impl Fetcher {
         let mut transfer = Transfer::new(place, target, &running, algorithm, limit, request.size_bytes);
         if place.starts_with("file://") {
             read_file(&mut transfer, place)?;
+        } else if self.config.offline {
+            return Err(FetchError::Offline { url: shown });
         } else if place.starts_with("http://") || place.starts_with("https://") {
             self.with_retries(&mut transfer)?;
         } else {

@@ -8,8 +8,10 @@
 //! The engine is blocking. Progress goes to a [`nopal_report::Reporter`]; nothing here reads the environment: proxies
 //! and CA files are settings.
 
+pub mod archive;
 mod attempt;
 mod client;
+pub mod compression;
 mod config;
 mod error;
 mod fetcher;

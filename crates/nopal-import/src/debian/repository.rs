@@ -423,8 +423,8 @@ fn into_text(bytes: Vec<u8>, path: &str) -> Result<String, RepositoryError> {
 /// Unpacks an index by the extension of its name.
 fn decompress(packed: &[u8], path: &str) -> Result<Vec<u8>, RepositoryError> {
     let wrong = |reason: String| RepositoryError::Index { path: path.to_owned(), reason };
-    let reader: Box<dyn Read + '_> =
-        super::compression::reader(packed, super::compression::of_name(path)).map_err(|err| wrong(err.to_string()))?;
+    let reader: Box<dyn Read + '_> = nopal_fetch::compression::reader(packed, nopal_fetch::compression::of_name(path))
+        .map_err(|err| wrong(err.to_string()))?;
     let mut bytes = Vec::new();
     reader
         .take(MAX_INDEX_BYTES + 1)

@@ -51,13 +51,14 @@ impl std::fmt::Display for PackageSpec {
 pub struct ResolveOptions {
     /// Add the packages marked `Essential: yes`: Debian lets packages use them without declaring it.
     pub essential: bool,
-    /// Follow `Recommends` where that is possible.
+    /// Take along what the packages asked for recommend (not what their dependencies do), where that is possible: a
+    /// compiler recommends the C library's headers and is of little use without them.
     pub recommends: bool,
 }
 
 impl Default for ResolveOptions {
     fn default() -> Self {
-        Self { essential: true, recommends: false }
+        Self { essential: true, recommends: true }
     }
 }
 
@@ -187,6 +188,11 @@ pub fn resolve<'u>(
         let package = resolver.root(spec)?;
         roots.push(package.name);
         resolver.select(package, None)?;
+        if options.recommends {
+            for group in relations(&package, "Recommends")? {
+                resolver.state.soft.push_back(Need { from: package.name, group });
+            }
+        }
     }
     let essential: Vec<&str> = if options.essential {
         universe.essential().into_iter().map(|package| package.name).collect()
@@ -203,6 +209,10 @@ pub fn resolve<'u>(
     resolver.run()?;
     resolver.finish(roots, essential)
 }
+
+/// Packages that are preferred wherever a relation accepts them: trees are joined with /bin, /lib and /sbin merged into
+/// /usr, which is what this (empty) package stands for; the other choice is a conversion script with all of Perl.
+const FAVOURED: [&str; 1] = ["usr-is-merged"];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Strength {
@@ -294,11 +304,6 @@ impl<'u> Resolver<'u, '_> {
                 self.state.hard.push_back(Need { from: package.name, group });
             }
         }
-        if self.options.recommends {
-            for group in relations(&package, "Recommends")? {
-                self.state.soft.push_back(Need { from: package.name, group });
-            }
-        }
         Ok(())
     }
 
@@ -336,6 +341,7 @@ impl<'u> Resolver<'u, '_> {
             return Ok(());
         }
         let mut possible = self.possible(&need.group);
+        possible.sort_by_key(|package| !FAVOURED.contains(&package.name));
         // what conflicts with the selection comes last: it is then reported as a conflict
         possible.sort_by_key(|package| self.conflicts_with_selected(package));
         let mut first_error = None;

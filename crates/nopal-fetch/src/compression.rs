@@ -1,4 +1,4 @@
-//! The compressions that Debian archives use.
+//! The compressions of archives and indexes.
 
 use std::io::{self, BufReader, Read};
 
@@ -33,6 +33,18 @@ pub fn of_name(name: &str) -> Compression {
         Some("xz") => Compression::Xz,
         Some("lzma") => Compression::Lzma,
         Some("zst") => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+/// The compression that the first bytes of a file show; none for any other.
+pub fn sniff(head: &[u8]) -> Compression {
+    match head {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [b'B', b'Z', b'h', ..] => Compression::Bzip2,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        [0x5d, 0, 0, ..] => Compression::Lzma,
         _ => Compression::None,
     }
 }
