@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 
 use super::{MAGIC, MAX_DEPTH, MAX_FILE_LEN, NarError, check_len, check_name, check_target, padding};
 
-/// Gathered bytes are written out beyond this size. Large enough that a hash or a file sees few calls, small enough to
-/// stay in the second-level cache.
+/// Size of the buffer in which framing and files are gathered. Large enough that a hash or a file sees few calls, small
+/// enough to stay in the second-level cache.
 const GATHER_LEN: usize = 128 << 10;
+/// Beyond this the buffer is written out. The other half leaves room for the framing of a node (below 8 KiB, since names
+/// and targets are bounded).
+const FLUSH_LEN: usize = GATHER_LEN / 2;
 
 /// Writes an archive: one root node without name, inside directories named nodes in ascending order.
 ///
@@ -14,7 +17,10 @@ const GATHER_LEN: usize = 128 << 10;
 #[derive(Debug)]
 pub struct NarWriter<W> {
     out: W,
-    gathered: Vec<u8>,
+    /// Always [`GATHER_LEN`] long; reading into it must not cost clearing it first.
+    buffer: Box<[u8]>,
+    /// How much of the buffer is filled.
+    filled: usize,
     /// For each open directory the name of its latest entry, empty before the first.
     open: Vec<Vec<u8>>,
     written: u64,
@@ -32,14 +38,15 @@ enum State {
 impl<W: Write> NarWriter<W> {
     /// Begins an archive.
     pub fn new(out: W) -> Self {
-        let mut gathered = Vec::with_capacity(GATHER_LEN);
-        push_token(&mut gathered, MAGIC);
-        Self { out, gathered, open: Vec::new(), written: 0, state: State::Empty }
+        let buffer = vec![0; GATHER_LEN].into();
+        let mut writer = Self { out, buffer, filled: 0, open: Vec::new(), written: 0, state: State::Empty };
+        writer.push_token(MAGIC);
+        writer
     }
 
     /// How many bytes the archive has so far.
     pub fn position(&self) -> u64 {
-        self.written + self.gathered.len() as u64
+        self.written + self.filled as u64
     }
 
     /// Begins a directory.
@@ -49,7 +56,7 @@ impl<W: Write> NarWriter<W> {
     pub fn enter_directory(&mut self, name: Option<&[u8]>) -> Result<(), NarError> {
         self.guarded(|writer| {
             writer.begin_node(name)?;
-            push_token(&mut writer.gathered, b"directory");
+            writer.push_token(b"directory");
             writer.open.push(Vec::new());
             Ok(())
         })
@@ -95,11 +102,13 @@ impl<W: Write> NarWriter<W> {
         self.guarded(|writer| {
             let size = contents.len() as u64;
             let offset = writer.begin_file(name, executable, size)?;
-            if contents.len() >= GATHER_LEN {
-                writer.flush_gathered()?;
+            if contents.len() > FLUSH_LEN - writer.filled.min(FLUSH_LEN) {
+                writer.flush_buffer()?;
+            }
+            if contents.len() > FLUSH_LEN {
                 writer.write_out(contents)?;
             } else {
-                writer.gathered.extend_from_slice(contents);
+                writer.push(contents);
             }
             writer.end_file(size)?;
             Ok(offset)
@@ -114,9 +123,9 @@ impl<W: Write> NarWriter<W> {
         self.guarded(|writer| {
             check_target(target)?;
             writer.begin_node(name)?;
-            push_token(&mut writer.gathered, b"symlink");
-            push_token(&mut writer.gathered, b"target");
-            push_token(&mut writer.gathered, target);
+            writer.push_token(b"symlink");
+            writer.push_token(b"target");
+            writer.push_token(target);
             writer.end_node()
         })
     }
@@ -128,7 +137,7 @@ impl<W: Write> NarWriter<W> {
     pub fn finish(mut self) -> Result<W, NarError> {
         match self.state {
             State::Complete => {
-                self.flush_gathered()?;
+                self.flush_buffer()?;
                 Ok(self.out)
             }
             State::Failed => Err(NarError::Misuse { what: "an earlier call failed" }),
@@ -163,40 +172,40 @@ impl<W: Write> NarWriter<W> {
                 previous.clear();
                 previous.extend_from_slice(name);
                 for token in [b"entry".as_slice(), b"(", b"name", name, b"node"] {
-                    push_token(&mut self.gathered, token);
+                    self.push_token(token);
                 }
             }
         }
-        push_token(&mut self.gathered, b"(");
-        push_token(&mut self.gathered, b"type");
+        self.push_token(b"(");
+        self.push_token(b"type");
         Ok(())
     }
 
     fn end_node(&mut self) -> Result<(), NarError> {
-        push_token(&mut self.gathered, b")");
+        self.push_token(b")");
         if self.open.is_empty() {
             self.state = State::Complete;
         } else {
-            push_token(&mut self.gathered, b")");
+            self.push_token(b")");
         }
-        if self.gathered.len() >= GATHER_LEN / 2 { self.flush_gathered() } else { Ok(()) }
+        if self.filled > FLUSH_LEN { self.flush_buffer() } else { Ok(()) }
     }
 
     fn begin_file(&mut self, name: Option<&[u8]>, executable: bool, size: u64) -> Result<u64, NarError> {
         check_len("file", size, MAX_FILE_LEN)?;
         self.begin_node(name)?;
-        push_token(&mut self.gathered, b"regular");
+        self.push_token(b"regular");
         if executable {
-            push_token(&mut self.gathered, b"executable");
-            push_token(&mut self.gathered, b"");
+            self.push_token(b"executable");
+            self.push_token(b"");
         }
-        push_token(&mut self.gathered, b"contents");
-        self.gathered.extend_from_slice(&size.to_le_bytes());
+        self.push_token(b"contents");
+        self.push(&size.to_le_bytes());
         Ok(self.position())
     }
 
     fn end_file(&mut self, size: u64) -> Result<(), NarError> {
-        self.gathered.extend_from_slice(&[0; 8][..padding(size)]);
+        self.push(&[0; 8][..padding(size)]);
         self.end_node()
     }
 
@@ -204,30 +213,42 @@ impl<W: Write> NarWriter<W> {
     fn copy(&mut self, size: u64, contents: &mut dyn Read) -> Result<(), NarError> {
         let mut missing = size;
         while missing > 0 {
-            if self.gathered.len() > GATHER_LEN / 2 {
-                self.flush_gathered()?;
+            if self.filled > FLUSH_LEN {
+                self.flush_buffer()?;
             }
-            let start = self.gathered.len();
-            let wanted = usize::try_from(missing).unwrap_or(usize::MAX).min(GATHER_LEN - start);
-            self.gathered.resize(start + wanted, 0);
-            let result = contents.read(&mut self.gathered[start..]);
-            self.gathered.truncate(start + result.as_ref().map_or(0, |count| *count));
-            match result {
+            let room = &mut self.buffer[self.filled..];
+            let wanted = usize::try_from(missing).unwrap_or(usize::MAX).min(room.len());
+            match contents.read(&mut room[..wanted]) {
                 Ok(0) => return Err(NarError::FileSize { expected: size, found: size - missing }),
-                Ok(count) => missing -= count as u64,
+                Ok(count) => {
+                    self.filled += count;
+                    missing -= count as u64;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(NarError::Io { position: self.position(), source }),
             }
         }
-        Ok(())
+        // What follows needs room again.
+        if self.filled > FLUSH_LEN { self.flush_buffer() } else { Ok(()) }
     }
 
-    fn flush_gathered(&mut self) -> Result<(), NarError> {
-        let gathered = std::mem::take(&mut self.gathered);
-        let result = self.write_out(&gathered);
-        self.gathered = gathered;
-        self.gathered.clear();
-        result
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    fn push_token(&mut self, bytes: &[u8]) {
+        self.push(&(bytes.len() as u64).to_le_bytes());
+        self.push(bytes);
+        self.push(&[0; 8][..padding(bytes.len() as u64)]);
+    }
+
+    fn flush_buffer(&mut self) -> Result<(), NarError> {
+        let filled = std::mem::take(&mut self.filled);
+        let position = self.written;
+        self.out.write_all(&self.buffer[..filled]).map_err(|source| NarError::Io { position, source })?;
+        self.written += filled as u64;
+        Ok(())
     }
 
     fn write_out(&mut self, bytes: &[u8]) -> Result<(), NarError> {
@@ -236,10 +257,4 @@ impl<W: Write> NarWriter<W> {
         self.written += bytes.len() as u64;
         Ok(())
     }
-}
-
-pub(super) fn push_token(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    out.extend_from_slice(bytes);
-    out.extend_from_slice(&[0; 8][..padding(bytes.len() as u64)]);
 }

@@ -124,16 +124,11 @@ impl Tree {
 /// SHA-256 and length of the archive of a file that may not be executed: what a text file in the store has.
 pub fn hash_of_file(contents: &[u8]) -> (Hash, u64) {
     let mut hasher = Hasher::new(HashAlgorithm::Sha256);
-    let mut head = Vec::with_capacity(128);
-    for token in [super::MAGIC, b"(", b"type", b"regular", b"contents"] {
-        super::encode::push_token(&mut head, token);
+    for token in [super::MAGIC, b"(", b"type", b"regular", b"contents", contents, b")"] {
+        hasher.update(&(token.len() as u64).to_le_bytes());
+        hasher.update(token);
+        hasher.update(&[0; 8][..super::padding(token.len() as u64)]);
     }
-    head.extend_from_slice(&(contents.len() as u64).to_le_bytes());
-    hasher.update(&head);
-    hasher.update(contents);
-    let mut tail = vec![0; super::padding(contents.len() as u64)];
-    super::encode::push_token(&mut tail, b")");
-    hasher.update(&tail);
     let length = hasher.length();
     (hasher.finish(), length)
 }
