@@ -1,1 +1,30 @@
 //! The one façade: evaluate, instantiate, realise, run.
+//!
+//! Everything above this floor talks to an [`Engine`] and to nothing below it. A call goes strictly downwards: an
+//! [`Installable`] is evaluated to derivations ([`Engine::instantiate`]), their outputs are made valid in the store
+//! ([`Engine::realise`]), and a program of them is described for execution ([`Engine::prepare_run`]). Results and
+//! events come back up.
+
+mod config;
+mod debian;
+mod engine;
+mod error;
+mod eval;
+mod fetch;
+mod host;
+mod installable;
+mod paths;
+mod realise;
+mod run;
+mod show;
+
+pub use config::{DebianConfig, EngineConfig};
+pub use debian::DebLock;
+pub use engine::Engine;
+pub use error::{EngineError, ErrorKind};
+pub use eval::{AutoArg, EvalFormat, EvalRequest};
+pub use installable::{Installable, InstallableParseError, Source};
+pub use nopal_build::{CancelToken, Probe};
+pub use nopal_import::debian::Explanation;
+pub use realise::{Built, RealiseOptions, Wanted};
+pub use run::RunPlan;

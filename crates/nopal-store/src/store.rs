@@ -81,6 +81,14 @@ impl Store {
         self.add_temp_roots(std::slice::from_ref(path))
     }
 
+    /// Gives up the store but not its temporary roots: they live as long as the process, also after `execve`.
+    pub fn keep_temp_roots_after_exec(self) -> Result<(), StoreError> {
+        match &self.inner.temp_roots {
+            Some(temp_roots) => Ok(temp_roots.keep_after_exec()?),
+            None => Ok(()),
+        }
+    }
+
     /// [`Store::add_temp_root`] for many paths at once.
     pub fn add_temp_roots(&self, paths: &[StorePath]) -> Result<(), StoreError> {
         match &self.inner.temp_roots {

@@ -1,0 +1,98 @@
+//! What the engine must be told. The roof reads the environment and the command line; nothing below does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nopal_report::Reporter;
+
+/// Everything an [`Engine`](crate::Engine) depends on.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The logical store directory: what every hash is computed with. Default `/nix/store`.
+    pub store_dir: nopal_format::StoreDir,
+    /// The physical root: objects in `<root>/store`, state in `<root>/var`. Default `$XDG_DATA_HOME/nopal`.
+    pub store_root: PathBuf,
+    /// Downloads, package indices and locks of ad-hoc runs; may be deleted at any time. Default `$XDG_CACHE_HOME/nopal`.
+    pub cache_dir: PathBuf,
+    /// The caller's working directory: relative paths on the command line start here.
+    pub working_dir: PathBuf,
+    /// The environment as the roof found it; `builtins.getEnv` and `impureEnvVars` read it.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// The platform to build for, such as `x86_64-linux`.
+    pub system: String,
+    /// Search path entries `name=path` or `path`, in order of precedence.
+    pub nix_path: Vec<String>,
+    /// Experimental features that are on, by Nix's names.
+    pub experimental_features: Vec<String>,
+    /// `--pure-eval`.
+    pub pure_eval: bool,
+    /// `--restrict-eval`.
+    pub restrict_eval: bool,
+    /// Whether evaluation may build (`allow-import-from-derivation`).
+    pub import_from_derivation: bool,
+    /// `max-call-depth`; Nix's default is 10,000.
+    pub max_call_depth: u32,
+    /// `trace-verbose`.
+    pub trace_verbose: bool,
+    /// `abort-on-warn`.
+    pub abort_on_warn: bool,
+    /// `allowed-uris` of restricted evaluation.
+    pub allowed_uris: Vec<String>,
+    /// Print every frame of an evaluation error.
+    pub show_trace: bool,
+    /// Evaluate without writing to the store (`nix-instantiate --eval` without `--read-write-mode`).
+    pub read_only_eval: bool,
+    /// Whether builds must be sandboxed. `false` only by an explicit `--no-sandbox`.
+    pub sandbox: bool,
+    /// Builds at the same time (`-j`).
+    pub max_jobs: usize,
+    /// `NIX_BUILD_CORES`; 0 means all.
+    pub cores: usize,
+    /// Go on with other builds after a failure.
+    pub keep_going: bool,
+    /// Keep the build directory of a failed build.
+    pub keep_failed: bool,
+    /// Limit of a whole build.
+    pub timeout: Option<Duration>,
+    /// Limit of silence on the log.
+    pub max_silent_time: Option<Duration>,
+    /// Never ask the network; what is not in the store or the caches is an error.
+    pub offline: bool,
+    /// Base URLs by mirror name, beside those that [`DebianConfig`] yields.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Proxies for downloads.
+    pub proxies: nopal_fetch::Proxies,
+    /// PEM files with trusted CA certificates; empty means those of the machine.
+    pub ca_files: Vec<PathBuf>,
+    /// Where Debian packages come from.
+    pub debian: DebianConfig,
+    /// Receives progress.
+    pub reporter: Reporter,
+}
+
+/// Where Debian packages come from: flags, or else the machine's apt configuration.
+#[derive(Clone, Debug, Default)]
+pub struct DebianConfig {
+    /// `--mirror`: base URL; `None` reads apt's configuration below [`apt_root`](Self::apt_root).
+    pub mirror: Option<String>,
+    /// `--suite`, in order of preference.
+    pub suites: Vec<String>,
+    /// `--component`; empty means `main`.
+    pub components: Vec<String>,
+    /// `--keyring`.
+    pub keyring: Option<PathBuf>,
+    /// Debian's name of the architecture; `None` follows [`EngineConfig::system`].
+    pub architecture: Option<String>,
+    /// The root that apt's configuration is looked for in (`etc/apt` below it), usually `/`.
+    pub apt_root: PathBuf,
+    /// Ask the mirror again even if the index at hand is recent.
+    pub refresh: bool,
+    /// A lock file to use instead of resolving.
+    pub lock: Option<PathBuf>,
+    /// Leave out packages marked Essential, which others may use without declaring it.
+    pub no_essential: bool,
+    /// Leave out what the packages asked for recommend.
+    pub no_recommends: bool,
+}

@@ -1,0 +1,182 @@
+//! How the engine fails.
+
+use nopal_build::run::RunError;
+use nopal_build::{FailureKind, RealiseError};
+use nopal_fetch::FetchError;
+use nopal_format::store_path::StorePathError;
+use nopal_fs::FsError;
+use nopal_import::debian::{DebianError, RepositoryError, SourcesError};
+use nopal_store::StoreError;
+use thiserror::Error;
+
+use crate::installable::InstallableParseError;
+
+/// What kind of failure it is; the roof turns it into an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The command line asks for something that does not exist or makes no sense.
+    Usage,
+    /// The Nix expression.
+    Evaluation,
+    /// A build; the number is Nix's exit code (100 to 104, or 1).
+    Build(u8),
+    /// The store.
+    Store,
+    /// A download.
+    Network,
+    /// The machine does not allow it.
+    Environment,
+}
+
+/// How the engine fails.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Evaluation failed; the text is the whole message as Nix words it, with trace and excerpts.
+    #[error("{text}")]
+    Evaluation {
+        /// Several lines, beginning with `error:`, not ending in a newline.
+        text: String,
+    },
+    /// The value is no derivation.
+    #[error("{what} does not evaluate to a derivation")]
+    NotADerivation {
+        /// The installable.
+        what: String,
+    },
+    /// A build failed.
+    #[error(transparent)]
+    Realise(#[from] RealiseError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A path is no store path.
+    #[error(transparent)]
+    StorePath(#[from] StorePathError),
+    /// A derivation file cannot be read.
+    #[error("derivation '{path}' cannot be read")]
+    Derivation {
+        /// Its path.
+        path: String,
+        /// Why.
+        #[source]
+        source: nopal_format::derivation::AtermError,
+    },
+    /// A download failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The configuration of package sources is unusable.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
+    /// A package repository is unusable.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Packages cannot be resolved.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// A derivation cannot be shown as JSON.
+    #[error(transparent)]
+    Json(#[from] nopal_format::derivation::DerivationJsonError),
+    /// Nothing is known of how the path was built.
+    #[error("there is no build log of '{path}'")]
+    NoLog {
+        /// The path.
+        path: String,
+    },
+    /// A word on the command line.
+    #[error(transparent)]
+    Installable(#[from] InstallableParseError),
+    /// The store path is not there and nothing says how to make it.
+    #[error("path '{path}' is not valid")]
+    NotValid {
+        /// The path.
+        path: String,
+    },
+    /// No program to run.
+    #[error("{what} has no program '{program}'")]
+    NoProgram {
+        /// The installable.
+        what: String,
+        /// The program looked for.
+        program: String,
+        /// The programs that there are.
+        available: Vec<String>,
+    },
+    /// `--with` joins packages of one universe.
+    #[error("{what} cannot be joined with a Debian package")]
+    MixedUniverses {
+        /// The installable that does not fit.
+        what: String,
+    },
+    /// The namespace for the program cannot be made.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A system call failed.
+    #[error("cannot {operation}")]
+    System {
+        /// What was tried, to stand after "cannot".
+        operation: &'static str,
+        /// Why it did not work.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Program names shown in a hint; more would hide the rest.
+const SHOWN_PROGRAMS: usize = 12;
+
+impl EngineError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Evaluation { .. } => ErrorKind::Evaluation,
+            Self::NotADerivation { .. }
+            | Self::Installable(_)
+            | Self::NoProgram { .. }
+            | Self::NotValid { .. }
+            | Self::MixedUniverses { .. } => ErrorKind::Usage,
+            Self::Realise(error) => match error {
+                RealiseError::Failed { failures }
+                    if failures.iter().any(|failure| failure.error.kind() == FailureKind::Machine) =>
+                {
+                    ErrorKind::Environment
+                }
+                _ => ErrorKind::Build(error.exit_code()),
+            },
+            Self::Store(_) | Self::StorePath(_) | Self::Derivation { .. } | Self::Json(_) | Self::NoLog { .. } => {
+                ErrorKind::Store
+            }
+            Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
+            Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => ErrorKind::Environment,
+        }
+    }
+
+    /// What the user can do.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Realise(error) => error.hints(),
+            Self::Store(error) => error.hint().into_iter().collect(),
+            Self::Fs(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::Sources(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::Repository(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::Debian(error) => error.hint().into_iter().collect(),
+            Self::Installable(error) => vec![error.hint().to_owned()],
+            Self::Run(error) => error.hints(),
+            Self::NotADerivation { .. } => vec!["name an attribute with -A, or an expression that is a package".into()],
+            Self::NotValid { .. } => {
+                vec!["a store path that is not in this store can only be built from its .drv".into()]
+            }
+            Self::NoProgram { available, .. } if !available.is_empty() => {
+                let mut shown = available.iter().take(SHOWN_PROGRAMS).cloned().collect::<Vec<_>>().join(", ");
+                if available.len() > SHOWN_PROGRAMS {
+                    shown += &format!(" and {} more", available.len() - SHOWN_PROGRAMS);
+                }
+                vec![format!("choose one with --program: {shown}")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Evaluation for the command line: expressions to text, and expressions to derivations.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nopal_eval::context::{Context, ContextElement};
+use nopal_eval::pos::Origin;
+use nopal_eval::print::PrintOptions;
+use nopal_eval::settings::SearchPathEntry;
+use nopal_eval::value::{Attrs, AttrsBuilder, Root};
+use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, View, with_stack};
+use nopal_format::StorePath;
+
+use crate::engine::{Engine, Shared};
+use crate::error::EngineError;
+use crate::host::EvalHost;
+use crate::installable::{Installable, Source};
+use crate::realise::{RealiseOptions, Wanted};
+
+/// An argument for functions on the way to the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AutoArg {
+    /// `--arg NAME EXPR`.
+    Expr {
+        /// The argument.
+        name: String,
+        /// Its value, as Nix text.
+        text: String,
+    },
+    /// `--argstr NAME STRING`.
+    Str {
+        /// The argument.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// What the value is printed as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EvalFormat {
+    /// Nix syntax, attribute names quoted where needed.
+    #[default]
+    Nix,
+    /// As `nix-instantiate --eval` prints: attribute names are not quoted.
+    Instantiate,
+    /// `--json`; forces everything.
+    Json,
+    /// `--xml`.
+    Xml {
+        /// With positions.
+        location: bool,
+    },
+    /// `--raw`: a string without quotes, and without a newline at its end.
+    Raw,
+}
+
+/// What to evaluate and how to print it.
+#[derive(Clone, Debug)]
+pub struct EvalRequest {
+    /// The expression.
+    pub source: Source,
+    /// The attribute path; empty is the expression itself.
+    pub attr_path: String,
+    /// Arguments for functions on the way.
+    pub args: Vec<AutoArg>,
+    /// The form.
+    pub format: EvalFormat,
+    /// Force everything before printing.
+    pub strict: bool,
+}
+
+impl Engine {
+    /// Evaluates and prints: the bytes for standard output.
+    ///
+    /// # Errors
+    /// Evaluation fails.
+    pub fn eval(&self, request: &EvalRequest) -> Result<Vec<u8>, EngineError> {
+        self.shared.with_evaluator(|evaluator| {
+            let value = select(evaluator, &self.shared, &request.source, &request.attr_path, &request.args)?;
+            print(evaluator, value, request)
+        })
+    }
+
+    /// Parses an expression and prints it as `nix-instantiate --parse` does.
+    ///
+    /// # Errors
+    /// A syntax error, or the file cannot be read.
+    pub fn parse(&self, source: &Source) -> Result<Vec<u8>, EngineError> {
+        let dir = self.config().working_dir.as_os_str().as_bytes();
+        let mut file = None;
+        if let Source::File(path) = source {
+            let mut path = self.config().working_dir.join(path);
+            if nopal_fs::is_dir(&path) {
+                path.push("default.nix");
+            }
+            file = Some((nopal_fs::read_file(&path)?, path));
+        }
+        self.shared.with_evaluator(|evaluator| match (source, &file) {
+            (Source::Expr(text), _) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir),
+            (Source::Stdin(text), _) => evaluator.parse_to_text(text, Origin::Stdin, dir),
+            (Source::File(_), Some((text, path))) => {
+                let dir = nopal_fs::parent_of(path).as_os_str().as_bytes();
+                let origin = Origin::File { root: Root::HOST, path: path.as_os_str().as_bytes().to_vec() };
+                evaluator.parse_to_text(text, origin, dir)
+            }
+            (Source::File(_), None) => Ok(Vec::new()),
+        })
+    }
+
+    /// Evaluates an installable to the derivations it stands for, and writes them to the store.
+    ///
+    /// # Errors
+    /// Evaluation fails, or something else than derivations comes of it.
+    pub fn instantiate(&self, what: &Installable, args: &[AutoArg]) -> Result<Vec<Wanted>, EngineError> {
+        match what {
+            Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
+                let value = select(evaluator, &self.shared, source, attr_path, args)?;
+                let args = auto_args(evaluator, args)?;
+                let mut found = Vec::new();
+                derivations(evaluator, value, args, attr_path, &mut found)?;
+                Ok(found)
+            }),
+            Installable::Deb { name, version } => {
+                let spec = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}"));
+                let pinned = self.shared.pin(&[spec])?;
+                self.instantiate_text(&pinned.tree(std::slice::from_ref(name)))
+            }
+            Installable::StorePath(text) => {
+                let (text, outputs) = match text.split_once(['^', '!']) {
+                    Some((path, outputs)) => (path, outputs.split(',').map(str::to_owned).collect()),
+                    None => (text.as_str(), Vec::new()),
+                };
+                let (drv_path, rest) = self.config().store_dir.split(text)?;
+                if !drv_path.is_derivation() || !rest.is_empty() {
+                    return Err(EngineError::NotADerivation { what: text.to_owned() });
+                }
+                let outputs = if outputs == ["*"] { Vec::new() } else { outputs };
+                Ok(vec![Wanted { drv_path, outputs, attr: String::new() }])
+            }
+        }
+    }
+
+    /// Instantiates an expression given as text.
+    pub(crate) fn instantiate_text(&self, text: &str) -> Result<Vec<Wanted>, EngineError> {
+        let source = Source::Expr(text.to_owned());
+        self.instantiate(&Installable::Attr { source, attr_path: String::new() }, &[])
+    }
+
+    /// Realises an expression that is one derivation with one output.
+    pub(crate) fn realise_expression(&self, text: &str) -> Result<StorePath, EngineError> {
+        let wanted = self.instantiate_text(text)?;
+        let built = self.realise(&wanted, &RealiseOptions::default())?;
+        let path = built.into_iter().flat_map(|built| built.outputs).next();
+        path.map(|(_, path)| path).ok_or_else(|| EngineError::NotADerivation { what: text.to_owned() })
+    }
+}
+
+impl Shared {
+    /// Runs `work` with a fresh evaluator on a large stack, then writes what it made.
+    fn with_evaluator<T: Send>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
+        let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
+        let settings = self.eval_settings();
+        let evaluation_host = host.clone();
+        let result = with_stack(move || {
+            let mut evaluator = Evaluator::new(settings, evaluation_host);
+            work(&mut evaluator).map_err(|error| {
+                let text = String::from_utf8_lossy(&evaluator.render_error(&error)).trim_end().to_owned();
+                EngineError::Evaluation { text }
+            })
+        })?;
+        host.flush()?;
+        Ok(result)
+    }
+
+    fn eval_settings(&self) -> Settings {
+        let config = &self.config;
+        let mut settings = Settings::new(&config.system, config.store_dir.clone());
+        settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        settings.pure_eval = config.pure_eval;
+        settings.restrict_eval = config.restrict_eval;
+        settings.allowed_uris = config.allowed_uris.iter().map(|uri| uri.clone().into_bytes()).collect();
+        settings.allow_import_from_derivation = config.import_from_derivation;
+        settings.experimental_features = config.experimental_features.clone();
+        settings.max_call_depth = config.max_call_depth as usize;
+        settings.trace_verbose = config.trace_verbose;
+        settings.abort_on_warn = config.abort_on_warn;
+        settings.read_only = config.read_only_eval;
+        settings.show_trace = config.show_trace;
+        settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
+        settings
+    }
+}
+
+/// The value of a source at an attribute path.
+fn select(
+    evaluator: &mut Evaluator,
+    shared: &Shared,
+    source: &Source,
+    attr_path: &str,
+    args: &[AutoArg],
+) -> Result<Value, Error> {
+    let working_dir = shared.config.working_dir.as_os_str().as_bytes();
+    let args = auto_args(evaluator, args)?;
+    let root = match source {
+        Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir)?,
+        Source::Stdin(text) => evaluator.eval_stdin(text, working_dir)?,
+        Source::File(path) => file(evaluator, shared, path)?,
+    };
+    let (value, pos) = evaluator.select_path(attr_path, args, root)?;
+    let value = evaluator.force(value, pos)?;
+    // as nix-instantiate does: without arguments a function stays a function
+    if args.is_empty() {
+        return Ok(value);
+    }
+    let called = evaluator.auto_call(value, args)?;
+    evaluator.force(called, pos)
+}
+
+/// The value of `-f FILE`, which may also be `<nixpkgs>`.
+fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value, Error> {
+    let text = path.as_os_str().as_bytes();
+    if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
+        let (root, found) = evaluator.find_file(name)?;
+        return evaluator.eval_file(root, &found);
+    }
+    let path: PathBuf = shared.config.working_dir.join(path);
+    let path = nopal_eval::pure::path::canonical(path.as_os_str().as_bytes());
+    evaluator.eval_file(Root::HOST, &path)
+}
+
+fn auto_args(evaluator: &mut Evaluator, args: &[AutoArg]) -> Result<Attrs, Error> {
+    let mut builder = AttrsBuilder::with_capacity(args.len());
+    for arg in args {
+        let (name, value) = match arg {
+            AutoArg::Expr { name, text } => (name, evaluator.eval_text(text.as_bytes(), b"/")?),
+            AutoArg::Str { name, value } => (name, evaluator.heap.string(value.as_bytes())),
+        };
+        let name = evaluator.symbols.intern(name.as_bytes());
+        builder.insert(name, value, Pos::NONE);
+    }
+    let value = builder.finish(&mut evaluator.heap);
+    evaluator.force_attrs(value, Pos::NONE, "while evaluating the arguments given on the command line")
+}
+
+fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Result<Vec<u8>, Error> {
+    let mut out = match request.format {
+        EvalFormat::Raw => {
+            let mut context = Context::EMPTY;
+            let what = "while generating the nix-instantiate output";
+            let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
+            return Ok(text.to_vec());
+        }
+        EvalFormat::Json => evaluator.print_json(value)?,
+        EvalFormat::Xml { location } => return evaluator.print_xml(value, request.strict, location),
+        EvalFormat::Instantiate => {
+            let value = if request.strict { evaluator.force_deep(value)? } else { value };
+            evaluator.print_ambiguous(value)?
+        }
+        EvalFormat::Nix => {
+            let value = if request.strict { evaluator.force_deep(value)? } else { value };
+            let options = PrintOptions { force: request.strict, ..PrintOptions::EVAL };
+            evaluator.print(value, options)?
+        }
+    };
+    out.push(b'\n');
+    Ok(out)
+}
+
+/// Collects the derivations that a value stands for: itself, or those in it, in order of attribute names.
+fn derivations(
+    evaluator: &mut Evaluator,
+    value: Value,
+    args: Attrs,
+    attr: &str,
+    found: &mut Vec<Wanted>,
+) -> Result<(), Error> {
+    let called = evaluator.auto_call(value, args)?;
+    let value = evaluator.force(called, Pos::NONE)?;
+    match value.view() {
+        View::Attrs(attrs) if evaluator.is_derivation(attrs)? => {
+            found.push(wanted(evaluator, attrs, attr)?);
+            Ok(())
+        }
+        View::Attrs(attrs) => {
+            let mut members: Vec<(Vec<u8>, Value)> =
+                attrs.iter().map(|(name, value, _)| (evaluator.symbols.get(name).to_vec(), value)).collect();
+            members.sort_by(|one, other| one.0.cmp(&other.0));
+            for (name, member) in members {
+                let path = join(attr, &String::from_utf8_lossy(&name));
+                nested_derivations(evaluator, member, args, &path, found)?;
+            }
+            Ok(())
+        }
+        View::List(list) => {
+            for (index, member) in list.as_slice().iter().enumerate() {
+                nested_derivations(evaluator, *member, args, &join(attr, &index.to_string()), found)?;
+            }
+            Ok(())
+        }
+        _ => {
+            let message = "expression does not evaluate to a derivation (or a set or list of those)";
+            Err(Error::type_error(message))
+        }
+    }
+}
+
+/// A member counts if it is a derivation, or a set that asks for it with `recurseForDerivations`.
+fn nested_derivations(
+    evaluator: &mut Evaluator,
+    value: Value,
+    args: Attrs,
+    attr: &str,
+    found: &mut Vec<Wanted>,
+) -> Result<(), Error> {
+    let value = evaluator.force(value, Pos::NONE)?;
+    let View::Attrs(attrs) = value.view() else { return Ok(()) };
+    if evaluator.is_derivation(attrs)? {
+        found.push(wanted(evaluator, attrs, attr)?);
+        return Ok(());
+    }
+    let recurse = evaluator.symbols.intern(b"recurseForDerivations");
+    if let Some(recurse) = attrs.get(recurse) {
+        let what = "while evaluating the attribute `recurseForDerivations`";
+        if evaluator.force_bool(recurse, Pos::NONE, what)? {
+            derivations(evaluator, value, args, attr, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Derivation and output that a derivation value stands for.
+fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+    let what = "while evaluating the 'drvPath' attribute of a derivation";
+    let name = evaluator.symbols.intern(b"drvPath");
+    let value = evaluator.require_attr(attrs, name, what)?;
+    let text = evaluator.force_string(value, Pos::NONE, what)?;
+    let store_dir = evaluator.settings.store_dir.clone();
+    let from_context = evaluator.contexts.get(text.context()).iter().find_map(|element| match element {
+        ContextElement::DrvDeep(path) | ContextElement::Opaque(path) if path.is_derivation() => Some(path.clone()),
+        ContextElement::Built { .. } | ContextElement::DrvDeep(_) | ContextElement::Opaque(_) => None,
+    });
+    let drv_path = match from_context {
+        Some(path) => path,
+        None => store_dir.parse(&text.to_lossy()).map_err(|error| Error::eval(error.to_string()))?,
+    };
+    let output_name = evaluator.symbols.intern(b"outputName");
+    let specified = evaluator.symbols.intern(b"outputSpecified");
+    let is_specified = match attrs.get(specified) {
+        Some(value) => evaluator.force_bool(value, Pos::NONE, "while evaluating the attribute 'outputSpecified'")?,
+        None => false,
+    };
+    let output = match attrs.get(output_name) {
+        Some(value) => {
+            let what = "while evaluating the output name of a derivation";
+            evaluator.force_string(value, Pos::NONE, what)?.to_lossy().into_owned()
+        }
+        None => "out".to_owned(),
+    };
+    let mut outputs: BTreeSet<String> = BTreeSet::from([output]);
+    if !is_specified {
+        outputs.extend(outputs_to_install(evaluator, attrs)?);
+    }
+    Ok(Wanted { drv_path, outputs: outputs.into_iter().collect(), attr: attr.to_owned() })
+}
+
+/// `meta.outputsToInstall`, which names more outputs than the first.
+fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs) -> Result<Vec<String>, Error> {
+    let what = "while evaluating the attribute 'meta.outputsToInstall'";
+    let (meta, names) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"outputsToInstall"));
+    let Some(meta) = attrs.get(meta) else { return Ok(Vec::new()) };
+    let meta = evaluator.force_attrs(meta, Pos::NONE, what)?;
+    let Some(names) = meta.get(names) else { return Ok(Vec::new()) };
+    let list = evaluator.force_list(names, Pos::NONE, what)?;
+    let mut outputs = Vec::with_capacity(list.len());
+    for name in list.as_slice() {
+        outputs.push(evaluator.force_string(*name, Pos::NONE, what)?.to_lossy().into_owned());
+    }
+    Ok(outputs)
+}

@@ -1,0 +1,247 @@
+//! The host that evaluation runs on: the file system, the store, the downloader, builds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nopal_eval::host::{
+    AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted as EvalWanted,
+};
+use nopal_format::{Derivation, StorePath};
+use nopal_fs::{EntryKind, FsError};
+use nopal_report::Level;
+use nopal_store::{AddOptions, Stopped, TextToAdd, path_of_source};
+
+use crate::engine::Shared;
+use crate::error::EngineError;
+use crate::fetch;
+use crate::realise::{RealiseOptions, Wanted};
+
+/// One evaluation's view of the machine.
+pub(crate) struct EvalHost {
+    shared: Arc<Shared>,
+    /// Whether store writes are only computed.
+    read_only: bool,
+    /// Derivations and texts made by this evaluation, in order of creation, not written yet: they go to the store
+    /// together, in one transaction.
+    pending: Mutex<Vec<TextToAdd>>,
+    /// What evaluation made, whether written or not; import from derivation and `storePath` read it.
+    made: Mutex<BTreeMap<StorePath, Derivation>>,
+}
+
+impl EvalHost {
+    pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
+        Self { shared, read_only, pending: Mutex::default(), made: Mutex::default() }
+    }
+
+    /// Writes what evaluation made and has not been written.
+    pub(crate) fn flush(&self) -> Result<(), EngineError> {
+        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.shared.store()?.add_texts(&pending)?;
+        Ok(())
+    }
+
+    fn add_pending(&self, name: &str, contents: &[u8], references: BTreeSet<StorePath>) {
+        let text = TextToAdd { name: name.to_owned(), contents: contents.to_vec(), references };
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+}
+
+/// A failed file operation as evaluation words it.
+fn fs_error(error: FsError) -> HostError {
+    if error.is_not_found() { HostError::NotFound(error.path().to_owned()) } else { failed(error) }
+}
+
+pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
+    let error = error.into();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = inner.source();
+    }
+    HostError::Failed(text)
+}
+
+impl Host for EvalHost {
+    fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
+        let physical = self.shared.paths.locate(path).map_err(fs_error)?;
+        match nopal_fs::symlink_metadata_if_exists(&physical) {
+            Ok(None) => Ok(None),
+            Ok(Some(metadata)) => {
+                let executable = metadata.permissions().mode() & 0o100 != 0;
+                Ok(Some(file_type(metadata.file_type().into(), executable)))
+            }
+            // a path through a file does not exist; that is no failure
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
+            Err(error) => Err(fs_error(error)),
+        }
+    }
+
+    fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
+        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
+        nopal_fs::read_file(&physical).map_err(fs_error)
+    }
+
+    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
+        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
+        let entries = nopal_fs::read_dir(&physical).map_err(fs_error)?;
+        Ok(entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false))).collect())
+    }
+
+    fn read_link(&self, path: &Path) -> HostResult<Vec<u8>> {
+        let physical = self.shared.paths.locate(path).map_err(fs_error)?;
+        Ok(nopal_fs::read_link(&physical).map_err(fs_error)?.into_os_string().into_vec())
+    }
+
+    fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
+        let physical = self.shared.paths.locate_target(request.path).map_err(fs_error)?;
+        let options = AddOptions {
+            name: request.name.to_owned(),
+            method: request.method,
+            algorithm: request.algorithm,
+            references: BTreeSet::new(),
+        };
+        let mut callback_error = None;
+        let logical_root = request.path;
+        let mut adapted = filter.map(|filter| {
+            let callback_error = &mut callback_error;
+            let physical = &physical;
+            move |path: &Path, kind: EntryKind| {
+                let below = path.strip_prefix(physical).unwrap_or(path);
+                filter(&logical_root.join(below), file_type(kind, false)).map_err(|error| {
+                    *callback_error = Some(error);
+                    Stopped
+                })
+            }
+        });
+        let adapted = adapted.as_mut().map(|filter| filter as &mut nopal_store::EntryFilter<'_>);
+        let added = if self.read_only {
+            path_of_source(&self.shared.config.store_dir, &physical, &options, adapted)
+        } else {
+            self.shared.store().map_err(failed)?.add_path(&physical, &options, adapted)
+        };
+        if let Some(error) = callback_error {
+            return Err(error);
+        }
+        let info = added.map_err(failed)?;
+        if let (Some(expected), Some(got)) = (&request.expected, info.ca.as_ref().map(|ca| &ca.hash))
+            && expected != got
+        {
+            return Err(HostError::HashMismatch(format!(
+                "hash mismatch in path '{}':\n  specified: {}\n  got:       {}",
+                request.path.display(),
+                expected.sri(),
+                got.sri()
+            )));
+        }
+        Ok(info.path)
+    }
+
+    fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath> {
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
+        let path = self.shared.config.store_dir.text_path(name, contents, &references).map_err(failed)?;
+        if !self.read_only {
+            self.add_pending(name, contents, references);
+            // such a path may be read in the same evaluation
+            self.flush().map_err(failed)?;
+        }
+        Ok(path)
+    }
+
+    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
+        let known = self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), derivation.clone());
+        if known.is_none() && !self.read_only {
+            self.add_pending(path.name(), text, derivation.references());
+        }
+        Ok(())
+    }
+
+    fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
+        if let Some(derivation) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return Ok(derivation.clone());
+        }
+        self.shared.read_derivation(path).map_err(failed)
+    }
+
+    fn ensure_path(&self, path: &StorePath) -> HostResult<bool> {
+        self.flush().map_err(failed)?;
+        let Some(store) = self.shared.existing_store().map_err(failed)? else { return Ok(false) };
+        store.add_temp_root(path).map_err(failed)?;
+        store.is_valid(path).map_err(failed)
+    }
+
+    fn realise(&self, wanted: &[EvalWanted]) -> HostResult<Vec<StorePath>> {
+        self.flush().map_err(failed)?;
+        let mut found = Vec::with_capacity(wanted.len());
+        for item in wanted {
+            match item {
+                EvalWanted::Path(path) => found.push(path.clone()),
+                EvalWanted::Output { drv, output } => {
+                    let want = Wanted { drv_path: drv.clone(), outputs: vec![output.clone()], attr: String::new() };
+                    let built = self.shared.realise(&[want], &RealiseOptions::default()).map_err(failed)?;
+                    let path = built.iter().flat_map(|built| &built.outputs).find(|(name, _)| name == output);
+                    let (_, path) = path.ok_or_else(|| {
+                        HostError::Failed(format!("derivation '{}' has no output '{output}'", drv.base_name()))
+                    })?;
+                    found.push(path.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
+        self.flush().map_err(failed)?;
+        let store = self.shared.store().map_err(failed)?;
+        Ok(store.references(path).map_err(failed)?.into_iter().collect())
+    }
+
+    fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched> {
+        fetch::fetch(&self.shared, request)
+    }
+
+    fn env(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.shared.config.environment.get(OsStr::from_bytes(name)).map(|value| value.as_bytes().to_vec())
+    }
+
+    fn now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn emit(&self, message: Message) {
+        let (level, text) = match message {
+            // complete with its prefix
+            Message::Trace(text) | Message::Report(text) => (Level::Notice, text),
+            Message::Warning(text) => (Level::Warning, text),
+        };
+        self.shared.config.reporter.message(level, String::from_utf8_lossy(&text).trim_end_matches('\n'));
+    }
+
+    fn path_from_hash_part(&self, hash_part: &str) -> HostResult<Option<StorePath>> {
+        match self.shared.existing_store().map_err(failed)? {
+            Some(store) => store.path_from_hash_part(hash_part).map_err(failed),
+            None => Ok(None),
+        }
+    }
+}
+
+fn file_type(kind: EntryKind, executable: bool) -> FileType {
+    match kind {
+        EntryKind::File => FileType::Regular { executable },
+        EntryKind::Directory => FileType::Directory,
+        EntryKind::Symlink => FileType::Symlink,
+        EntryKind::Other => FileType::Other,
+    }
+}

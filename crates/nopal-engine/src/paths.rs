@@ -1,0 +1,164 @@
+//! From the paths that evaluation sees to those of the file system.
+//!
+//! Paths below the logical store directory lie in the physical one. A symbolic link to a logical path, within a store
+//! object or anywhere else (`./result`), must be followed there, which the kernel cannot do: such paths are resolved
+//! component by component.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nopal_format::StoreDir;
+use nopal_fs::{EntryKind, FsError};
+
+/// Links followed before a path counts as a loop, as in the kernel.
+const MAX_LINKS: u32 = 40;
+
+/// The logical store directory and where its objects physically are.
+#[derive(Debug)]
+pub(crate) struct PathMap {
+    logical: PathBuf,
+    physical: PathBuf,
+    /// Physical directories inside store objects that are known to be no links. Store objects do not change.
+    real_directories: Mutex<HashSet<PathBuf>>,
+}
+
+impl PathMap {
+    pub(crate) fn new(store_dir: &StoreDir, physical: PathBuf) -> Self {
+        Self { logical: PathBuf::from(store_dir.as_str()), physical, real_directories: Mutex::default() }
+    }
+
+    /// The physical path of `path` if it is below the logical store directory.
+    fn in_store(&self, path: &Path) -> Option<PathBuf> {
+        let below = path.strip_prefix(&self.logical).ok()?;
+        Some(if below.as_os_str().is_empty() { self.physical.clone() } else { self.physical.join(below) })
+    }
+
+    fn physical(&self, path: &Path) -> PathBuf {
+        self.in_store(path).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// Where `path` physically is. Links on the way are followed, a link at its end is not.
+    ///
+    /// # Errors
+    /// A component cannot be examined, or links go round in a circle. A missing component is no error here.
+    pub(crate) fn locate(&self, path: &Path) -> Result<PathBuf, FsError> {
+        if self.logical == self.physical {
+            return Ok(path.to_owned());
+        }
+        match self.in_store(path) {
+            None if nopal_fs::symlink_metadata_if_exists(path).is_ok_and(|found| found.is_some()) => {
+                Ok(path.to_owned())
+            }
+            Some(physical) if self.is_direct(path) => Ok(physical),
+            _ => self.resolve(path, false),
+        }
+    }
+
+    /// Where `path` physically is, following a link at its end too.
+    ///
+    /// # Errors
+    /// As for [`locate`](Self::locate).
+    pub(crate) fn locate_target(&self, path: &Path) -> Result<PathBuf, FsError> {
+        let found = self.locate(path)?;
+        match nopal_fs::symlink_metadata_if_exists(&found)? {
+            Some(metadata) if metadata.is_symlink() => self.resolve(path, true),
+            _ => Ok(found),
+        }
+    }
+
+    /// Whether `path` is a store object itself, or lies in a directory known to be reached without links.
+    fn is_direct(&self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        if parent == self.logical {
+            return true;
+        }
+        let known = self.real_directories.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&self.physical(parent))
+    }
+
+    /// Walks `path` from the root, following links to where they logically lead.
+    fn resolve(&self, path: &Path, follow_last: bool) -> Result<PathBuf, FsError> {
+        let mut links_left = MAX_LINKS;
+        let mut done = PathBuf::from("/");
+        let mut todo: Vec<PathBuf> = components(path);
+        while let Some(name) = todo.pop() {
+            if name.as_os_str() == ".." {
+                done.pop();
+                continue;
+            }
+            let here = done.join(&name);
+            let physical = self.physical(&here);
+            if todo.is_empty() && !follow_last {
+                return Ok(physical);
+            }
+            let kind = nopal_fs::symlink_metadata_if_exists(&physical)?.map(|found| EntryKind::from(found.file_type()));
+            match kind {
+                Some(EntryKind::Symlink) => {
+                    links_left = links_left.checked_sub(1).ok_or_else(|| {
+                        FsError::new(
+                            "resolve",
+                            path,
+                            io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()),
+                        )
+                    })?;
+                    let target = nopal_fs::read_link(&physical)?;
+                    if target.is_absolute() {
+                        done = PathBuf::from("/");
+                    }
+                    todo.extend(components(&target));
+                }
+                Some(EntryKind::Directory) => {
+                    if self.in_store(&here).is_some() {
+                        let mut known = self.real_directories.lock().unwrap_or_else(PoisonError::into_inner);
+                        known.insert(physical);
+                    }
+                    done = here;
+                }
+                _ => done = here,
+            }
+        }
+        Ok(self.physical(&done))
+    }
+}
+
+/// The names of a path in reverse, for use as a stack; `.` and the root are left out.
+fn components(path: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<PathBuf> = path
+        .components()
+        .filter(|component| matches!(component, Component::Normal(_) | Component::ParentDir))
+        .map(|component| PathBuf::from(component.as_os_str()))
+        .collect();
+    names.reverse();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_logical_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let physical = dir.path().join("store");
+        std::fs::create_dir_all(physical.join("a/sub")).unwrap();
+        std::fs::create_dir_all(physical.join("b")).unwrap();
+        std::fs::write(physical.join("b/file"), "here").unwrap();
+        std::os::unix::fs::symlink("/logical/store/b", physical.join("a/sub/link")).unwrap();
+        std::os::unix::fs::symlink("loop", physical.join("a/loop")).unwrap();
+        std::os::unix::fs::symlink("/logical/store/a/sub", dir.path().join("result")).unwrap();
+        let map = PathMap::new(&StoreDir::new("/logical/store").unwrap(), physical.clone());
+        let locate = |path: &str| map.locate(Path::new(path)).unwrap();
+        assert_eq!(locate("/logical/store/a"), physical.join("a"));
+        for _ in 0..2 {
+            assert_eq!(locate("/logical/store/a/sub/link/file"), physical.join("b/file"));
+            assert_eq!(locate("/logical/store/a/sub/link"), physical.join("a/sub/link"));
+        }
+        assert_eq!(map.locate_target(Path::new("/logical/store/a/sub/link")).unwrap(), physical.join("b"));
+        let result = dir.path().join("result/link/file");
+        assert_eq!(map.locate(&result).unwrap(), physical.join("b/file"));
+        let error = map.locate(Path::new("/logical/store/a/loop/x")).unwrap_err();
+        assert_eq!(error.io().raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()));
+    }
+}
