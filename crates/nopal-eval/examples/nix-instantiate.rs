@@ -89,7 +89,11 @@ impl Host for DevHost {
         }
     }
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
-        let Ok(entries) = std::fs::read_dir(path) else { return self.store.read_dir(path) };
+        let entries = match std::fs::read_dir(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return self.store.read_dir(path),
+            Err(e) => return Err(failed(path, "cannot read directory", &e)),
+            Ok(entries) => entries,
+        };
         entries
             .map(|entry| {
                 let entry = entry.map_err(|e| failed(path, "reading directory", &e))?;
@@ -223,6 +227,7 @@ fn run() -> ExitCode {
             "--raw" => args.raw = true,
             "--no-location" => args.location = false,
             "--show-trace" => settings.show_trace = true,
+            "--no-show-trace" => settings.show_trace = false,
             "--read-write-mode" => settings.read_only = false,
             "-E" | "--expr" => args.expr = true,
             "-A" | "--attr" => args.attr = next(),
@@ -283,7 +288,7 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
                 (ev.source_read(Root::HOST, &path)?, Origin::File { root: Root::HOST, path })
             }
         };
-        let mut out = ev.parse_and_print(&text, origin, cwd)?;
+        let mut out = ev.parse_to_text(&text, origin, cwd)?;
         out.push(b'\n');
         return Ok(out);
     }
@@ -320,10 +325,10 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
 fn print(ev: &mut Evaluator, args: &Args, value: Value) -> nopal_eval::Result<Vec<u8>> {
     let mut context = Context::EMPTY;
     if args.xml {
-        return ev.to_xml(value, args.strict, args.location, &mut context);
+        return ev.print_xml(value, args.strict, args.location);
     }
     if args.json {
-        return ev.to_json(value, &mut context);
+        return ev.print_json(value);
     }
     if args.raw {
         let what = "while generating the nix-instantiate output";

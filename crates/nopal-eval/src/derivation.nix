@@ -1,22 +1,57 @@
-# The function `derivation`: a lazy set around what `derivationStrict` computes, one such set per output.
-drvAttrs@{ outputs ? [ "out" ], ... }:
+# The function `derivation`, which is written in Nix.
+#
+# Names and line numbers show in traces: frames from this text are printed with
+# an excerpt, and Nix's own wrapper has these lines at these places. Keep the
+# line that sets `outPath` at line 50, with its neighbours as they are.
+
+/**
+  Describe a build.
+
+  # Inputs
+
+  One set. These attributes are read here or by `derivationStrict`; all others
+  become variables of the builder's environment:
+
+  - `name`, `system`, `builder`: required
+  - `args`: arguments of the builder
+  - `outputs`: names of the outputs, `[ "out" ]` unless said otherwise
+
+  # Output
+
+  A set for the first output: the attributes given, and `outPath`, `drvPath`,
+  `type`, `outputName`, `all`, `drvAttrs`, and one such set for each output.
+  Nothing is computed before a path is asked for.
+*/
+
+
+
+
+drvAttrs@{
+  outputs ? [ "out" ],
+  ...
+}:
 
 let
-  computed = derivationStrict drvAttrs;
+  # what derivationStrict computes; forced by the first path that is asked for
+  strict = derivationStrict drvAttrs;
 
-  shared = drvAttrs // builtins.listToAttrs byOutput // {
-    all = map (output: output.value) byOutput;
-    inherit drvAttrs;
-  };
+  commonAttrs =
+    drvAttrs
+    // builtins.listToAttrs outputsList
+    // {
+      all = map (output: output.value) outputsList;
+      inherit drvAttrs;
+    };
 
-  byOutput = map (outputName: {
+  # one set per output, all alike but for outPath and outputName
+  outputsList = map (outputName: {
     name = outputName;
-    value = shared // {
-      outPath = builtins.getAttr outputName computed;
-      drvPath = computed.drvPath;
+    value = commonAttrs // {
+      outPath = builtins.getAttr outputName strict;
+      drvPath = strict.drvPath;
       type = "derivation";
       inherit outputName;
     };
   }) outputs;
 in
-(builtins.head byOutput).value
+(builtins.head outputsList).value

@@ -45,12 +45,14 @@ impl Evaluator {
 
 impl Evaluator {
     /// A value as JSON, as `--json` prints it; forces everything in it.
-    pub fn to_json(&mut self, value: Value, context: &mut Context) -> Result<Vec<u8>> {
-        crate::builtins::json::value_to_json(self, value, Pos::NONE, context, false)
+    pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
+        let mut context = Context::EMPTY;
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, true)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.
-    pub fn to_xml(&mut self, value: Value, strict: bool, location: bool, context: &mut Context) -> Result<Vec<u8>> {
-        crate::builtins::xml::value_to_xml(self, value, strict, location, context, Pos::NONE)
+    pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
+        let mut context = Context::EMPTY;
+        crate::builtins::xml::value_to_xml(self, value, strict, location, &mut context, Pos::NONE)
     }
 }

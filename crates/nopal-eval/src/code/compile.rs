@@ -307,7 +307,15 @@ impl Compiler<'_> {
             .iter()
             .map(|name| match name {
                 AttrName::Static(symbol) => Ok(Name::Static(*symbol)),
-                AttrName::Dynamic(expr) => self.expr(*expr).map(Name::Dynamic),
+                AttrName::Dynamic(expr) => {
+                    let context = nopal_syntax::printer::Context {
+                        symbols: self.symbols,
+                        base_dir: self.input.dir,
+                        home: self.input.home,
+                    };
+                    let text = nopal_syntax::printer::print_expr(self.input.ast, &context, *expr);
+                    Ok(Name::Dynamic(self.expr(*expr)?, text.into()))
+                }
             })
             .collect()
     }
@@ -400,12 +408,8 @@ impl Compiler<'_> {
             ast::Expr::Binary { op: BinOp::Eq, lhs, rhs } => Some((self.expr(lhs)?, self.expr(rhs)?)),
             _ => None,
         };
-        let context = nopal_syntax::printer::Context {
-            symbols: self.symbols,
-            base_dir: self.input.dir,
-            home: self.input.home,
-        };
-        let text = nopal_syntax::printer::print_expr(ast, &context, cond).into();
+        let span = ast.span(cond);
+        let text = (self.pos(ast::Pos::at(span.start)), span.end - span.start);
         let (cond, body) = (self.expr(cond)?, self.expr(body)?);
         Ok(Expr::Assert(leak(Assert { cond, body, pos, text, equality })))
     }

@@ -77,7 +77,8 @@ pub(crate) enum Delayed {
 /// A step of an attribute path.
 pub(crate) enum Name {
     Static(Symbol),
-    Dynamic(Expr),
+    /// The expression, and its text for messages.
+    Dynamic(Expr, Box<[u8]>),
 }
 
 /// One `with` around a variable.
@@ -139,8 +140,8 @@ pub(crate) struct Assert {
     pub(crate) cond: Expr,
     pub(crate) body: Expr,
     pub(crate) pos: Pos,
-    /// The condition as Nix prints expressions.
-    pub(crate) text: Box<[u8]>,
+    /// The extent of the condition: begin and length in bytes.
+    pub(crate) text: (Pos, u32),
     /// For `assert a == b`: the operands, for a message that says how they differ.
     pub(crate) equality: Option<(Expr, Expr)>,
 }

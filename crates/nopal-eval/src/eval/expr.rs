@@ -87,7 +87,7 @@ impl Evaluator {
                 }
                 Expr::Not(operand) => {
                     let context = "in the argument of the not operator";
-                    return Ok(Value::bool(!self.eval_bool(operand, env, Pos::NONE, context)?));
+                    return Ok(Value::bool(!self.eval_bool(operand, env, operand.pos(), context)?));
                 }
                 Expr::Binary(binary) => return self.eval_binary(binary, env),
                 Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
@@ -161,9 +161,9 @@ impl Evaluator {
     fn eval_name(&mut self, name: &'static Name, env: Env) -> Result<Symbol> {
         match name {
             Name::Static(symbol) => Ok(*symbol),
-            Name::Dynamic(expr) => {
+            Name::Dynamic(expr, _) => {
                 let value = self.eval(expr, env)?;
-                let string = self.force_string_no_ctx(value, Pos::NONE, "while evaluating an attribute name")?;
+                let string = self.force_string_no_ctx(value, expr.pos(), "while evaluating an attribute name")?;
                 Ok(self.symbols.intern(string.as_bytes()))
             }
         }
@@ -259,8 +259,10 @@ impl Evaluator {
             if index > 0 {
                 path.push(b'.');
             }
-            if let Ok(symbol) = self.eval_name(name, env) {
-                path.extend_from_slice(self.shown(symbol).as_bytes());
+            match (self.eval_name(name, env), name) {
+                (Ok(symbol), _) => path.extend_from_slice(self.shown(symbol).as_bytes()),
+                (Err(_), Name::Dynamic(_, text)) => path.extend([b"\"${", &**text, b"}\""].concat()),
+                (Err(_), Name::Static(_)) => {}
             }
         }
         path.push(b'\'');
@@ -307,6 +309,7 @@ impl Evaluator {
     #[cold]
     #[inline(never)]
     fn assertion_failed(&mut self, assert: &'static Assert, env: Env) -> Error {
+        let text = self.assert_text(assert);
         if let Some((lhs, rhs)) = &assert.equality {
             let outcome = self.eval(lhs, env).and_then(|a| {
                 let b = self.eval(rhs, env)?;
@@ -315,7 +318,7 @@ impl Evaluator {
             if let Err(error) = outcome {
                 if matches!(error.kind(), ErrorKind::Assertion | ErrorKind::Throw) {
                     let mut message = b"while evaluating the condition of the assertion '".to_vec();
-                    message.extend_from_slice(&assert.text);
+                    message.extend_from_slice(&text);
                     message.push(b'\'');
                     return error.trace(assert.pos, message);
                 }
@@ -323,9 +326,24 @@ impl Evaluator {
             }
         }
         let mut message = b"assertion '".to_vec();
-        message.extend_from_slice(&assert.text);
+        message.extend_from_slice(&text);
         message.extend_from_slice(b"' failed");
         Error::new(ErrorKind::Assertion, message).at(assert.pos)
+    }
+
+    /// The condition as Nix prints expressions: parsed again from its text.
+    #[cold]
+    fn assert_text(&mut self, assert: &'static Assert) -> Vec<u8> {
+        let (begin, len) = assert.text;
+        let Some(source) = self.positions.source(begin) else { return Vec::new() };
+        let offset = source.offset(begin) as usize;
+        let dir = match &source.origin {
+            Origin::File { path, .. } => crate::pure::path::parent(path).to_vec(),
+            Origin::Text | Origin::Stdin => b"/".to_vec(),
+        };
+        let whole = source.text.clone();
+        let Some(text) = whole.get(offset..offset + len as usize) else { return Vec::new() };
+        self.reprint(text, &dir).unwrap_or_else(|| text.to_vec())
     }
 
     #[inline(never)]

@@ -20,6 +20,9 @@ use crate::value::{Root, Value};
 /// Brackets may nest this deep in a source. The parser takes little of the stack for each.
 const MAX_SOURCE_DEPTH: u32 = 20_000;
 
+/// What Nix puts before paths of texts that are part of the program.
+const INTERNAL_PREFIX: &str = "«nix-internal»";
+
 /// What became of a file.
 pub(super) enum FileState {
     /// It is being evaluated.
@@ -45,13 +48,18 @@ impl Evaluator {
         let syntax_origin = syntax_origin(&origin);
         let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
             Ok(parsed) => parsed,
-            Err(problem) => return Err(syntax_error(&problem, &syntax_origin, &text, base)),
+            Err(problem) => {
+                let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
+                for warning in &problem.warnings {
+                    let report = nopal_syntax::report::Report::of_warning(warning, &source);
+                    self.emit(Message::Report(report.render(false)));
+                }
+                return Err(syntax_error(&problem, &syntax_origin, &text, base));
+            }
         };
+        let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
         for warning in &parsed.warnings {
-            let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
-            let level = nopal_syntax::report::Level::Warning;
-            let report = nopal_syntax::report::Report::new(level, warning, &source).render(false);
-            self.emit(Message::Report(report));
+            self.emit(Message::Report(nopal_syntax::report::Report::of_warning(warning, &source).render(false)));
         }
         let home = self.settings.home.clone().unwrap_or_default();
         let input = Input {
@@ -97,7 +105,7 @@ impl Evaluator {
     }
 
     /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
-    pub fn parse_and_print(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
+    pub fn parse_to_text(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
         let base = self.positions.add(origin.clone(), text.into());
         let syntax_origin = syntax_origin(&origin);
         let fail = |problem: Box<nopal_syntax::Diagnostic>| syntax_error(&problem, &syntax_origin, text, base);
@@ -108,6 +116,15 @@ impl Evaluator {
         let home = self.settings.home.clone().unwrap_or_default();
         let context = nopal_syntax::printer::Context { symbols: &self.symbols, base_dir: dir, home: &home };
         Ok(nopal_syntax::printer::print(&parsed.ast, &context))
+    }
+
+    /// An expression as Nix prints it; `None` if it does not parse.
+    pub(super) fn reprint(&mut self, text: &[u8], dir: &[u8]) -> Option<Vec<u8>> {
+        let options = self.parser_options();
+        let parsed = nopal_syntax::parse(text, &mut self.symbols, &options).ok()?;
+        let home = self.settings.home.clone().unwrap_or_default();
+        let context = nopal_syntax::printer::Context { symbols: &self.symbols, base_dir: dir, home: &home };
+        Some(nopal_syntax::printer::print(&parsed.ast, &context))
     }
 
     /// Evaluates a file given on the command line: as [`Evaluator::eval_file`], but without a frame for the file.
@@ -283,10 +300,19 @@ pub fn pseudo_url(text: &str) -> Option<String> {
     matches!(scheme, "http" | "https" | "file" | "channel" | "git" | "s3" | "ssh").then(|| text.to_owned())
 }
 
+/// A path as messages show it.
+pub(crate) fn shown_path(root: Root, path: &[u8]) -> Vec<u8> {
+    match root {
+        Root::INTERNAL if path == crate::derivation::INTERNAL_PATH => [INTERNAL_PREFIX.as_bytes(), path].concat(),
+        Root::INTERNAL => [b"<nix", path, b">"].concat(),
+        _ => path.to_vec(),
+    }
+}
+
 /// The origin as the syntax crate knows it.
 pub(crate) fn syntax_origin(origin: &Origin) -> nopal_syntax::source::Origin {
     match origin {
-        Origin::File { path, .. } => nopal_syntax::source::Origin::Path(path.clone()),
+        Origin::File { root, path } => nopal_syntax::source::Origin::Path(shown_path(*root, path)),
         Origin::Text => nopal_syntax::source::Origin::String,
         Origin::Stdin => nopal_syntax::source::Origin::Stdin,
     }

@@ -123,8 +123,10 @@ impl Evaluator {
     /// A position as `file:line:column`.
     pub fn show_pos(&self, pos: Pos) -> String {
         let Some(location) = self.positions.locate(pos) else { return "«none»".to_owned() };
-        let origin = match &location.source.origin {
-            Origin::File { path, .. } => String::from_utf8_lossy(path),
+        let origin: std::borrow::Cow<'_, str> = match &location.source.origin {
+            Origin::File { root, path } => {
+                String::from_utf8_lossy(&crate::eval::import::shown_path(*root, path)).into_owned().into()
+            }
             Origin::Text => "«string»".into(),
             Origin::Stdin => "«stdin»".into(),
         };
