@@ -40,6 +40,7 @@ pub use builtin::{BuiltinBuilder, BuiltinBuilders, BuiltinContext, BuiltinError}
 pub use cancel::CancelToken;
 pub use config::{BuildConfig, BuildLimits, BuildMode, SandboxMode};
 pub use error::{BuildError, BuilderStatus, Failure, FailureKind};
+pub use log::log_path;
 pub use probe::{Probe, probe};
 pub use sandbox::SandboxError;
 pub use scheduler::{OutputsWanted, Plan, RealiseError, Realised, Wanted, plan, realise};

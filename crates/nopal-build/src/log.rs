@@ -28,7 +28,7 @@ pub(crate) struct BuildLog<'a> {
 }
 
 /// Where the log of a derivation is kept: `drvs/XX/REST` below the log directory, as in Nix.
-pub(crate) fn log_path(log_dir: &Path, drv_path: &StorePath) -> PathBuf {
+pub fn log_path(log_dir: &Path, drv_path: &StorePath) -> PathBuf {
     let base_name = drv_path.base_name();
     let (start, rest) = base_name.split_at_checked(2).unwrap_or((&base_name, ""));
     log_dir.join("drvs").join(start).join(rest)

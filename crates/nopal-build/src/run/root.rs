@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
@@ -15,6 +16,11 @@ use rustix::thread::UnshareFlags;
 use super::etc::{FROM_MACHINE, machine_file, made_up};
 use super::{RunError, RunSpec};
 use crate::sandbox::{FHS_DIRECTORIES, freeze_root, map_steps, protect_mount};
+
+/// How long threads that have been joined may take to vanish.
+const THREAD_PATIENCE: Duration = Duration::from_millis(20);
+/// How often it is tried again.
+const THREAD_INTERVAL: Duration = Duration::from_micros(100);
 
 /// Something in the new root, by its path relative to it.
 #[derive(Debug)]
@@ -188,14 +194,25 @@ fn unshare() -> Result<(), RunError> {
     if uid.is_root() && unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.is_ok() {
         return Ok(());
     }
-    // SAFETY: as above.
-    if let Err(errno) = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) } {
+    let started = Instant::now();
+    loop {
+        // SAFETY: as above.
+        let Err(errno) = (unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) })
+        else {
+            break;
+        };
         let count = nopal_fs::read_dir_names(Path::new("/proc/self/task")).map_or(1, |names| names.len());
-        return Err(if errno == rustix::io::Errno::INVAL && count > 1 {
-            RunError::Threads { count }
-        } else {
-            RunError::Namespaces { source: errno.into() }
-        });
+        if errno != rustix::io::Errno::INVAL {
+            return Err(RunError::Namespaces { source: errno.into() });
+        }
+        // a thread that has been joined stays in the kernel's books for a moment
+        if started.elapsed() > THREAD_PATIENCE {
+            return Err(match count {
+                1 => RunError::Namespaces { source: errno.into() },
+                _ => RunError::Threads { count },
+            });
+        }
+        std::thread::sleep(THREAD_INTERVAL);
     }
     let (uid, gid) = (uid.as_raw(), rustix::process::getegid().as_raw());
     for step in map_steps(uid, uid, gid, gid) {

@@ -1,0 +1,12 @@
+//! Builds in real sandboxes on real stores. The builders are scripts of a static shell, which is all that a sandbox
+//! without a toolchain can hold; where there is none, the tests are skipped and say so.
+
+mod attributes;
+mod child;
+mod fixture;
+mod limits;
+mod outputs;
+mod processes;
+mod run;
+mod sandbox;
+mod schedule;
