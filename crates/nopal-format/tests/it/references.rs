@@ -72,13 +72,18 @@ fn hashes_modulo_self_references_as_nix() {
     let rewrites = json.key("rewrites").unwrap().as_object("").unwrap();
     let expected = rewrites[&dir.print(itself)].as_str("").unwrap();
 
+    // What it refers to was made content-addressed before it.
+    let ca = |nar_hash| ContentAddress { method: ContentAddressMethod::Nar, hash: nar_hash };
+    let dep_nar = Tree::file("dependency\n").to_nar().unwrap();
+    let new_dep = dir.ca_path("dep", &ca(sha256(&dep_nar)), &References::default()).unwrap();
+
     let text = format!("{0} {0}\n{1}\n", dir.print(itself), dir.print(dep));
     let nar = Tree::file(text).to_nar().unwrap();
-    let mut modulo = HashModulo::new(HashAlgorithm::Sha256, itself);
-    nar.chunks(50).for_each(|piece| modulo.write_all(piece).unwrap());
-    let (nar_hash, length) = modulo.finish();
+    let modulo = HashModulo::new(HashAlgorithm::Sha256, itself);
+    let mut rewriter = HashRewriter::new(modulo, [(dep.clone(), new_dep.clone())]);
+    nar.chunks(50).for_each(|piece| rewriter.write_all(piece).unwrap());
+    let (nar_hash, length) = rewriter.finish().unwrap().finish();
     assert_eq!(length, nar.len() as u64);
-    let ca = ContentAddress { method: ContentAddressMethod::Nar, hash: nar_hash };
-    let references = References { others: BTreeSet::from([dep.clone()]), itself: true };
-    assert_eq!(dir.print(&dir.ca_path("itself", &ca, &references).unwrap()), expected);
+    let references = References { others: BTreeSet::from([new_dep]), itself: true };
+    assert_eq!(dir.print(&dir.ca_path("itself", &ca(nar_hash), &references).unwrap()), expected);
 }
