@@ -5,7 +5,9 @@
 //! same automaton gives the same words, so this module computes it from [`crate::grammar`] the way bison does: LR(0)
 //! states, lookaheads by DeRemer and Pennello, conflicts by precedence, the most frequent reduction as the default.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crate::ast::Pos;
 use crate::diagnostic::{Diagnostic, Problem};
@@ -18,6 +20,9 @@ type Sym = usize;
 
 const FIRST_NONTERMINAL: Sym = Kind::ALL.len();
 
+/// Made at the first syntax error: a checker of many files has more than one.
+static AUTOMATON: LazyLock<Automaton> = LazyLock::new(Automaton::new);
+
 /// Bison lists at most this many expected tokens, and none if there are more.
 const MAX_EXPECTED: usize = 4;
 
@@ -26,7 +31,7 @@ const MAX_EXPECTED: usize = 4;
 /// The same text read by the automaton gives the error, which may be one of the lexer.
 #[cold]
 pub(crate) fn explain(text: &[u8], pipe_operators: bool, found: Token) -> Box<Diagnostic> {
-    let automaton = Automaton::new();
+    let automaton = &*AUTOMATON;
     let mut lexer = Lexer::new(text, pipe_operators);
     match automaton.run(|| lexer.next()) {
         Outcome::Rejected { token, state } => {
@@ -53,7 +58,7 @@ enum Action {
     Fail,
 }
 
-pub(crate) enum Outcome {
+enum Outcome {
     Accepted,
     Rejected { token: Token, state: usize },
 }
@@ -65,22 +70,22 @@ struct State {
     gotos: BTreeMap<Sym, usize>,
 }
 
-pub(crate) struct Automaton {
+struct Automaton {
     rules: Vec<Rule>,
     states: Vec<State>,
 }
 
 impl Automaton {
-    pub(crate) fn new() -> Self {
-        let (rules, nullable) = read_rules();
-        let graph = Graph::new(&rules);
-        let lookaheads = Lookaheads::new(&rules, &nullable, &graph).by_reduction;
-        let states = (0..graph.items.len()).map(|state| graph.state(state, &rules, &lookaheads)).collect();
-        Self { rules, states }
+    fn new() -> Self {
+        let grammar = Grammar::read();
+        let graph = Graph::new(&grammar);
+        let lookaheads = lookaheads(&grammar, &graph);
+        let states = (0..graph.items.len()).map(|state| graph.state(state, &grammar, &lookaheads)).collect();
+        Self { rules: grammar.rules, states }
     }
 
     /// Reads tokens until they are a source or cannot be one.
-    pub(crate) fn run(&self, mut next: impl FnMut() -> Token) -> Outcome {
+    fn run(&self, mut next: impl FnMut() -> Token) -> Outcome {
         let mut stack = vec![0];
         let mut lookahead = None;
         while let Some(&state) = stack.last() {
@@ -125,60 +130,95 @@ impl Automaton {
 struct Rule {
     lhs: Sym,
     rhs: Vec<Sym>,
-    prec: Option<(usize, Side)>,
+    /// Level of its precedence.
+    prec: Option<usize>,
 }
 
-/// Resolves the names in the grammar. Returns the rules and, for each symbol, whether it can be empty.
-fn read_rules() -> (Vec<Rule>, Vec<bool>) {
-    let mut numbers: BTreeMap<String, Sym> =
-        Kind::ALL.iter().enumerate().map(|(number, kind)| (format!("{kind:?}"), number)).collect();
-    for rule in RULES {
-        let next = numbers.len();
-        numbers.entry(rule.lhs.to_owned()).or_insert(next);
-    }
-    let mut levels = BTreeMap::new();
-    for (level, (side, names)) in PRECEDENCE.iter().enumerate() {
-        for name in names.split_whitespace() {
-            levels.insert(numbers[name], (level, *side));
+/// The grammar with its names resolved.
+struct Grammar {
+    rules: Vec<Rule>,
+    /// The rules that make each symbol.
+    by_lhs: Vec<Vec<usize>>,
+    /// Whether each symbol can be empty.
+    nullable: Vec<bool>,
+    /// Level and side of each terminal that is an operator.
+    precedence: BTreeMap<Sym, (usize, Side)>,
+}
+
+impl Grammar {
+    fn read() -> Self {
+        let mut numbers: BTreeMap<String, Sym> =
+            Kind::ALL.iter().enumerate().map(|(number, kind)| (format!("{kind:?}"), number)).collect();
+        for rule in RULES {
+            let next = numbers.len();
+            numbers.entry(rule.lhs.to_owned()).or_insert(next);
         }
-    }
-    let rules: Vec<Rule> = RULES
-        .iter()
-        .map(|rule| {
-            let rhs: Vec<Sym> = rule.rhs.split_whitespace().map(|name| numbers[name]).collect();
-            let last_terminal = rhs.iter().rev().find(|symbol| **symbol < FIRST_NONTERMINAL).copied();
-            let prec = rule.prec.map(|name| numbers[name]).or(last_terminal);
-            let prec = prec.and_then(|terminal| levels.get(&terminal).copied());
-            Rule { lhs: numbers[rule.lhs], rhs, prec }
-        })
-        .collect();
-    let mut nullable = vec![false; numbers.len()];
-    settle(|| {
-        let mut changed = false;
-        for rule in &rules {
-            if !nullable[rule.lhs] && rule.rhs.iter().all(|symbol| nullable[*symbol]) {
-                nullable[rule.lhs] = true;
-                changed = true;
+        let mut precedence = BTreeMap::new();
+        for (level, (side, names)) in PRECEDENCE.iter().enumerate() {
+            for name in names.split_whitespace() {
+                precedence.insert(numbers[name], (level, *side));
             }
         }
-        changed
-    });
-    (rules, nullable)
+        let rules: Vec<Rule> = RULES
+            .iter()
+            .map(|rule| {
+                let rhs: Vec<Sym> = rule.rhs.split_whitespace().map(|name| numbers[name]).collect();
+                let last_terminal = rhs.iter().rev().find(|symbol| **symbol < FIRST_NONTERMINAL).copied();
+                let prec = rule.prec.map(|name| numbers[name]).or(last_terminal);
+                let prec = prec.and_then(|terminal| precedence.get(&terminal)).map(|(level, _)| *level);
+                Rule { lhs: numbers[rule.lhs], rhs, prec }
+            })
+            .collect();
+        let mut by_lhs = vec![Vec::new(); numbers.len()];
+        for (number, rule) in rules.iter().enumerate() {
+            by_lhs[rule.lhs].push(number);
+        }
+        let mut nullable = vec![false; numbers.len()];
+        settle(|| {
+            let mut changed = false;
+            for rule in &rules {
+                if !nullable[rule.lhs] && rule.rhs.iter().all(|symbol| nullable[*symbol]) {
+                    nullable[rule.lhs] = true;
+                    changed = true;
+                }
+            }
+            changed
+        });
+        Self { rules, by_lhs, nullable, precedence }
+    }
+
+    /// What to do where both a shift of `terminal` and a reduction by `rule` are possible.
+    fn resolve(&self, shift: Action, rule: usize, terminal: Sym) -> Action {
+        let (Some(loose), Some((level, side))) = (self.rules[rule].prec, self.precedence.get(&terminal)) else {
+            return shift;
+        };
+        match (level.cmp(&loose), side) {
+            (Ordering::Greater, _) | (Ordering::Equal, Side::Right) => shift,
+            (Ordering::Less, _) | (Ordering::Equal, Side::Left) => Action::Reduce(rule),
+            (Ordering::Equal, Side::Neither) => Action::Fail,
+        }
+    }
+
+    /// All items of the state with these.
+    fn closure(&self, kernel: &[Item]) -> Vec<Item> {
+        let mut items = kernel.to_vec();
+        let mut seen = vec![false; self.by_lhs.len()];
+        let mut at = 0;
+        while let Some(&(rule, dot)) = items.get(at) {
+            if let Some(&symbol) = self.rules[rule].rhs.get(dot)
+                && !std::mem::replace(&mut seen[symbol], true)
+            {
+                items.extend(self.by_lhs[symbol].iter().map(|rule| (*rule, 0)));
+            }
+            at += 1;
+        }
+        items
+    }
 }
 
 /// Repeats a step until it changes nothing.
 fn settle(mut step: impl FnMut() -> bool) {
     while step() {}
-}
-
-/// Precedence of a terminal as an operator between two operands: that of the rules that end with it being shifted.
-fn terminal_precedence(terminal: Sym) -> Option<(usize, Side)> {
-    let name = format!("{:?}", Kind::ALL[terminal]);
-    PRECEDENCE
-        .iter()
-        .enumerate()
-        .find(|(_, (_, names))| names.split_whitespace().any(|other| other == name))
-        .map(|(level, (side, _))| (level, *side))
 }
 
 /// A rule with a dot in its right side.
@@ -192,15 +232,15 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(rules: &[Rule]) -> Self {
+    fn new(grammar: &Grammar) -> Self {
         let mut numbers = BTreeMap::from([(vec![(0, 0)], 0)]);
         let mut kernels = vec![vec![(0, 0)]];
         let mut graph = Self { items: Vec::new(), transitions: Vec::new() };
         while let Some(kernel) = kernels.get(graph.items.len()) {
-            let items = closure(rules, kernel);
+            let items = grammar.closure(kernel);
             let mut steps: BTreeMap<Sym, Vec<Item>> = BTreeMap::new();
             for (rule, dot) in &items {
-                if let Some(symbol) = rules[*rule].rhs.get(*dot) {
+                if let Some(symbol) = grammar.rules[*rule].rhs.get(*dot) {
                     steps.entry(*symbol).or_default().push((*rule, dot + 1));
                 }
             }
@@ -221,7 +261,7 @@ impl Graph {
     }
 
     /// The actions of a state after conflicts are resolved and the default is chosen.
-    fn state(&self, state: usize, rules: &[Rule], lookaheads: &BTreeMap<(usize, usize), u128>) -> State {
+    fn state(&self, state: usize, grammar: &Grammar, lookaheads: &BTreeMap<(usize, usize), u128>) -> State {
         let mut actions = BTreeMap::new();
         let mut gotos = BTreeMap::new();
         for (symbol, to) in &self.transitions[state] {
@@ -233,18 +273,17 @@ impl Graph {
         }
         let mut reductions: Vec<usize> = self.items[state]
             .iter()
-            .filter(|(rule, dot)| rules[*rule].rhs.len() == *dot)
+            .filter(|(rule, dot)| grammar.rules[*rule].rhs.len() == *dot)
             .map(|(rule, _)| *rule)
             .collect();
         reductions.sort_unstable();
         for rule in &reductions {
             let set = lookaheads.get(&(state, *rule)).copied().unwrap_or(0);
             for terminal in (0..FIRST_NONTERMINAL).filter(|terminal| set >> terminal & 1 == 1) {
-                let reduce = Action::Reduce(*rule);
                 let action = match actions.get(&terminal) {
-                    Some(shift @ Action::Shift(_)) => resolve(*shift, reduce, rules[*rule].prec, terminal),
+                    Some(shift @ Action::Shift(_)) => grammar.resolve(*shift, *rule, terminal),
                     Some(other) => *other,
-                    None => reduce,
+                    None => Action::Reduce(*rule),
                 };
                 actions.insert(terminal, action);
             }
@@ -260,88 +299,62 @@ impl Graph {
     }
 }
 
-/// What to do where both a shift and a reduction are possible.
-fn resolve(shift: Action, reduce: Action, rule: Option<(usize, Side)>, terminal: Sym) -> Action {
-    let (Some((rule, _)), Some((level, side))) = (rule, terminal_precedence(terminal)) else { return shift };
-    match (level.cmp(&rule), side) {
-        (std::cmp::Ordering::Greater, _) | (std::cmp::Ordering::Equal, Side::Right) => shift,
-        (std::cmp::Ordering::Less, _) | (std::cmp::Ordering::Equal, Side::Left) => reduce,
-        (std::cmp::Ordering::Equal, Side::Neither) => Action::Fail,
-    }
-}
-
-fn closure(rules: &[Rule], kernel: &[Item]) -> Vec<Item> {
-    let mut items = kernel.to_vec();
-    let mut at = 0;
-    while let Some(&(rule, dot)) = items.get(at) {
-        if let Some(&symbol) = rules[rule].rhs.get(dot).filter(|symbol| **symbol >= FIRST_NONTERMINAL) {
-            for (number, _) in rules.iter().enumerate().filter(|(_, rule)| rule.lhs == symbol) {
-                if !items.contains(&(number, 0)) {
-                    items.push((number, 0));
-                }
-            }
-        }
-        at += 1;
-    }
-    items
-}
-
 /// For each reduction in each state, the terminals that may follow it, as a set of bits.
-struct Lookaheads {
-    by_reduction: BTreeMap<(usize, usize), u128>,
-}
-
-impl Lookaheads {
-    fn new(rules: &[Rule], nullable: &[bool], graph: &Graph) -> Self {
-        // every transition by a nonterminal: from which state, by which symbol
-        let mut follow: BTreeMap<(usize, Sym), u128> = BTreeMap::new();
-        let mut edges: Vec<((usize, Sym), (usize, Sym))> = Vec::new();
-        for (state, transitions) in graph.transitions.iter().enumerate() {
-            for (symbol, to) in transitions.range(FIRST_NONTERMINAL..) {
-                let mut read = 0;
-                for next in graph.transitions[*to].keys() {
-                    if *next < FIRST_NONTERMINAL {
-                        read |= 1 << next;
-                    } else if nullable[*next] {
-                        edges.push(((state, *symbol), (*to, *next)));
-                    }
-                }
-                follow.insert((state, *symbol), read);
-            }
+fn lookaheads(grammar: &Grammar, graph: &Graph) -> BTreeMap<(usize, usize), u128> {
+    // every transition by a nonterminal: from which state, by which symbol
+    let mut numbers: BTreeMap<(usize, Sym), usize> = BTreeMap::new();
+    for (state, transitions) in graph.transitions.iter().enumerate() {
+        for symbol in transitions.range(FIRST_NONTERMINAL..).map(|(symbol, _)| *symbol) {
+            let next = numbers.len();
+            numbers.insert((state, symbol), next);
         }
-        spread(&mut follow, &edges);
-        edges.clear();
-        let mut lookback: Vec<((usize, usize), (usize, Sym))> = Vec::new();
-        for &(state, symbol) in follow.keys() {
-            for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.lhs == symbol) {
-                let mut at = state;
-                for (index, step) in rule.rhs.iter().enumerate() {
-                    if *step >= FIRST_NONTERMINAL && rule.rhs[index + 1..].iter().all(|rest| nullable[*rest]) {
-                        edges.push(((at, *step), (state, symbol)));
-                    }
-                    at = graph.transitions[at][step];
-                }
-                lookback.push(((at, number), (state, symbol)));
-            }
-        }
-        spread(&mut follow, &edges);
-        let mut by_reduction: BTreeMap<(usize, usize), u128> = BTreeMap::new();
-        for (reduction, transition) in lookback {
-            *by_reduction.entry(reduction).or_default() |= follow[&transition];
-        }
-        Self { by_reduction }
     }
+    // what can be read directly after it, also past symbols that are empty
+    let mut follow = vec![0; numbers.len()];
+    let mut edges = Vec::new();
+    for (&(state, symbol), &number) in &numbers {
+        let to = graph.transitions[state][&symbol];
+        for next in graph.transitions[to].keys() {
+            if *next < FIRST_NONTERMINAL {
+                follow[number] |= 1 << next;
+            } else if grammar.nullable[*next] {
+                edges.push((number, numbers[&(to, *next)]));
+            }
+        }
+    }
+    spread(&mut follow, &edges);
+    // what follows the left side of a rule follows its last symbol, and decides about its reduction
+    edges.clear();
+    let mut reductions = Vec::new();
+    for (&(state, symbol), &number) in &numbers {
+        for &rule in &grammar.by_lhs[symbol] {
+            let rhs = &grammar.rules[rule].rhs;
+            let mut at = state;
+            for (index, step) in rhs.iter().enumerate() {
+                if *step >= FIRST_NONTERMINAL && rhs[index + 1..].iter().all(|rest| grammar.nullable[*rest]) {
+                    edges.push((numbers[&(at, *step)], number));
+                }
+                at = graph.transitions[at][step];
+            }
+            reductions.push(((at, rule), number));
+        }
+    }
+    spread(&mut follow, &edges);
+    let mut lookaheads = BTreeMap::new();
+    for (reduction, number) in reductions {
+        *lookaheads.entry(reduction).or_default() |= follow[number];
+    }
+    lookaheads
 }
 
-/// Adds to each set on the left of an edge the one on its right, until nothing changes.
-fn spread(sets: &mut BTreeMap<(usize, Sym), u128>, edges: &[((usize, Sym), (usize, Sym))]) {
+/// Adds to the set on the left of each edge the one on its right, until nothing changes.
+fn spread(sets: &mut [u128], edges: &[(usize, usize)]) {
     settle(|| {
         let mut changed = false;
-        for (to, from) in edges {
-            let add = sets[from];
-            let set = sets.entry(*to).or_default();
-            changed |= *set | add != *set;
-            *set |= add;
+        for &(to, from) in edges {
+            let set = sets[to] | sets[from];
+            changed |= set != sets[to];
+            sets[to] = set;
         }
         changed
     });

@@ -74,6 +74,8 @@ pub(crate) struct Lexer<'s> {
     pipe_operators: bool,
     /// Begin of the last token.
     last_start: usize,
+    /// Begin of the token before it.
+    previous_start: usize,
     /// Where the end of the file is reported: after the last match, except after a path, see [`Lexer::path_end`].
     eof_at: Option<u32>,
     /// No path begins before this offset: a run of path characters up to here is not followed by a slash.
@@ -96,6 +98,7 @@ impl<'s> Lexer<'s> {
             stack: Vec::new(),
             pipe_operators,
             last_start: 0,
+            previous_start: 0,
             eof_at: None,
             no_path_before: 0,
             no_uri_before: 0,
@@ -133,6 +136,7 @@ impl<'s> Lexer<'s> {
     #[inline]
     fn take(&mut self, kind: Kind, len: usize) -> Token {
         let start = self.pos;
+        self.previous_start = self.last_start;
         self.last_start = start;
         self.pos += len;
         self.note_doc(start);
@@ -369,14 +373,16 @@ impl<'s> Lexer<'s> {
         self.path_end(false)
     }
 
-    /// The end of a path. At the end of the file Nix takes its location back to before the last part of the path, and
-    /// that is where it then reports an unexpected end of file.
+    /// The end of a path. Nix gives it the location of the part before; at the end of the file it goes back one part
+    /// more, and that is where it then reports an unexpected end of file.
     fn path_end(&mut self, at_eof: bool) -> Token {
         self.pop();
+        let mut start = self.last_start;
         if at_eof {
-            self.eof_at = Some(self.make(Kind::PathEnd, self.last_start, self.pos).start);
+            self.eof_at = Some(self.make(Kind::PathEnd, start, self.pos).start);
+            start = self.previous_start;
         }
-        self.make(Kind::PathEnd, self.pos, self.pos)
+        self.make(Kind::PathEnd, start, self.pos)
     }
 
     /// `[0-9]+`, a float, or a path that begins with a digit.

@@ -13,7 +13,7 @@ use crate::token::{Kind, Token};
 
 /// The begin of an expression whose last part is being read.
 pub(super) enum Tail {
-    Lambda { start: u32, arg: Option<Symbol>, formals: Option<(usize, bool)> },
+    Lambda { start: u32, arg: Option<Token>, formals: Option<(usize, bool)> },
     Assert { start: u32, cond: ExprId },
     With { start: u32, env: ExprId },
     Let { start: u32, attrs: AttrsId },
@@ -134,18 +134,15 @@ impl Parser<'_, '_> {
         match kind {
             Kind::Id => match self.peek() {
                 Kind::Colon => {
-                    let name = self.bump();
-                    let arg = Some(self.symbol(name));
+                    let arg = Some(self.bump());
                     self.bump();
                     Ok(Some(Tail::Lambda { start, arg, formals: None }))
                 }
                 Kind::At => {
-                    let name = self.bump();
+                    let arg = Some(self.bump());
                     self.bump();
                     let formals = self.formal_set()?;
                     self.expect(Kind::Colon)?;
-                    // Nix makes the symbol only when it has read the body; the order hardly matters
-                    let arg = Some(self.symbol(name));
                     Ok(Some(Tail::Lambda { start, arg, formals: Some(formals) }))
                 }
                 _ => Ok(None),
@@ -155,8 +152,7 @@ impl Parser<'_, '_> {
                 let mut arg = None;
                 if self.cur.kind == Kind::At {
                     self.bump();
-                    let name = self.expect(Kind::Id)?;
-                    arg = Some(self.symbol(name));
+                    arg = Some(self.expect(Kind::Id)?);
                 }
                 self.expect(Kind::Colon)?;
                 Ok(Some(Tail::Lambda { start, arg, formals: Some(formals) }))
@@ -248,10 +244,12 @@ impl Parser<'_, '_> {
     fn close_lambda(
         &mut self,
         start: u32,
-        arg: Option<Symbol>,
+        arg: Option<Token>,
         formals: Option<(usize, bool)>,
         body: ExprId,
     ) -> Result<ExprId> {
+        // only now, as in Nix: the order of symbols shows in errors
+        let arg = arg.map(|name| self.symbol(name));
         let formals = match formals {
             None => None,
             Some((base, ellipsis)) => {

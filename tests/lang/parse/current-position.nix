@@ -1,0 +1,1 @@
+[ __curPos (x: __curPos.line) ]

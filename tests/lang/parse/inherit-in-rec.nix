@@ -1,0 +1,2 @@
+# since 2.34
+x: rec { inherit x; inherit (y) z; y = x; a = z; }

@@ -1,0 +1,1 @@
+f: or: x: [ f x or (x or) (x.a or x or) ]
