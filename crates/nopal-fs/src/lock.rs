@@ -97,6 +97,14 @@ impl SharedLock {
 }
 
 impl ExclusiveLock {
+    /// Gives the lock to the process for the rest of its life, whatever program it becomes: the descriptor stays open
+    /// across `execve` and is never closed.
+    pub fn keep_after_exec(self) -> Result<(), FsError> {
+        rustix::io::fcntl_setfd(self.file(), rustix::io::FdFlags::empty()).on("keep open", self.path())?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
     /// Lets go of the lock and keeps the file.
     pub fn unlock(self) -> Result<LockFile, FsError> {
         lock(&self.0, FlockOperation::Unlock)?;

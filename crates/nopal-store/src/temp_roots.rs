@@ -54,11 +54,7 @@ impl TempRoots {
     /// Lets the roots live as long as the process, whatever program it becomes: the lock's descriptor stays open.
     pub(crate) fn keep_after_exec(&self) -> Result<(), FsError> {
         let mut guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(state) = guard.take() else { return Ok(()) };
-        rustix::io::fcntl_setfd(state.file.file(), rustix::io::FdFlags::empty())
-            .map_err(|errno| FsError::new("keep open", state.file.path(), errno))?;
-        std::mem::forget(state);
-        Ok(())
+        guard.take().map_or(Ok(()), |state| state.file.keep_after_exec())
     }
 
     /// Writes the roots that are new.
