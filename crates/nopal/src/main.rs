@@ -1,2 +1,35 @@
-//! The `nopal` command.
-fn main() {}
+//! The `nopal` command: parses the command line, asks the engine, shows what happens and how it ended.
+//!
+//! Everything that is about this process lives here and nowhere below: flags, environment, terminal, exit codes.
+
+#![expect(clippy::print_stderr, reason = "the roof is where people are spoken to")]
+
+mod args;
+mod cli;
+mod commands;
+mod env_vars;
+mod error;
+mod manual;
+mod nix;
+mod nix_conf;
+mod output;
+mod settings;
+mod ui;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    error::conclude(match nix::command(name) {
+        Some(command) => command(arguments()),
+        None => cli::main(),
+    })
+}
+
+/// The words after the program's name.
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
+}

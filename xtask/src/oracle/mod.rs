@@ -17,6 +17,12 @@ pub(crate) struct Options {
     /// Words that start a Nix, before `nix-instantiate`; repeat it for several. Default: the Nix in PATH.
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmd: Vec<String>,
+    /// Folder that the Nix started by --cmd can see; the cases are copied to it.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+    /// The same folder as that Nix sees it.
+    #[arg(long, value_name = "DIR", requires = "share")]
+    peer_share: Option<PathBuf>,
     /// Derivations to make up.
     #[arg(long, default_value_t = 200)]
     derivations: usize,
@@ -64,8 +70,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         eprintln!("oracle: SKIPPED: no Nix is installed, and none is named by --cmd");
     }
     let mut agreed = true;
-    for nix in std::iter::once(&ours).chain(&peers) {
-        agreed &= report("cases of tests/lang", nix, cases::compare(&root.join("tests/lang"), nix)?);
+    let cases = root.join("tests/lang");
+    agreed &= report("cases of tests/lang", &ours, cases::compare(&cases, &cases, &ours)?);
+    let inner = match (&options.share, &options.peer_share) {
+        (Some(share), inner) => {
+            copy(&cases, share)?;
+            inner.as_ref().unwrap_or(share).join("lang")
+        }
+        (None, _) => cases.clone(),
+    };
+    for peer in &peers {
+        agreed &= report("cases of tests/lang", peer, cases::compare(&cases, &inner, peer)?);
     }
     let made_up = derivations::make_up(options.derivations, options.seed);
     for peer in &peers {
@@ -83,4 +98,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
 fn report(what: &str, nix: &Nix, tally: Tally) -> bool {
     println!("{what}: {} of {} equal ({})", tally.equal, tally.all, nix.name);
     tally.is_complete()
+}
+
+/// Copies a folder into another one.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status();
+    let copied = copied.map_err(|error| format!("cannot run cp: {error}"))?;
+    if copied.success() { Ok(()) } else { Err(format!("cannot copy {} to {}", from.display(), to.display())) }
 }

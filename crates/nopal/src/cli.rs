@@ -1,0 +1,89 @@
+//! The command line: the program, its commands, and what they share.
+
+use crate::args::{Colour, GlobalArgs};
+use crate::commands::{build, completions, derivation, doctor, eval, import, instantiate, log, man, run, store};
+use crate::error::CliError;
+use crate::settings::Settings;
+use crate::{env_vars, ui};
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+/// Build software and run it: without root, without a fixed prefix, without a server
+///
+/// A package is named by where it comes from: `deb:hello` is Debian's hello; `-f FILE -A attr` is an attribute of a
+/// Nix expression; a path below the store directory is itself.
+#[derive(Debug, Parser)]
+#[command(name = "nopal", bin_name = "nopal", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Build(build::BuildCommandArgs),
+    Eval(eval::EvalCommandArgs),
+    Instantiate(instantiate::InstantiateArgs),
+    Derivation(derivation::DerivationArgs),
+    Store(store::StoreArgs),
+    Import(import::ImportArgs),
+    Log(log::LogArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// What every command gets: settings from the environment and the flags that all commands have.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Settings so far; a command adds its own flags.
+    pub(crate) settings: Settings,
+    /// How to tell what happens.
+    pub(crate) style: ui::Style,
+}
+
+impl Context {
+    /// Puts environment and global flags together.
+    pub(crate) fn new(global: &GlobalArgs) -> Result<Self, CliError> {
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => ui::Verbosity::Quiet,
+            (false, 0) => ui::Verbosity::Usual,
+            (false, _) => ui::Verbosity::Verbose,
+        };
+        let style = ui::Style { verbosity, build_logs: false, colour: has_colour(global.color) };
+        Ok(Self { settings: Settings::from_environment(global)?, style })
+    }
+}
+
+/// Whether stderr may have colour.
+fn has_colour(wish: Colour) -> bool {
+    match wish {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => env_vars::NO_COLOR.get().is_none() && std::io::stderr().is_terminal(),
+    }
+}
+
+/// Runs the command line of `nopal`.
+pub(crate) fn main() -> Result<ExitCode, CliError> {
+    let cli = Cli::parse();
+    let context = Context::new(&cli.global)?;
+    match cli.command {
+        Command::Run(args) => run::run(context, args),
+        Command::Build(args) => build::run(context, args),
+        Command::Eval(args) => eval::run(context, args),
+        Command::Instantiate(args) => instantiate::run(context, args),
+        Command::Derivation(args) => derivation::run(context, args),
+        Command::Store(args) => store::run(context, args),
+        Command::Import(args) => import::run(context, args),
+        Command::Log(args) => log::run(context, &args),
+        Command::Doctor(args) => doctor::run(context, &args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

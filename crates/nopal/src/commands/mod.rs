@@ -1,0 +1,14 @@
+//! One file for each command: its flags, whose comments are the manual, and one function.
+
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod derivation;
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod import;
+pub(crate) mod installables;
+pub(crate) mod instantiate;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod run;
+pub(crate) mod store;

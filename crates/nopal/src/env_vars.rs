@@ -1,0 +1,85 @@
+//! Every environment variable that nopal reads: the one list. `docs/manual/environment.md` is made from it.
+
+use std::ffi::OsString;
+
+/// A variable and what it is for.
+#[derive(Debug)]
+pub(crate) struct EnvVar {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does, for the manual: plain sentences.
+    pub(crate) about: &'static str,
+}
+
+impl EnvVar {
+    /// Its value, if it is set and not empty.
+    pub(crate) fn get(&self) -> Option<OsString> {
+        std::env::var_os(self.name).filter(|value| !value.is_empty())
+    }
+
+    /// Its value as text; what is not UTF-8 is taken for unset.
+    pub(crate) fn text(&self) -> Option<String> {
+        self.get().and_then(|value| value.into_string().ok())
+    }
+
+    /// Whether it is set to anything but `0`.
+    pub(crate) fn flag(&self) -> bool {
+        self.get().is_some_and(|value| value != "0")
+    }
+}
+
+/// Declares the variables and the list of all of them.
+macro_rules! env_vars {
+    ($($(#[doc = $about:literal])+ $constant:ident = $name:literal;)*) => {
+        $(
+            $(#[doc = $about])+
+            pub(crate) const $constant: EnvVar = EnvVar { name: $name, about: concat!($($about, "\n"),+) };
+        )*
+        /// All of them, in the order of the manual.
+        pub(crate) const ALL: &[EnvVar] = &[$($constant),*];
+    };
+}
+
+env_vars! {
+    /// Folder that holds the store: its objects in `store/`, its database and roots in `var/`. `--store` overrides it.
+    /// Default: `$XDG_DATA_HOME/nopal`.
+    NOPAL_STORE = "NOPAL_STORE";
+    /// The logical store directory, with which every hash is computed. Default: Nix's, so that hashes equal Nix's.
+    NOPAL_STORE_DIR = "NOPAL_STORE_DIR";
+    /// Folder for downloads, package indexes and locks of ad-hoc runs. May be deleted at any time.
+    /// Default: `$XDG_CACHE_HOME/nopal`.
+    NOPAL_CACHE = "NOPAL_CACHE";
+    /// Set to anything but `0`, no network is used, as with `--offline`.
+    NOPAL_OFFLINE = "NOPAL_OFFLINE";
+    /// Where data of the user lies. Default: `~/.local/share`.
+    XDG_DATA_HOME = "XDG_DATA_HOME";
+    /// Where cached data of the user lies. Default: `~/.cache`.
+    XDG_CACHE_HOME = "XDG_CACHE_HOME";
+    /// The user's home.
+    HOME = "HOME";
+    /// Search path of `<name>`: entries `name=path` or `path`, separated by colons. `-I` comes before it.
+    NIX_PATH = "NIX_PATH";
+    /// Settings, one `name = value` a line, as in nix.conf. Those of evaluation and building that nopal has are taken,
+    /// others ignored.
+    NIX_CONFIG = "NIX_CONFIG";
+    /// The logical store directory for the commands that go by Nix's names.
+    NIX_STORE_DIR = "NIX_STORE_DIR";
+    /// `dummy://` makes the commands that go by Nix's names evaluate without a store.
+    NIX_REMOTE = "NIX_REMOTE";
+    /// Set to anything but `0`, a warning of the evaluator ends evaluation.
+    NIX_ABORT_ON_WARN = "NIX_ABORT_ON_WARN";
+    /// Proxy for http URLs.
+    HTTP_PROXY = "http_proxy";
+    /// Proxy for https URLs.
+    HTTPS_PROXY = "https_proxy";
+    /// Proxy for all URLs.
+    ALL_PROXY = "all_proxy";
+    /// Hosts for which no proxy is used, separated by commas.
+    NO_PROXY = "no_proxy";
+    /// File with the certificates of trusted authorities. Default: those compiled in and those of the system.
+    SSL_CERT_FILE = "SSL_CERT_FILE";
+    /// Set to anything, output has no colour.
+    NO_COLOR = "NO_COLOR";
+    /// Where programs are looked for, in the environment that `nopal run` passes on.
+    PATH = "PATH";
+}

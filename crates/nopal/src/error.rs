@@ -1,0 +1,148 @@
+//! What the user sees on failure: the kind decides the exit code, causes follow in a chain, hints come last.
+//! This is the one file that knows the policy.
+
+use nopal_engine::{EngineError, ErrorKind, InstallableParseError};
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// Exit code of an evaluation, a store or a network that failed.
+const FAILED: u8 = 1;
+/// Exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    /// The command line makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to write instead, if that is known.
+        hint: Option<String>,
+    },
+    /// A word names nothing.
+    #[error(transparent)]
+    Installable(#[from] InstallableParseError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(Box<EngineError>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] nopal_store::StoreError),
+    /// A tree could not be read or written.
+    #[error(transparent)]
+    Tree(#[from] nopal_store::TreeError),
+    /// Standard output could not be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// Standard input could not be read.
+    #[error("cannot read standard input")]
+    Input(#[source] io::Error),
+    /// A file of the user could not be read or written.
+    #[error(transparent)]
+    File(#[from] nopal_fs::FsError),
+    /// The working directory is gone.
+    #[error("cannot find the working directory")]
+    WorkingDir(#[source] io::Error),
+    /// Neither the home nor a folder is known.
+    #[error("cannot tell where {0} lies: HOME is not set")]
+    NoHome(&'static str, &'static str),
+    /// Something checked turned out wrong, and was told already.
+    #[error("{0}")]
+    Found(String),
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl CliError {
+    /// A command line that makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: None }
+    }
+
+    /// Likewise, with advice.
+    pub(crate) fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::Installable(_) => USAGE,
+            Self::Engine(error) => match error.kind() {
+                ErrorKind::Usage => USAGE,
+                ErrorKind::Build(code) => code,
+                _ => FAILED,
+            },
+            _ => FAILED,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Usage { hint, .. } => hint.iter().cloned().collect(),
+            Self::Installable(error) => vec![error.hint().to_owned()],
+            Self::Engine(error) => error.hints(),
+            Self::Store(error) => error.hint().into_iter().collect(),
+            Self::File(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::NoHome(_, variable) => vec![format!("set HOME, or {variable}")],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the reader of our output went away: no reason to say anything.
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Tells how it ended, and gives the exit code.
+pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
+    let error = match outcome {
+        Ok(code) => return code,
+        Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
+        Err(error) => error,
+    };
+    eprintln!("{}", render(&error));
+    ExitCode::from(error.exit_code())
+}
+
+/// The error, its causes, and hints, each on lines of their own.
+fn render(error: &CliError) -> String {
+    let message = error.to_string();
+    // the evaluator's errors are Nix's text, which says `error:` itself
+    let mut text = if message.starts_with("error:") { message } else { format!("error: {message}") };
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        // a transparent wrapper repeats what it wraps
+        if !text.ends_with(&said) {
+            text.push_str(&format!("\n  caused by: {said}"));
+        }
+        cause = inner.source();
+    }
+    for hint in error.hints() {
+        text.push_str(&format!("\nhint: {hint}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_and_hints_follow_the_message() {
+        let error = CliError::Output(io::Error::other("disk is full"));
+        assert_eq!(render(&error), "error: cannot write to standard output\n  caused by: disk is full");
+        let error = CliError::usage_hint("no package is named", "write deb:NAME");
+        assert_eq!(render(&error), "error: no package is named\nhint: write deb:NAME");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -1,0 +1,108 @@
+//! `nix-build`: evaluate, build, link, print output paths.
+
+use super::flags::{Common, Word, Words, unknown_flag};
+use crate::commands::build::{link_outputs, paths};
+use crate::commands::installables::stdin;
+use crate::error::CliError;
+use crate::output;
+use crate::settings::auto_args;
+use nopal_engine::{Engine, Installable, RealiseOptions, Source};
+use nopal_format::StorePath;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The flags of this command.
+#[derive(Debug, Default)]
+struct Request {
+    operands: Vec<String>,
+    expressions: bool,
+    attrs: Vec<String>,
+    link: Option<PathBuf>,
+    no_link: bool,
+    dry_run: bool,
+    check: bool,
+}
+
+/// Runs it.
+pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let mut common = Common::default();
+    common.show_build_logs();
+    let request = parse(words, &mut common)?;
+    let context = common.context()?;
+    let link = context.settings.absolute(request.link.as_deref().unwrap_or(Path::new("result")));
+    let engine = context.settings.open(context.style)?;
+    let args = auto_args(&common.eval);
+    let mut wanted = Vec::new();
+    for installable in installables(&engine, &request)? {
+        wanted.extend(engine.instantiate(&installable, &args)?);
+    }
+    if request.dry_run {
+        for path in engine.plan(&wanted)? {
+            eprintln!("  {}", engine.config().store_dir.print(&path));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = RealiseOptions { check: request.check, ..RealiseOptions::default() };
+    let built = engine.realise(&wanted, &options)?;
+    if !request.no_link {
+        link_outputs(&engine, &built, &link)?;
+    }
+    output::lines(paths(&engine, &built))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
+    let mut words = Words::new(words);
+    let mut request = Request::default();
+    while let Some(word) = words.next()? {
+        let flag = match word {
+            Word::Operand(operand) => {
+                request.operands.push(operand);
+                continue;
+            }
+            Word::Flag(flag) => flag,
+        };
+        match flag.as_str() {
+            "-E" | "--expr" => request.expressions = true,
+            "-A" | "--attr" => request.attrs.push(words.value(&flag)?),
+            "-o" | "--out-link" | "--add-root" => request.link = Some(words.value(&flag)?.into()),
+            "--no-out-link" | "--no-link" => request.no_link = true,
+            "--dry-run" => request.dry_run = true,
+            "--check" => request.check = true,
+            "--indirect" => {}
+            _ if common.take(&flag, &mut words)? => {}
+            _ => return Err(unknown_flag(&flag)),
+        }
+    }
+    Ok(request)
+}
+
+/// What is to be built: attributes of each expression, or a derivation in the store.
+fn installables(engine: &Engine, request: &Request) -> Result<Vec<Installable>, CliError> {
+    let default = ["./default.nix".to_owned()];
+    let operands = if request.operands.is_empty() { &default[..] } else { &request.operands };
+    let whole = [String::new()];
+    let attrs = if request.attrs.is_empty() { &whole[..] } else { &request.attrs };
+    let mut all = Vec::new();
+    for operand in operands {
+        if !request.expressions && engine.config().store_dir.contains(operand) {
+            all.push(Installable::StorePath(operand.clone()));
+            continue;
+        }
+        let source = match operand.as_str() {
+            "-" => stdin()?,
+            text if request.expressions => Source::Expr(text.to_owned()),
+            path => Source::File(PathBuf::from(path)),
+        };
+        all.extend(attrs.iter().map(|path| Installable::Attr { source: source.clone(), attr_path: path.clone() }));
+    }
+    Ok(all)
+}
+
+/// Makes a root and says where it is: what `--add-root` prints instead of the store path.
+pub(super) fn root(engine: &Engine, link: &Path, path: &StorePath) -> Result<String, CliError> {
+    let link = engine.config().working_dir.join(link);
+    engine.store()?.add_root(&link, path)?;
+    Ok(link.display().to_string())
+}

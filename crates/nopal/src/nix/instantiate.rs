@@ -1,0 +1,151 @@
+//! `nix-instantiate`: parse, evaluate, or write derivations and print their paths.
+
+use super::flags::{Common, Word, Words, unknown_flag};
+use crate::commands::installables::stdin;
+use crate::error::CliError;
+use crate::output;
+use crate::settings::auto_args;
+use nopal_engine::{Engine, EvalFormat, EvalRequest, Installable, Source};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Instantiate,
+    Eval,
+    Parse,
+    FindFile,
+}
+
+/// The flags of this command.
+#[derive(Debug, Default)]
+struct Request {
+    mode: Mode,
+    operands: Vec<String>,
+    expressions: bool,
+    attrs: Vec<String>,
+    format: Format,
+    location: bool,
+    strict: bool,
+    read_write: bool,
+    root: Option<PathBuf>,
+}
+
+/// How a value is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Format {
+    #[default]
+    Nix,
+    Json,
+    Xml,
+    Raw,
+}
+
+/// Runs it.
+pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let mut common = Common::default();
+    let request = parse(words, &mut common)?;
+    let mut context = common.context()?;
+    context.settings.evaluate_read_only(request.mode != Mode::Instantiate && !request.read_write);
+    let engine = context.settings.open(context.style)?;
+    if request.mode == Mode::FindFile {
+        for name in &request.operands {
+            // the one place that knows the search path is the evaluator
+            let name = name.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
+            let text = format!("toString (builtins.findFile builtins.nixPath \"{name}\")");
+            let (source, format) = (Source::Expr(text), EvalFormat::Raw);
+            let request = EvalRequest { source, attr_path: String::new(), args: Vec::new(), format, strict: true };
+            output::data(&[engine.eval(&request)?, b"\n".to_vec()].concat())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for source in sources(&request)? {
+        if request.mode == Mode::Parse {
+            output::data(&engine.parse(&source)?)?;
+            continue;
+        }
+        let whole = [String::new()];
+        let attrs = if request.attrs.is_empty() { &whole[..] } else { &request.attrs };
+        for attr_path in attrs {
+            one(&engine, &request, &common, source.clone(), attr_path)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
+    let mut words = Words::new(words);
+    let mut request = Request { location: true, ..Request::default() };
+    while let Some(word) = words.next()? {
+        let flag = match word {
+            Word::Operand(operand) => {
+                request.operands.push(operand);
+                continue;
+            }
+            Word::Flag(flag) => flag,
+        };
+        match flag.as_str() {
+            "--eval" | "--eval-only" => request.mode = Mode::Eval,
+            "--parse" | "--parse-only" => request.mode = Mode::Parse,
+            "--find-file" => request.mode = Mode::FindFile,
+            "-E" | "--expr" => request.expressions = true,
+            "-A" | "--attr" => request.attrs.push(words.value(&flag)?),
+            "--json" => request.format = Format::Json,
+            "--xml" => request.format = Format::Xml,
+            "--raw" => request.format = Format::Raw,
+            "--no-location" => request.location = false,
+            "--strict" => request.strict = true,
+            "--read-write-mode" => request.read_write = true,
+            "--add-root" => request.root = Some(words.value(&flag)?.into()),
+            // roots are always indirect
+            "--indirect" => {}
+            "--version" => {
+                output::line(concat!("nix-instantiate (nopal ", env!("CARGO_PKG_VERSION"), ") 2.34.8"))?;
+                std::process::exit(0);
+            }
+            _ if common.take(&flag, &mut words)? => {}
+            _ => return Err(unknown_flag(&flag)),
+        }
+    }
+    Ok(request)
+}
+
+/// The expressions to work on: files, texts, or standard input. Without any, `./default.nix`.
+fn sources(request: &Request) -> Result<Vec<Source>, CliError> {
+    if request.operands.is_empty() && !request.expressions {
+        return Ok(vec![Source::File(PathBuf::from("./default.nix"))]);
+    }
+    let source = |operand: &String| match operand.as_str() {
+        "-" => stdin(),
+        text if request.expressions => Ok(Source::Expr(text.to_owned())),
+        path => Ok(Source::File(PathBuf::from(path))),
+    };
+    request.operands.iter().map(source).collect()
+}
+
+fn one(engine: &Engine, request: &Request, common: &Common, source: Source, attr_path: &str) -> Result<(), CliError> {
+    let attr_path = attr_path.to_owned();
+    let args = auto_args(&common.eval);
+    if request.mode == Mode::Instantiate {
+        let wanted = engine.instantiate(&Installable::Attr { source, attr_path }, &args)?;
+        for item in wanted {
+            let path = engine.config().store_dir.print(&item.drv_path);
+            let line = match &request.root {
+                Some(root) => super::build::root(engine, root, &item.drv_path)?,
+                None => path,
+            };
+            output::line(&line)?;
+        }
+        return Ok(());
+    }
+    let format = match request.format {
+        Format::Nix => EvalFormat::Instantiate,
+        Format::Json => EvalFormat::Json,
+        Format::Xml => EvalFormat::Xml { location: request.location },
+        Format::Raw => EvalFormat::Raw,
+    };
+    output::data(&engine.eval(&EvalRequest { source, attr_path, args, format, strict: request.strict })?)
+}

@@ -1,0 +1,24 @@
+//! The commands that go by Nix's names: links to this program called `nix-instantiate`, `nix-build` and `nix-store`
+//! take Nix's flags and print what Nix prints, as far as scripts rely on it.
+
+mod build;
+mod flags;
+mod instantiate;
+mod store;
+
+use crate::error::CliError;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// A command of Nix's: takes the words after its name.
+type Command = fn(Vec<OsString>) -> Result<ExitCode, CliError>;
+
+/// The command that goes by this name.
+pub(crate) fn command(name: &str) -> Option<Command> {
+    match name {
+        "nix-instantiate" => Some(instantiate::main),
+        "nix-build" => Some(build::main),
+        "nix-store" => Some(store::main),
+        _ => None,
+    }
+}

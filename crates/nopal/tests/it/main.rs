@@ -1,0 +1,7 @@
+//! The program as people run it. Most tests are data: consoles in tests/cli and docs/manual/tour.md, with commands and
+//! what they print.
+
+mod console;
+mod consoles;
+mod manual;
+mod names;
