@@ -100,24 +100,17 @@ fn set_times(directory: BorrowedFd<'_>, name: &CStr, stat: &Stat, path: &Path) -
 fn clear_attributes(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = openat(directory, name, flags, Mode::empty())?;
+    let mut size = flistxattr_size(&file)?;
     let mut list = Vec::new();
-    loop {
-        match rustix::fs::flistxattr(&file, rustix::buffer::spare_capacity(&mut list)) {
-            Ok(0) if list.capacity() == 0 => {
-                // a zero-sized buffer asks for the size; none means there is nothing to remove
-                let size = flistxattr_size(&file)?;
-                if size == 0 {
-                    return Ok(false);
-                }
-                list.reserve(size);
+    while size > 0 {
+        list = vec![0; size];
+        match rustix::fs::flistxattr(&file, &mut list) {
+            Ok(got) => {
+                list.truncate(got);
+                break;
             }
-            Ok(_) => break,
-            Err(Errno::RANGE) => {
-                let size = flistxattr_size(&file)?;
-                list = Vec::with_capacity(size.max(64));
-            }
-            // the file system knows no attributes
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            // more have come since
+            Err(Errno::RANGE) => size = flistxattr_size(&file)?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -139,6 +132,7 @@ fn clear_attributes(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> 
 fn flistxattr_size(file: &std::os::fd::OwnedFd) -> io::Result<usize> {
     match rustix::fs::flistxattr(file, &mut [] as &mut [u8]) {
         Ok(size) => Ok(size),
+        // the file system knows no attributes
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(0),
         Err(error) => Err(error.into()),
     }

@@ -182,6 +182,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store cannot be opened for writing, and may be for reading.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::ReadOnly { .. } => true,
+            Self::Fs(error) => error.is_read_only() || error.is_permission_denied(),
+            Self::Database { source, .. } => {
+                matches!(
+                    source.sqlite_error_code(),
+                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied)
+                )
+            }
+            _ => false,
+        }
+    }
+
     /// What the user might do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
