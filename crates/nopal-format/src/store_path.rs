@@ -246,8 +246,12 @@ impl StoreDir {
         content: &[u8],
         references: &BTreeSet<StorePath>,
     ) -> Result<StorePath, StorePathError> {
-        let references = References { others: references.clone(), itself: false };
-        self.ca_path(name, &ContentAddress { method: ContentAddressMethod::Text, hash: sha256(content) }, &references)
+        let mut kind = "text".to_owned();
+        for path in references {
+            kind.push(':');
+            self.print_into(path, &mut kind);
+        }
+        self.make_store_path(&kind, &sha256(content), name)
     }
 
     /// The path of a source tree with a SHA-256 NAR hash and no references (`path` values copied to the store).

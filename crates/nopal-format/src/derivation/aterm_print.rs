@@ -211,15 +211,16 @@ fn write_plain_list(items: &BTreeSet<String>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-const fn escape_of(byte: u8) -> Option<u8> {
-    match byte {
-        b'"' | b'\\' => Some(byte),
-        b'\n' => Some(b'n'),
-        b'\r' => Some(b'r'),
-        b'\t' => Some(b't'),
-        _ => None,
-    }
-}
+/// What follows the backslash for each byte; zero for bytes that stand for themselves.
+const ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'\n' as usize] = b'n';
+    table[b'\r' as usize] = b'r';
+    table[b'\t' as usize] = b't';
+    table
+};
 
 /// Bytes looked at together: a block without anything to escape is found by vector instructions and copied whole.
 const BLOCK: usize = 64;
@@ -235,12 +236,18 @@ pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(block);
             continue;
         }
+        // Without branches: the backslash is always written, and overwritten where it is not wanted.
+        let mut escaped = [b'\\'; 2 * BLOCK];
+        let mut len = 0;
         for &byte in block {
-            match escape_of(byte) {
-                Some(escaped) => out.extend_from_slice(&[b'\\', escaped]),
-                None => out.push(byte),
-            }
+            let escape = ESCAPES[usize::from(byte)];
+            let is_special = escape != 0;
+            escaped[len] = b'\\';
+            len += usize::from(is_special);
+            escaped[len] = if is_special { escape } else { byte };
+            len += 1;
         }
+        out.extend_from_slice(&escaped[..len]);
     }
     out.push(b'"');
 }
