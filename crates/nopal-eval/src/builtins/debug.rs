@@ -13,7 +13,8 @@ use crate::value::Value;
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!(global "abort", ["s"], abort, "Ends the evaluation with the message *s*. `tryEval` does not catch it."),
     def!(global "throw", ["s"], throw, "Raises an error with the message *s*, which `tryEval` catches."),
-    def!(global "break", ["v"], break_, "Returns *v*. A debugger would stop here."),
+    // An error of the value itself is none of `break`: no frame.
+    BuiltinDef { trace: false, ..def!(global "break", ["v"], break_, "Returns *v*. A debugger would stop here.") },
     def!("trace", ["e1", "e2"], trace, "Prints *e1* to the standard error and returns *e2*."),
     def!("traceVerbose", ["e1", "e2"], trace_verbose, "As `trace`, but prints only if `trace-verbose` is set."),
     def!("warn", ["e1", "e2"], warn, "Prints the string *e1* as a warning and returns *e2*."),

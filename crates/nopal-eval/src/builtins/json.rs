@@ -143,10 +143,10 @@ fn from_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 impl From<JsonError> for Error {
     fn from(error: JsonError) -> Error {
-        let text = error.to_string();
+        let range = error.to_string();
         match error {
-            JsonError::Syntax(_) => Error::eval(text).trace(Pos::NONE, "while decoding a JSON string"),
-            JsonError::IntegerRange(_) => Error::eval(text),
+            JsonError::Syntax(text) => Error::eval(text).trace(Pos::NONE, "while decoding a JSON string"),
+            JsonError::IntegerRange(_) => Error::eval(range),
         }
     }
 }

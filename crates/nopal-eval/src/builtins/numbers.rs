@@ -146,8 +146,7 @@ fn floor(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn round(ev: &mut Evaluator, value: Value, pos: Pos, what: &str, f: fn(f64) -> f64) -> Result<Value> {
     const BUG: &str = "Due to a bug (see https://github.com/NixOS/nix/issues/12899)";
     const FUTURE: &str = "in previous Nix versions";
-    let place = ev.determine_pos(value);
-    let number = ev.force_float(value, place, what)?;
+    let number = ev.force_float(value, pos, what)?;
     let rounded = f(number);
     let integer = value.follow().as_int();
     // The bounds of i64 as floats: the lower one is exact, the upper one is one too large.

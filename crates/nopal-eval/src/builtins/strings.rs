@@ -1,5 +1,6 @@
 //! Strings.
 
+use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
 use crate::context::Context;
@@ -8,8 +9,7 @@ use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
 use crate::pure::{text, version};
 use crate::value::{AttrsBuilder, Value};
-use crate::Evaluator;
-use nopal_format::store_path::hash_placeholder;
+use nopal_format::hash::sha256;
 use nopal_syntax::interner::sym;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -69,7 +69,8 @@ fn string_length(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
         return Ok(ev.heap.int(string.as_bytes().len() as i64));
     }
     let what = "while evaluating the argument passed to builtins.stringLength";
-    let string = ev.coerce_to_string(forced, pos, &mut Context::EMPTY.clone(), what, Coerce::STRING)?;
+    let mut context = Context::EMPTY;
+    let string = ev.coerce_to_string(forced, pos, &mut context, what, Coerce::STRING)?;
     Ok(ev.heap.int(string.len() as i64))
 }
 
@@ -153,6 +154,7 @@ fn parse_drv_name(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
 fn placeholder(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.placeholder";
     let output = ev.force_string_no_ctx(args[0], pos, what)?;
-    let text = hash_placeholder(&output.to_lossy());
-    Ok(ev.heap.string(text.as_bytes()))
+    // As `hash_placeholder`, for output names that need not be UTF-8.
+    let hash = sha256(&[b"nix-output:", output.as_bytes()].concat());
+    Ok(ev.heap.string(format!("/{}", hash.nix32()).as_bytes()))
 }

@@ -6,14 +6,12 @@
 //! bytes read on the line (the end of the input counts as one), and "last read" shows the text since the last string
 //! or number began.
 
-use std::fmt::Write as _;
-
 /// Why a JSON text was rejected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum JsonError {
     /// nlohmann's own message, with its `[json.exception…]` prefix.
-    #[error("{0}")]
-    Syntax(String),
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Syntax(Vec<u8>),
     /// An integer between 2⁶³ and 2⁶⁴ − 1. Greater ones become floats.
     #[error("unsigned json number {0} outside of Nix integer range")]
     IntegerRange(u64),
@@ -216,42 +214,44 @@ impl<B: JsonBuilder> Parser<'_, B> {
             Token::Float(value) if value.is_finite() => self.builder.float(value),
             Token::Float(_) => {
                 let text = self.lexer.last_read();
-                let message = format!("[json.exception.out_of_range.406] number overflow parsing '{text}'");
-                Err(JsonError::Syntax(message).into())
+                let message = [b"[json.exception.out_of_range.406] number overflow parsing '", &text[..], b"'"];
+                Err(JsonError::Syntax(message.concat()).into())
             }
             Token::Error(_) | Token::ControlCharacter(_) => Err(self.unexpected(token, None, "value")),
             Token::End if self.lexer.read == 1 => {
                 let message = "attempting to parse an empty input; check that your input string or stream contains \
                                the expected JSON";
-                Err(self.at_position(message).into())
+                Err(self.at_position(message.as_bytes()).into())
             }
             other => Err(self.unexpected(other, Some(ANY_VALUE), "value")),
         }
     }
 
     fn unexpected(&self, token: Token, expected: Option<&str>, context: &str) -> B::Error {
-        let mut message = format!("syntax error while parsing {context} - ");
-        let read = self.lexer.last_read();
-        // Writing to a string does not fail.
-        let _ = match token {
-            Token::Error(text) => write!(message, "{text}; last read: '{read}'"),
-            Token::ControlCharacter(c) => {
-                write!(message, "invalid string: {}; last read: '{read}'", control_character(c))
-            }
-            other => write!(message, "unexpected {}", other.name()),
+        let mut message = format!("syntax error while parsing {context} - ").into_bytes();
+        let reason = match token {
+            Token::Error(text) => text.to_owned(),
+            Token::ControlCharacter(c) => format!("invalid string: {}", control_character(c)),
+            other => format!("unexpected {}", other.name()),
         };
+        message.extend_from_slice(reason.as_bytes());
+        if let Token::Error(_) | Token::ControlCharacter(_) = token {
+            message.extend_from_slice(b"; last read: '");
+            message.extend_from_slice(&self.lexer.last_read());
+            message.push(b'\'');
+        }
         if let Some(expected) = expected {
-            message.push_str("; expected ");
-            message.push_str(expected);
+            message.extend_from_slice(b"; expected ");
+            message.extend_from_slice(expected.as_bytes());
         }
         self.at_position(&message).into()
     }
 
-    fn at_position(&self, message: &str) -> JsonError {
+    fn at_position(&self, message: &[u8]) -> JsonError {
         let (line, column) = self.lexer.position();
-        JsonError::Syntax(format!(
-            "[json.exception.parse_error.101] parse error at line {line}, column {column}: {message}"
-        ))
+        let prefix =
+            format!("[json.exception.parse_error.101] parse error at line {line}, column {column}: ");
+        JsonError::Syntax([prefix.as_bytes(), message].concat())
     }
 }
 
@@ -303,7 +303,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The text since the last string or number began, control characters shown by code.
-    fn last_read(&self) -> String {
+    fn last_read(&self) -> Vec<u8> {
         let end = self.read.min(self.text.len());
         let mut shown = Vec::new();
         for &byte in self.text.get(self.mark..end).unwrap_or_default() {
@@ -313,7 +313,7 @@ impl<'a> Lexer<'a> {
                 shown.push(byte);
             }
         }
-        String::from_utf8_lossy(&shown).into_owned()
+        shown
     }
 
     fn scan(&mut self) -> Token {
