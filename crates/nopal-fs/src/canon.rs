@@ -130,7 +130,7 @@ fn clear_attributes(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> 
 }
 
 fn flistxattr_size(file: &std::os::fd::OwnedFd) -> io::Result<usize> {
-    match rustix::fs::flistxattr(file, &mut [] as &mut [u8]) {
+    match rustix::fs::flistxattr_query(file) {
         Ok(size) => Ok(size),
         // the file system knows no attributes
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(0),

@@ -93,6 +93,12 @@ pub enum StoreError {
         /// The physical store directory.
         path: PathBuf,
     },
+    /// The store lies where the user may not write, or on a file system that is mounted read-only.
+    #[error("the store database '{}' cannot be written to", path.display())]
+    NotWritable {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The path is not valid.
     #[error("path '{path}' is not valid")]
     NotValid {
@@ -185,14 +191,8 @@ impl StoreError {
     /// Whether the store cannot be opened for writing, and may be for reading.
     pub fn is_read_only(&self) -> bool {
         match self {
-            Self::ReadOnly { .. } => true,
+            Self::ReadOnly { .. } | Self::NotWritable { .. } => true,
             Self::Fs(error) => error.is_read_only() || error.is_permission_denied(),
-            Self::Database { source, .. } => {
-                matches!(
-                    source.sqlite_error_code(),
-                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied)
-                )
-            }
             _ => false,
         }
     }
@@ -208,6 +208,7 @@ impl StoreError {
                 path.display()
             )),
             Self::NewerSchema { .. } => Some("use the nopal that wrote it, or a newer one".to_owned()),
+            Self::NotWritable { .. } => Some("it can still be opened for reading only".to_owned()),
             Self::Busy { .. } => Some("see which nopal is running, or try again".to_owned()),
             Self::InUse { .. } => Some("`nopal store roots` lists what keeps paths alive".to_owned()),
             _ => None,

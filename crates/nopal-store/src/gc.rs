@@ -91,6 +91,23 @@ struct Graph {
     live: HashSet<StorePath>,
 }
 
+impl Graph {
+    /// Whether `from` refers to `to`, through others perhaps.
+    fn leads_to(&self, from: &StorePath, to: &StorePath) -> bool {
+        let mut seen = HashSet::new();
+        let mut pending = vec![from];
+        while let Some(path) = pending.pop() {
+            if path == to {
+                return true;
+            }
+            if seen.insert(path) {
+                pending.extend(self.references.get(path).into_iter().flatten());
+            }
+        }
+        false
+    }
+}
+
 impl Store {
     /// Collects garbage. Only one collection runs at a time; another waits.
     pub fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
@@ -199,7 +216,11 @@ impl Store {
                 }
             }
             if reasons.is_empty() && graph.live.contains(path) {
-                reasons.push("a live path needs it".to_owned());
+                let needed = roots.iter().filter(|root| graph.leads_to(&root.path, path));
+                reasons.extend(needed.map(|root| format!("the root {} needs it", root.reason)));
+            }
+            if reasons.is_empty() && graph.live.contains(path) {
+                reasons.push("it is the derivation or an output of a live path".to_owned());
             }
             if !reasons.is_empty() {
                 return Err(StoreError::InUse { path: self.print(path), reasons });

@@ -63,7 +63,7 @@ pub struct TreeHash {
 
 /// Bytes read at a time: large enough that system calls do not count, small enough to stay in the cache between
 /// reading, hashing and writing.
-const CHUNK_BYTES: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// A tree is kept in memory until it is larger than this, so that one that turns out to be in the store already is
 /// never written to disk.
@@ -309,6 +309,7 @@ pub(crate) fn walk_tree(
 ) -> Result<(SinkResult, u64), WalkEnd> {
     let mut walk = TreeWalk::new(root, WalkOptions::default())?;
     let mut writer = NarWriter::new(sink);
+    let mut buffer = vec![0; CHUNK_BYTES];
     let mut entries = 0;
     while let Some(step) = walk.next()? {
         if step != Step::Leave
@@ -339,7 +340,7 @@ pub(crate) fn walk_tree(
                 content.symlink(name, &target);
                 spool.symlink(name, &target)?;
             }
-            Step::File => archive_file(&walk, &mut writer, content, spool)?,
+            Step::File => archive_file(&walk, &mut writer, content, spool, &mut buffer)?,
             Step::Other => return Err(TreeError::UnsupportedType { path: walk.path().to_owned() }.into()),
         }
         entries += 1;
@@ -353,13 +354,14 @@ fn archive_file(
     writer: &mut NarWriter<ArchiveSink<'_>>,
     content: &mut ContentHasher,
     spool: &mut Spool,
+    buffer: &mut [u8],
 ) -> Result<(), TreeError> {
     let (file, stat) = walk.open_file()?;
     let executable = stat.st_mode & 0o100 != 0;
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     content.start_file(walk.name(), executable, size);
     spool.start_file(walk.name(), executable, size)?;
-    let mut tee = Tee { file, path: walk.path(), content, spool, failure: None };
+    let mut tee = Tee { file, path: walk.path(), content, spool, buffer, unread: 0..0, failure: None };
     let written = writer.file(walk.name(), executable, size, &mut tee);
     if let Some(failure) = tee.failure {
         return Err(failure.into());
@@ -367,40 +369,60 @@ fn archive_file(
     written.map_err(|error| archive_error(walk.path(), error))?;
     // a file that has grown meanwhile is being changed by somebody, as one that has shrunk is
     let mut rest = [0];
-    if tee.file.read(&mut rest).map_err(|e| FsError::new("read", walk.path(), e))? != 0 {
+    let grown =
+        !tee.unread.is_empty() || tee.file.read(&mut rest).map_err(|e| FsError::new("read", walk.path(), e))? != 0;
+    if grown {
         return Err(TreeError::Changed { path: walk.path().to_owned() });
     }
     content.end_file();
     Ok(spool.end_file()?)
 }
 
-/// Reads a file and hands what was read to all that want it, from the buffer that the archive writer hashes.
+/// Reads a file and hands what was read to all that want it. It has a buffer of its own, since the archive's is filled
+/// from places that are no multiple of a page: the disk's cache takes whole, aligned pages at a fraction of the cost.
 struct Tee<'a> {
     file: FsFile,
     path: &'a Path,
     content: &'a mut ContentHasher,
     spool: &'a mut Spool,
+    buffer: &'a mut [u8],
+    /// what of the buffer the archive has not taken yet
+    unread: std::ops::Range<usize>,
     /// the error with its path, which `io::Error` has no room for
     failure: Option<FsError>,
 }
 
-impl Read for Tee<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Tee<'_> {
+    fn fill(&mut self) -> io::Result<()> {
         let failed = |failure: &mut Option<FsError>, error: FsError| {
             *failure = Some(error);
             io::Error::other("stopped")
         };
-        let got = match self.file.read(buffer) {
+        let got = match self.file.read(self.buffer) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(failed(&mut self.failure, FsError::new("read", self.path, error)));
             }
             other => other?,
         };
-        self.content.data(&buffer[..got]);
-        match self.spool.data(&buffer[..got]) {
-            Ok(()) => Ok(got),
-            Err(error) => Err(failed(&mut self.failure, error)),
+        self.content.data(&self.buffer[..got]);
+        if let Err(error) = self.spool.data(&self.buffer[..got]) {
+            return Err(failed(&mut self.failure, error));
         }
+        self.unread = 0..got;
+        Ok(())
+    }
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.fill()?;
+        }
+        let got = out.len().min(self.unread.len());
+        let end = self.unread.start + got;
+        out[..got].copy_from_slice(&self.buffer[self.unread.start..end]);
+        self.unread.start = end;
+        Ok(got)
     }
 }
 

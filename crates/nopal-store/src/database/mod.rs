@@ -243,6 +243,10 @@ impl Database {
             Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { path },
             Some(ErrorCode::DiskFull) => StoreError::DiskFull { path },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::NotWritable { path },
+            Some(ErrorCode::CannotOpen) if !nopal_fs::is_writable(nopal_fs::parent_of(&path)) => {
+                StoreError::NotWritable { path }
+            }
             _ => {
                 // SQLite reports a full disk as an input/output error when it grows its shared memory
                 let full = matches!(code, Some(ErrorCode::SystemIoFailure))
