@@ -2,8 +2,22 @@
 
 use nopal_syntax::ast::Pos;
 use nopal_syntax::diagnostic::Problem;
-use nopal_syntax::parser::{Lint, Options};
+use nopal_syntax::parser::{Lint, Options, STACK_BYTES_PER_LEVEL};
 use nopal_syntax::{Interner, parse, printer, scope};
+
+/// Everything that makes the parser go down a level.
+const BRACKETS: [(&str, &str); 10] = [
+    ("(", ")"),
+    ("[", "]"),
+    ("{a=", ";}"),
+    ("rec{a=", ";}"),
+    ("let a=", "; in a"),
+    ("\"${", "}\""),
+    ("''${", "}''"),
+    ("./a${", "}"),
+    ("{a?", "}: 1"),
+    ("x.y or ", ""),
+];
 
 fn problem(text: &str, options: &Options) -> Problem {
     parse(text.as_bytes(), &mut Interner::new(), options).unwrap_err().problem
@@ -12,9 +26,7 @@ fn problem(text: &str, options: &Options) -> Problem {
 #[test]
 fn brackets_nest_up_to_the_limit() {
     let options = Options::default();
-    for (open, close) in
-        [("(", ")"), ("[", "]"), ("{a=", ";}"), ("\"${", "}\""), ("{a}: {a?", "}: 1"), ("x: x.y or (", ")")]
-    {
+    for (open, close) in BRACKETS {
         let nested = |depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
         for depth in [1000, 100_000] {
             let found = problem(&nested(depth), &options);
@@ -23,6 +35,17 @@ fn brackets_nest_up_to_the_limit() {
     }
     let nested = "(".repeat(500) + "1" + &")".repeat(500);
     assert!(parse(nested.as_bytes(), &mut Interner::new(), &options).is_ok());
+}
+
+#[test]
+fn a_level_takes_the_stack_that_is_promised() {
+    let options = Options { max_depth: 2000, ..Options::default() };
+    let stack = options.max_depth as usize * STACK_BYTES_PER_LEVEL;
+    for (open, close) in BRACKETS {
+        let text = open.repeat(2000) + "1" + &close.repeat(2000);
+        let parse = move || parse(text.as_bytes(), &mut Interner::new(), &options).is_ok();
+        assert!(std::thread::Builder::new().stack_size(stack).spawn(parse).unwrap().join().unwrap(), "{open}");
+    }
 }
 
 #[test]
