@@ -3,6 +3,7 @@
 use nopal_syntax::ast::Pos;
 use nopal_syntax::diagnostic::Problem;
 use nopal_syntax::parser::{Lint, Options, STACK_BYTES_PER_LEVEL};
+use nopal_syntax::source::{Origin, Source};
 use nopal_syntax::{Interner, parse, printer, scope};
 
 /// Everything that makes the parser go down a level.
@@ -107,24 +108,47 @@ fn pipes_are_operators_behind_an_option() {
 
 #[test]
 fn lints_warn_or_fail() {
-    for (text, option) in [
-        ("a/b", Options { short_path_literals: Lint::Warn, ..Options::default() }),
-        ("/a/b", Options { absolute_path_literals: Lint::Warn, ..Options::default() }),
-        ("~/a", Options { absolute_path_literals: Lint::Warn, ..Options::default() }),
-        ("a:b", Options { url_literals: Lint::Warn, ..Options::default() }),
+    let portable =
+        "Consider replacing path literal '{}' by a string, relative path, or parameter (lint-absolute-path-literals)";
+    let absolute = |text: &str| format!("absolute path literals are not portable. {}", portable.replace("{}", text));
+    let home = |text: &str| format!("home path literals are not portable. {}", portable.replace("{}", text));
+    let short =
+        "relative path literal 'a/b' should be prefixed with '.' for clarity: './a/b' (lint-short-path-literals)";
+    let url = "URL literals are discouraged. Consider using a string literal \"a:b\" instead (lint-url-literals)";
+    let none = Options::default();
+    for (text, expected, warn, fatal) in [
+        (
+            "a/b",
+            short.to_owned(),
+            Options { short_path_literals: Lint::Warn, ..none },
+            Options { short_path_literals: Lint::Fatal, ..none },
+        ),
+        (
+            "/a/b",
+            absolute("/a/b"),
+            Options { absolute_path_literals: Lint::Warn, ..none },
+            Options { absolute_path_literals: Lint::Fatal, ..none },
+        ),
+        (
+            "~/a",
+            home("~/a"),
+            Options { absolute_path_literals: Lint::Warn, ..none },
+            Options { absolute_path_literals: Lint::Fatal, ..none },
+        ),
+        (
+            "a:b",
+            url.to_owned(),
+            Options { url_literals: Lint::Warn, ..none },
+            Options { url_literals: Lint::Fatal, ..none },
+        ),
     ] {
-        let parsed = parse(text.as_bytes(), &mut Interner::new(), &option).unwrap();
-        let [warning] = parsed.warnings.as_slice() else { panic!("{text}: {:?}", parsed.warnings) };
-        assert!(warning.to_string().contains("literal"), "{warning}");
-        let fatal = |lint| if lint == Lint::Warn { Lint::Fatal } else { lint };
-        let option = Options {
-            short_path_literals: fatal(option.short_path_literals),
-            absolute_path_literals: fatal(option.absolute_path_literals),
-            url_literals: fatal(option.url_literals),
-            ..option
-        };
-        assert!(parse(text.as_bytes(), &mut Interner::new(), &option).is_err(), "{text}");
+        let source = Source { origin: &Origin::String, text: text.as_bytes() };
+        let parsed = parse(text.as_bytes(), &mut Interner::new(), &warn).unwrap();
+        let messages: Vec<_> = parsed.warnings.iter().map(|warning| warning.message(&source)).collect();
+        assert_eq!(messages, [expected.as_bytes()], "{text}");
+        let error = parse(text.as_bytes(), &mut Interner::new(), &fatal).unwrap_err();
+        assert_eq!(error.message(&source), expected.replace("discouraged", "disallowed").as_bytes(), "{text}");
     }
-    let strict = Options { short_path_literals: Lint::Fatal, ..Options::default() };
+    let strict = Options { short_path_literals: Lint::Fatal, ..none };
     assert!(parse(b"[ ./a ../a .a/b ]", &mut Interner::new(), &strict).is_ok());
 }
