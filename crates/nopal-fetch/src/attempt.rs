@@ -26,7 +26,9 @@ pub(crate) trait Target {
 
 /// A transfer that may take several attempts.
 pub(crate) struct Transfer<'a> {
-    pub(crate) url: &'a str,
+    url: &'a str,
+    /// The URL for messages, without credentials.
+    shown: String,
     pub(crate) target: &'a mut dyn Target,
     pub(crate) running: &'a Running,
     pub(crate) limit_bytes: u64,
@@ -52,6 +54,7 @@ impl<'a> Transfer<'a> {
     ) -> Self {
         Self {
             url,
+            shown: without_credentials(url),
             target,
             running,
             limit_bytes,
@@ -83,7 +86,8 @@ impl<'a> Transfer<'a> {
                 request = request.header(IF_RANGE, validator);
             }
         }
-        let response = request.send().map_err(|err| classify(self.url, &err, stall, max_redirects, http.has_roots))?;
+        let response =
+            request.send().map_err(|err| classify(&self.shown, &err, stall, max_redirects, http.has_roots))?;
         self.final_url = Some(without_credentials(response.url().as_str()));
         let skip = match response.status() {
             StatusCode::PARTIAL_CONTENT if self.written > 0 => {
@@ -117,7 +121,7 @@ impl<'a> Transfer<'a> {
         match start {
             Some(start) if start == self.written => Ok(()),
             _ => Err(FetchError::Protocol {
-                url: self.url.to_owned(),
+                url: self.shown.clone(),
                 reason: format!("asked to continue at byte {}, got another range", self.written),
             }),
         }
@@ -147,7 +151,7 @@ impl<'a> Transfer<'a> {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.trim().parse().ok())
             .map(Duration::from_secs);
-        let url = self.url.to_owned();
+        let url = self.shown.clone();
         let status = status.as_u16();
         if matches!(status, 404 | 410) {
             FetchError::NotFound { url, status }
@@ -160,10 +164,10 @@ impl<'a> Transfer<'a> {
         let Some(total) = total else { return Ok(()) };
         match self.expected_size {
             Some(expected) if expected != total => {
-                Err(FetchError::SizeMismatch { url: self.url.to_owned(), expected, got: total })
+                Err(FetchError::SizeMismatch { url: self.shown.clone(), expected, got: total })
             }
             _ if total > self.limit_bytes => {
-                Err(FetchError::TooLarge { url: self.url.to_owned(), limit: self.limit_bytes })
+                Err(FetchError::TooLarge { url: self.shown.clone(), limit: self.limit_bytes })
             }
             _ => Ok(()),
         }
@@ -183,7 +187,7 @@ impl<'a> Transfer<'a> {
                 Ok(count) => count,
                 Err(err) if err.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(err) if err.kind() == std::io::ErrorKind::TimedOut || is_timeout(&err) => {
-                    return Err(FetchError::TimedOut { url: self.url.to_owned(), seconds: stall.as_secs() });
+                    return Err(FetchError::TimedOut { url: self.shown.clone(), seconds: stall.as_secs() });
                 }
                 Err(err) => return Err(self.broken(chain(&err), total)),
             };
@@ -201,7 +205,7 @@ impl<'a> Transfer<'a> {
     /// Takes bytes of the body; also the way in for `file://`.
     pub(crate) fn accept(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         if self.written + bytes.len() as u64 > self.limit_bytes {
-            return Err(FetchError::TooLarge { url: self.url.to_owned(), limit: self.limit_bytes });
+            return Err(FetchError::TooLarge { url: self.shown.clone(), limit: self.limit_bytes });
         }
         self.target.write(bytes)?;
         // writing into a Hasher cannot fail
@@ -212,7 +216,7 @@ impl<'a> Transfer<'a> {
 
     fn broken(&self, reason: String, total: Option<u64>) -> FetchError {
         FetchError::Truncated {
-            url: self.url.to_owned(),
+            url: self.shown.clone(),
             got: self.written,
             expected: total.or(self.expected_size),
             reason,
