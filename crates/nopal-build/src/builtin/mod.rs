@@ -97,7 +97,10 @@ impl BuiltinContext<'_> {
         if rest.split('/').any(|part| part == "..") {
             return Err(BuiltinError::new(format!("path '{logical}' leaves its store object")));
         }
-        Ok(self.physical(&path).join(rest.trim_start_matches('/')))
+        let object = self.physical(&path);
+        let below = rest.trim_matches('/');
+        // joining an empty path would add a slash, which only directories have
+        Ok(if below.is_empty() { object } else { object.join(below) })
     }
 
     /// An attribute of the derivation (a variable of its environment) as text.
