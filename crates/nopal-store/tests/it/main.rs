@@ -1,5 +1,7 @@
 //! Tests of the store, each on a store of its own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test fails by panicking")]
+
 mod add;
 mod bad_input;
 mod cache;
