@@ -265,10 +265,13 @@ fn run() -> ExitCode {
             Err(error) => {
                 use std::io::Write as _;
                 let _ = std::io::stderr().write_all(&ev.render_error(&error));
+                std::mem::forget(ev);
                 return ExitCode::FAILURE;
             }
         }
     }
+    // The process ends; taking the tables apart would only take time.
+    std::mem::forget(ev);
     ExitCode::SUCCESS
 }
 

@@ -72,6 +72,7 @@ pub struct Contexts {
     sets: Vec<Rc<BTreeSet<ContextElement>>>,
     ids: FxHashMap<Rc<BTreeSet<ContextElement>>, Context>,
     unions: FxHashMap<(Context, Context), Context>,
+    singles: FxHashMap<ContextElement, Context>,
 }
 
 impl Default for Contexts {
@@ -79,7 +80,7 @@ impl Default for Contexts {
         let empty = Rc::new(BTreeSet::new());
         let mut ids = FxHashMap::default();
         ids.insert(empty.clone(), Context::EMPTY);
-        Contexts { sets: vec![empty], ids, unions: FxHashMap::default() }
+        Contexts { sets: vec![empty], ids, unions: FxHashMap::default(), singles: FxHashMap::default() }
     }
 }
 
@@ -90,9 +91,14 @@ impl Contexts {
     }
 
     /// The context with exactly these elements.
-    pub fn intern(&mut self, elements: BTreeSet<ContextElement>) -> Context {
+    pub fn intern(&mut self, mut elements: BTreeSet<ContextElement>) -> Context {
         if elements.is_empty() {
             return Context::EMPTY;
+        }
+        if elements.len() == 1 {
+            if let Some(element) = elements.pop_first() {
+                return self.single(element);
+            }
         }
         if let Some(known) = self.ids.get(&elements) {
             return *known;
@@ -106,7 +112,14 @@ impl Contexts {
 
     /// The context of one element.
     pub fn single(&mut self, element: ContextElement) -> Context {
-        self.intern(BTreeSet::from([element]))
+        if let Some(known) = self.singles.get(&element) {
+            return *known;
+        }
+        // Sets of one element are found here and nowhere else, so the larger table need not know them.
+        let context = Context(self.sets.len() as u32);
+        self.sets.push(Rc::new(BTreeSet::from([element.clone()])));
+        self.singles.insert(element, context);
+        context
     }
 
     /// The union of two contexts.

@@ -26,13 +26,14 @@
 
 
 
+
 drvAttrs@{
   outputs ? [ "out" ],
   ...
 }:
 
 let
-  # what derivationStrict computes; forced by the first path that is asked for
+
   strict = derivationStrict drvAttrs;
 
   commonAttrs =
@@ -43,7 +44,6 @@ let
       inherit drvAttrs;
     };
 
-  # one set per output, all alike but for outPath and outputName
   outputsList = map (outputName: {
     name = outputName;
     value = commonAttrs // {

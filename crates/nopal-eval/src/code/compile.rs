@@ -10,8 +10,8 @@ use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, AttrsLit, Binary, Cache, Call, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group, HasAttr,
-    If, Lambda, Let, Name, Op, Overrides, Ref, Select, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, AttrsLit, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group, HasAttr,
+    If, Lambda, Let, Name, Op, Overrides, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
@@ -33,6 +33,9 @@ pub(crate) struct Input<'a> {
     /// The native stack must not grow below this address.
     pub(crate) stack_limit: usize,
 }
+
+/// How deep an expression may be to be tried at once where a thunk would do.
+const MAX_CHEAP_DEPTH: u32 = 2;
 
 /// Compiles a file to the code of a thunk without captured words.
 pub(crate) fn compile(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
@@ -201,7 +204,44 @@ impl Compiler<'_> {
             }
             _ => {}
         }
-        Ok(Delayed::Thunk(self.thunk(|compiler| compiler.expr(id))?))
+        let later = self.thunk(|compiler| compiler.expr(id))?;
+        Ok(Delayed::Thunk(later))
+    }
+
+    /// An argument of a call.
+    fn argument(&mut self, id: ExprId) -> Result<Delayed> {
+        match self.delayed(id)? {
+            Delayed::Thunk(later) if self.is_cheap(id, MAX_CHEAP_DEPTH) => {
+                let now = self.expr(id)?;
+                Ok(Delayed::Cheap(leak(Cheap { now, later })))
+            }
+            delayed => Ok(delayed),
+        }
+    }
+
+    /// Is this worth trying before a thunk is made? Only numbers and variables, a few operators, short selections.
+    fn is_cheap(&self, id: ExprId, depth: u32) -> bool {
+        let ast = self.input.ast;
+        match ast.expr(id) {
+            ast::Expr::Int(_) => true,
+            ast::Expr::Var(name) => matches!(self.lookup(name), Some(Binding::Variable(_))),
+            ast::Expr::Binary { op: op @ (BinOp::Sub | BinOp::Mul), lhs, rhs } => {
+                depth > 0
+                    && op.desugar().is_some_and(|call| self.is_builtin(call.function))
+                    && self.is_cheap(lhs, depth - 1)
+                    && self.is_cheap(rhs, depth - 1)
+            }
+            ast::Expr::Concat { kind: ConcatKind::Plus, parts } => {
+                depth > 0 && ast.parts_in(parts).iter().all(|part| self.is_cheap(part.expr, depth - 1))
+            }
+            ast::Expr::Select { base, path, default: None } => {
+                depth == MAX_CHEAP_DEPTH
+                    && matches!(ast.expr(base), ast::Expr::Var(_))
+                    && self.is_cheap(base, 0)
+                    && matches!(ast.attr_path(path), [AttrName::Static(_)])
+            }
+            _ => false,
+        }
     }
 
     /// A variable that need not be evaluated, unless it has no value yet or comes from a `with`.
@@ -249,7 +289,7 @@ impl Compiler<'_> {
             ast::Expr::Lambda(lambda) => Expr::Lambda(self.lambda(lambda, pos)?),
             ast::Expr::Call { function, args } => {
                 let function = self.expr(function)?;
-                let args = ast.exprs_in(args).iter().map(|arg| self.delayed(*arg)).collect::<Result<_>>()?;
+                let args = ast.exprs_in(args).iter().map(|arg| self.argument(*arg)).collect::<Result<_>>()?;
                 Expr::Call(leak(Call { function, args, pos }))
             }
             ast::Expr::Let { attrs, body } => self.let_in(attrs, body)?,
@@ -357,6 +397,7 @@ impl Compiler<'_> {
         }
         let level = self.levels.pop().unwrap_or_default();
         let (formals, body) = compiled?;
+        let strict = if formals.is_some() { Strict::NONE } else { Strict::of_body(&body) };
         Ok(leak(Lambda {
             captures: level.captures.into(),
             body,
@@ -365,6 +406,7 @@ impl Compiler<'_> {
             formals,
             name: lambda.name,
             pos,
+            strict,
             doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
         }))
     }

@@ -43,8 +43,80 @@ pub(crate) struct Lambda {
     pub(crate) name: Option<Symbol>,
     /// Begin of the function.
     pub(crate) pos: Pos,
+    /// Which parameter is evaluated before anything else.
+    pub(crate) strict: Strict,
     /// The doc comment, as an extent of the source.
     pub(crate) doc: Option<(Pos, u32)>,
+}
+
+/// No parameter; see [`Strict::of`].
+pub(crate) const NO_PARAMETER: usize = usize::MAX;
+
+/// Of a function called with so many arguments: the parameter whose value is needed before anything else happens.
+#[derive(Clone, Copy)]
+pub(crate) struct Strict {
+    args: u8,
+    parameter: u8,
+}
+
+impl Strict {
+    /// None is known.
+    pub(crate) const NONE: Strict = Strict { args: 0, parameter: 0 };
+
+    /// The index of the parameter in a call with `args` arguments, or [`NO_PARAMETER`].
+    #[inline(always)]
+    pub(crate) fn of(self, args: usize) -> usize {
+        if self.args as usize == args { self.parameter as usize } else { NO_PARAMETER }
+    }
+
+    /// What is known of a function with this body.
+    pub(crate) fn of_body(body: &Expr) -> Strict {
+        // Through curried functions: what the innermost body needs is an argument of its own or captured from outside.
+        let mut args = 1;
+        let mut inner = body;
+        let mut lambdas: Vec<&Lambda> = Vec::new();
+        while let Expr::Lambda(lambda) = inner {
+            if lambda.formals.is_some() || args == u8::MAX {
+                return Strict::NONE;
+            }
+            args += 1;
+            lambdas.push(lambda);
+            inner = &lambda.body;
+        }
+        let Some(mut needed) = first_needed(inner) else { return Strict::NONE };
+        let mut parameter = args - 1;
+        loop {
+            match needed {
+                Ref::Local(0) => return Strict { args, parameter },
+                Ref::Local(_) => return Strict::NONE,
+                Ref::Captured(index) => match lambdas.pop() {
+                    Some(lambda) => needed = lambda.captures[index as usize],
+                    None => return Strict::NONE,
+                },
+            }
+            parameter -= 1;
+        }
+    }
+}
+
+/// The variable that evaluating an expression needs first, before anything that can be noticed.
+fn first_needed(expr: &Expr) -> Option<Ref> {
+    match expr {
+        Expr::Local(slot, _) => Some(Ref::Local(*slot)),
+        Expr::Captured(index, _) => Some(Ref::Captured(*index)),
+        Expr::Select(select) => first_needed(&select.base),
+        Expr::HasAttr(has) => first_needed(&has.base),
+        Expr::Call(call) => first_needed(&call.function),
+        Expr::If(branch) => first_needed(&branch.cond),
+        Expr::Assert(assert) => first_needed(&assert.cond),
+        Expr::Not(operand) => first_needed(operand),
+        Expr::Binary(binary) => match binary.op {
+            Op::Greater | Op::LessEq | Op::Update => first_needed(&binary.rhs),
+            _ => first_needed(&binary.lhs),
+        },
+        Expr::ConcatStrings(concat) => concat.parts.first().and_then(|(_, part)| first_needed(part)),
+        _ => None,
+    }
 }
 
 /// A set pattern.
@@ -72,6 +144,17 @@ pub(crate) enum Delayed {
     Lambda(&'static Lambda),
     /// Evaluated on demand.
     Thunk(&'static ThunkCode),
+    /// A little arithmetic, or a selection, as an argument: done at once if the function needs it first, all it needs is
+    /// at hand and it cannot fail; else on demand.
+    Cheap(&'static Cheap),
+}
+
+/// See [`Delayed::Cheap`].
+pub(crate) struct Cheap {
+    /// The expression, for the frame around it.
+    pub(crate) now: Expr,
+    /// The same as the code of a thunk.
+    pub(crate) later: &'static ThunkCode,
 }
 
 /// A step of an attribute path.

@@ -4,7 +4,7 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
-use crate::code::ir::{Delayed, Formals, Lambda};
+use crate::code::ir::{Delayed, Expr, Formals, Lambda, Name, Op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
@@ -101,7 +101,7 @@ impl Evaluator {
 
     /// Calls a function written in Nix with one argument.
     #[inline]
-    fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
+    pub(crate) fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
         let lambda = closure.lambda();
         self.check_stack()?;
         let Some(frame) = self.stack.push(lambda.slots) else { return Err(self.stack_overflow()) };
@@ -255,18 +255,72 @@ impl Evaluator {
         Error::new(ErrorKind::MissingArgument, message).at(pos)
     }
 
+    /// The value of a cheap expression, if what it needs is evaluated and nothing can go wrong. Numbers, and what a
+    /// selection finds if it has no parts: other values have an identity, which a thunk of their own would give them.
+    fn try_now(&mut self, expr: &'static Expr, env: Env) -> Option<Value> {
+        match expr {
+            Expr::Select(select) => {
+                let [Name::Static(name)] = &*select.path else { return None };
+                let base = match &select.base {
+                    Expr::Local(slot, _) => env.frame.get(*slot),
+                    Expr::Captured(index, _) => env.captures.get(*index),
+                    _ => return None,
+                };
+                let value = base.follow().as_attrs()?.get(*name)?.follow();
+                value.is_plain().then_some(value)
+            }
+            _ => self.number_now(expr, env).map(|number| self.heap.int(number)),
+        }
+    }
+
+    fn number_now(&self, expr: &'static Expr, env: Env) -> Option<i64> {
+        match expr {
+            Expr::Const(value) => value.as_small_int(),
+            Expr::Local(slot, _) => env.frame.get(*slot).follow().as_small_int(),
+            Expr::Captured(index, _) => env.captures.get(*index).follow().as_small_int(),
+            Expr::Binary(binary) => {
+                let (a, b) = (self.number_now(&binary.lhs, env)?, self.number_now(&binary.rhs, env)?);
+                match binary.op {
+                    Op::Sub => a.checked_sub(b),
+                    Op::Mul => a.checked_mul(b),
+                    _ => None,
+                }
+            }
+            Expr::ConcatStrings(concat) if !concat.force_string => {
+                let mut sum = 0i64;
+                for (_, part) in &concat.parts {
+                    sum = sum.checked_add(self.number_now(part, env)?)?;
+                }
+                Some(sum)
+            }
+            _ => None,
+        }
+    }
+
     /// The value of an expression that is not evaluated now.
     #[inline(always)]
     pub(crate) fn delay(&mut self, delayed: &'static Delayed, env: Env) -> Value {
         match delayed {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
-            Delayed::Lambda(_) | Delayed::Thunk(_) => {
+            Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => {
                 let value = self.allocate_delayed(delayed, env);
                 fill_delayed(delayed, value, env);
                 value
             }
         }
+    }
+
+    /// The value of an argument. If the function evaluates it before anything else, it may be computed now: nobody can
+    /// see the difference.
+    #[inline(always)]
+    pub(crate) fn delay_argument(&mut self, delayed: &'static Delayed, strict: bool, env: Env) -> Value {
+        if let (true, Delayed::Cheap(cheap)) = (strict, delayed) {
+            if let Some(value) = self.try_now(&cheap.now, env) {
+                return value;
+            }
+        }
+        self.delay(delayed, env)
     }
 
     /// The first half of [`Evaluator::delay`]: what it captures may not exist yet and is filled in later.
@@ -277,6 +331,7 @@ impl Evaluator {
             Delayed::Var(var) => env.get(*var),
             Delayed::Lambda(lambda) => self.heap.closure(lambda, lambda.captures.len()),
             Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
+            Delayed::Cheap(cheap) => self.heap.thunk(cheap.later, cheap.later.captures.len()),
         }
     }
 }
@@ -288,6 +343,7 @@ pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
         Delayed::Const(_) | Delayed::Var(_) => return,
         Delayed::Lambda(lambda) => &lambda.captures,
         Delayed::Thunk(code) => &code.captures,
+        Delayed::Cheap(cheap) => &cheap.later.captures,
     };
     for (index, from) in captures.iter().enumerate() {
         value.set_captured(index, env.get(*from));

@@ -4,7 +4,8 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, Name, Overrides, Ref, Select, WithVar,
+    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Ref, Select,
+    WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -98,6 +99,18 @@ impl Evaluator {
         }
     }
 
+    /// As [`Evaluator::eval`], without a call where a variable has its value already.
+    #[inline(always)]
+    pub(crate) fn eval_leaf(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let value = match expr {
+            Expr::Local(slot, _) => env.frame.get(*slot),
+            Expr::Captured(index, _) => env.captures.get(*index),
+            Expr::Const(value) => *value,
+            _ => return self.eval(expr, env),
+        };
+        if value.is_thunk() { self.eval(expr, env) } else { Ok(value) }
+    }
+
     fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Value {
         let mut list = self.heap.list_builder(elements.len());
         for (index, element) in elements.iter().enumerate() {
@@ -121,7 +134,7 @@ impl Evaluator {
 
     #[inline]
     pub(crate) fn eval_bool(&mut self, expr: &'static Expr, env: Env, pos: Pos, context: &str) -> Result<bool> {
-        let value = match self.eval(expr, env) {
+        let value = match self.eval_leaf(expr, env) {
             Ok(value) => value,
             Err(error) => return Err(error.trace(pos, context)),
         };
@@ -133,12 +146,26 @@ impl Evaluator {
 
     #[inline]
     fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
-        let function = self.eval(&call.function, env)?;
+        let function = self.eval_leaf(&call.function, env)?;
+        let strict = match function.as_closure() {
+            None => NO_PARAMETER,
+            Some(closure) => {
+                let lambda = closure.lambda();
+                if let [arg] = &*call.args {
+                    self.enter(call.pos)?;
+                    let arg = self.delay_argument(arg, lambda.strict.of(1) == 0, env);
+                    let result = self.call_closure(closure, arg, call.pos);
+                    self.leave();
+                    return result;
+                }
+                lambda.strict.of(call.args.len())
+            }
+        };
         let count = call.args.len();
         if count <= INLINE_ARGS {
             let mut args = [Value::NULL; INLINE_ARGS];
-            for (slot, arg) in args.iter_mut().zip(&call.args) {
-                *slot = self.delay(arg, env);
+            for (index, (slot, arg)) in args.iter_mut().zip(&call.args).enumerate() {
+                *slot = self.delay_argument(arg, index == strict, env);
             }
             return self.call(function, &args[..count], call.pos);
         }
@@ -172,7 +199,7 @@ impl Evaluator {
     /// The selected value, or `None` when the default is to be used.
     #[inline]
     fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Option<Value>> {
-        let base = self.eval(&select.base, env)?;
+        let base = self.eval_leaf(&select.base, env)?;
         if let [Name::Static(name)] = &*select.path {
             if let Some(attrs) = base.as_attrs() {
                 if let Some(shape) = attrs.flat_shape() {

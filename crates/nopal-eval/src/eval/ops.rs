@@ -80,8 +80,8 @@ impl Evaluator {
                 .map(|less| Value::bool(!less))
                 .map_err(|error| error.trace(pos, "in the argument of the not operator")),
             Op::Eq | Op::Neq => {
-                let a = self.eval(&binary.lhs, env)?;
-                let b = self.eval(&binary.rhs, env)?;
+                let a = self.eval_leaf(&binary.lhs, env)?;
+                let b = self.eval_leaf(&binary.rhs, env)?;
                 let equal = self.equal_operands(a, b, pos)?;
                 Ok(Value::bool(equal == (binary.op == Op::Eq)))
             }
@@ -108,8 +108,8 @@ impl Evaluator {
             }
             Op::Update => self.eval_update(binary, env),
             Op::Concat => {
-                let a = self.eval(&binary.lhs, env)?;
-                let b = self.eval(&binary.rhs, env)?;
+                let a = self.eval_leaf(&binary.lhs, env)?;
+                let b = self.eval_leaf(&binary.rhs, env)?;
                 self.concat_lists(&[a, b], pos, "while evaluating one of the elements to concatenate")
             }
         }
@@ -181,8 +181,8 @@ impl Evaluator {
 
     #[inline]
     fn eval_arithmetic_level(&mut self, binary: &'static Binary, env: Env, how: &Arithmetic) -> Result<Value> {
-        let a = self.eval(&binary.lhs, env)?;
-        let b = self.eval(&binary.rhs, env)?;
+        let a = self.eval_leaf(&binary.lhs, env)?;
+        let b = self.eval_leaf(&binary.rhs, env)?;
         if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
             if how.sign != '/' {
                 if let Some(result) = (how.ints)(x, y) {
@@ -247,8 +247,8 @@ impl Evaluator {
 
     #[inline]
     fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<bool> {
-        let a = self.eval(a, env)?;
-        let b = self.eval(b, env)?;
+        let a = self.eval_leaf(a, env)?;
+        let b = self.eval_leaf(b, env)?;
         if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
             return Ok(x < y);
         }
@@ -312,7 +312,7 @@ impl Evaluator {
         let Some(((first_pos, first_expr), rest)) = concat.parts.split_first() else {
             return Ok(self.heap.string(b""));
         };
-        let first = self.eval(first_expr, env)?;
+        let first = self.eval_leaf(first_expr, env)?;
         if !concat.force_string {
             match first.view() {
                 View::Int(i) => return self.add_parts(Number::Int(i), rest, env),
@@ -325,7 +325,7 @@ impl Evaluator {
             }
         }
         if let (Some(a), [(_, second_expr)]) = (first.as_str(), rest) {
-            let second = self.eval(second_expr, env)?;
+            let second = self.eval_leaf(second_expr, env)?;
             if let Some(b) = second.as_str() {
                 return Ok(self.concat_two(a, b));
             }
@@ -408,7 +408,7 @@ impl Evaluator {
     fn add_parts(&mut self, first: Number, rest: &'static [(Pos, Expr)], env: Env) -> Result<Value> {
         let mut sum = first;
         for (pos, expr) in rest {
-            let value = self.eval(expr, env)?;
+            let value = self.eval_leaf(expr, env)?;
             sum = match (sum, value.view()) {
                 (Number::Int(a), View::Int(b)) => match a.checked_add(b) {
                     Some(sum) => Number::Int(sum),

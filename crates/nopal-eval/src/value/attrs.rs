@@ -401,29 +401,6 @@ impl Heap {
         if keys.is_empty() { self.empty_shape } else { self.new_shape(keys, positions, true) }
     }
 
-    /// The shape with these keys (strictly ascending) and positions, shared with all others that ask for it.
-    pub fn shared_shape(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
-        use std::hash::{Hash as _, Hasher as _};
-        debug_assert!(keys.is_sorted());
-        if keys.is_empty() {
-            return self.empty_shape;
-        }
-        let mut hasher = rustc_hash::FxHasher::default();
-        keys.hash(&mut hasher);
-        positions.hash(&mut hasher);
-        let hash = hasher.finish();
-        if let Some(known) = self.shapes.get(&hash) {
-            for shape in known {
-                if shape.keys() == keys && shape.positions() == positions {
-                    return *shape;
-                }
-            }
-        }
-        let shape = self.new_shape(keys, positions, true);
-        self.shapes.entry(hash).or_default().push(shape);
-        shape
-    }
-
     /// A flat set of this shape whose values are to be filled by [`Value::set_attr`]; they are null at first.
     #[inline(always)]
     pub(crate) fn attrs_object(&mut self, shape: Shape) -> Value {
@@ -454,18 +431,43 @@ impl Heap {
         if entries.is_empty() {
             return self.empty_attrs();
         }
-        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
-        let positions = entries.iter().map(|e| e.1).collect::<Vec<_>>();
-        let shape = if keys.len() <= MAX_INTERNED_KEYS {
-            self.shared_shape(&keys, &positions)
+        let shape = if entries.len() <= MAX_INTERNED_KEYS {
+            self.shared_shape_of(entries)
         } else {
-            self.new_shape(&keys, &positions, false)
+            self.shape_of(entries, false)
         };
         let value = self.attrs_object(shape);
         for (index, entry) in entries.iter().enumerate() {
             value.set_attr(index, entry.2);
         }
         value
+    }
+
+    fn shape_of(&mut self, entries: &[(Symbol, Pos, Value)], shared: bool) -> Shape {
+        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
+        let positions = entries.iter().map(|e| e.1).collect::<Vec<_>>();
+        self.new_shape(&keys, &positions, shared)
+    }
+
+    fn shared_shape_of(&mut self, entries: &[(Symbol, Pos, Value)]) -> Shape {
+        let mut hash = 0u64;
+        for (key, pos, _) in entries {
+            let word = (key.index() as u64) << 32 | u64::from(pos.raw());
+            hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+        if let Some(known) = self.shapes.get(&hash) {
+            for shape in known {
+                let same = shape.len() == entries.len()
+                    && shape.keys().iter().zip(entries).all(|(key, entry)| *key == entry.0)
+                    && shape.positions().iter().zip(entries).all(|(pos, entry)| *pos == entry.1);
+                if same {
+                    return *shape;
+                }
+            }
+        }
+        let shape = self.shape_of(entries, true);
+        self.shapes.entry(hash).or_default().push(shape);
+        shape
     }
 
     /// `left // right`
@@ -537,7 +539,7 @@ impl Heap {
                 i += 1;
             }
         }
-        let shape = self.shared_shape(&keys, &positions);
+        let shape = self.new_shape(&keys, &positions, true);
         self.merge_entries += sources.len() + 8;
         let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
         self.merges.insert((a.id(), b.id()), plan);

@@ -19,6 +19,9 @@ use crate::error::Error;
 /// Size of one chunk: large enough that refilling is rare; untouched pages cost nothing.
 const CHUNK_BYTES: usize = 32 << 20;
 
+/// Alignment asked of the system: not more than it gives anyway, since zeroed memory is free only then.
+const CHUNK_ALIGN: usize = 16;
+
 /// An object larger than this gets a chunk of its own, so that little of a chunk is wasted.
 const LARGE_BYTES: usize = 1 << 20;
 
@@ -90,7 +93,7 @@ impl Heap {
     fn refill(&mut self, bytes: usize) -> *mut u64 {
         let large = bytes > LARGE_BYTES;
         let chunk_bytes = if large { bytes } else { CHUNK_BYTES };
-        let Ok(layout) = Layout::from_size_align(chunk_bytes, 64) else {
+        let Ok(layout) = Layout::from_size_align(chunk_bytes, CHUNK_ALIGN) else {
             handle_alloc_error(Layout::new::<u64>())
         };
         // SAFETY: the layout has a size above zero.

@@ -187,6 +187,15 @@ impl Value {
         self.is_object() && (self.header() as u8) <= Kind::Failed as u8
     }
 
+    /// Has the value no parts and no identity (a number, string, path, Boolean or null)?
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        match self.kind() {
+            None => true,
+            Some(kind) => matches!(kind, Kind::Int | Kind::Float | Kind::Str | Kind::StrCtx | Kind::Path),
+        }
+    }
+
     /// The integer, if this is an immediate one.
     #[inline(always)]
     pub(crate) fn as_small_int(self) -> Option<i64> {
