@@ -125,11 +125,6 @@ impl Settings {
         self
     }
 
-    /// Adds entries before those of the search path.
-    pub(crate) fn include(&mut self, entry: &str) {
-        self.include.push(entry.to_owned());
-    }
-
     /// Evaluates without writing to the store.
     pub(crate) fn evaluate_read_only(&mut self, read_only: bool) {
         self.read_only_eval |= read_only;
@@ -143,11 +138,6 @@ impl Settings {
     /// The cache's folder.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache
-    }
-
-    /// Moves the store.
-    pub(crate) fn set_store(&mut self, store: &Path) {
-        self.store = self.working_dir.join(store);
     }
 
     /// A path of the command line, made absolute.

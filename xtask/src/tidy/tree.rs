@@ -70,9 +70,12 @@ impl Tree {
 }
 
 impl TextFile {
-    /// Whether the whole file is test code.
+    /// Whether the whole file is test code, or code that is never shipped.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.starts_with("tests/") || self.path.ends_with("/tests.rs")
+        let folders = ["/tests/", "/examples/", "/benches/"];
+        folders.iter().any(|f| self.path.contains(f))
+            || self.path.starts_with("tests/")
+            || self.path.ends_with("/tests.rs")
     }
 }
 

@@ -52,10 +52,11 @@ fn describe(activity: &Activity) -> String {
     }
 }
 
-/// Whether an activity is worth a line of its own when nothing can be drawn.
+/// Whether an activity is worth a line as soon as it begins, when nothing can be drawn. Builds have theirs when they say
+/// something, or turn out to take long: most are over in milliseconds.
 fn is_worth_a_line(activity: &Activity, verbosity: Verbosity) -> bool {
     match activity {
-        Activity::Download { .. } | Activity::Build { .. } => verbosity >= Verbosity::Usual,
+        Activity::Download { url } => verbosity >= Verbosity::Usual && !url.starts_with("file:"),
         _ => verbosity >= Verbosity::Verbose,
     }
 }

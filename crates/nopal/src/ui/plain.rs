@@ -1,22 +1,50 @@
 //! Plain lines, for logs and pipes.
 
-use super::{Style, describe, is_shown, is_worth_a_line, message};
+use super::{Style, Verbosity, describe, is_shown, is_worth_a_line, message};
 use nopal_report::{Activity, ActivityId, Event, Sink};
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A build that took this long is worth a line even if its builder said nothing.
+const LONG_BUILD: Duration = Duration::from_secs(2);
 
 /// Tells events one line each.
 pub(crate) struct Lines {
     style: Style,
-    /// Names of builds under way, to put before their output.
-    builds: Mutex<HashMap<ActivityId, String>>,
+    /// Builds under way.
+    builds: Mutex<HashMap<ActivityId, Build>>,
+}
+
+/// A build under way.
+struct Build {
+    name: String,
+    start: Instant,
+    told: bool,
 }
 
 impl Lines {
     /// A sink of that style.
     pub(crate) fn new(style: Style) -> Self {
         Self { style, builds: Mutex::default() }
+    }
+
+    fn log_line(&self, build: &mut Build, line: &[u8]) {
+        if !build.told && self.style.verbosity >= Verbosity::Usual {
+            build.told = true;
+            print(format!("building {}", build.name).as_bytes());
+        }
+        if self.style.build_logs {
+            print(&[build.name.as_bytes(), b"> ", line].concat());
+        }
+    }
+
+    fn finished(&self, build: &Build, success: bool) {
+        let took = build.start.elapsed();
+        if success && self.style.verbosity >= Verbosity::Usual && (build.told || took >= LONG_BUILD) {
+            print(format!("built {} in {:.1} s", build.name, took.as_secs_f64()).as_bytes());
+        }
     }
 }
 
@@ -25,24 +53,30 @@ impl Sink for Lines {
         let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { id, activity } => {
-                if is_worth_a_line(&activity, self.style.verbosity) {
+                let told = is_worth_a_line(&activity, self.style.verbosity);
+                if told {
                     print(describe(&activity).as_bytes());
                 }
                 if let Activity::Build { name, .. } = activity {
-                    builds.insert(id, name);
+                    builds.insert(id, Build { name, start: Instant::now(), told });
                 }
             }
-            Event::LogLine { id, line } if self.style.build_logs => {
-                let name = builds.get(&id).map(String::as_str).unwrap_or_default();
-                print(&[name.as_bytes(), b"> ", &line].concat());
+            Event::LogLine { id, line } => {
+                if let Some(build) = builds.get_mut(&id) {
+                    self.log_line(build, &line);
+                }
             }
-            Event::Finished { id, .. } => {
-                builds.remove(&id);
+            Event::Finished { id, success } => {
+                if let Some(build) = builds.remove(&id) {
+                    self.finished(&build, success);
+                }
             }
-            Event::Message { level, text } if is_shown(level, self.style.verbosity) => {
-                print(message(level, &text, self.style.colour).as_bytes());
+            Event::Message { level, text } => {
+                if is_shown(level, self.style.verbosity) {
+                    print(message(level, &text, self.style.colour).as_bytes());
+                }
             }
-            Event::LogLine { .. } | Event::Progress { .. } | Event::Message { .. } => {}
+            Event::Progress { .. } => {}
         }
     }
 }

