@@ -22,11 +22,23 @@ pub struct LockFile {
 
 /// Held together with other shared locks, never beside an exclusive one. Let go when dropped.
 #[derive(Debug)]
-pub struct SharedLock(LockFile);
+pub struct SharedLock(Held);
 
 /// Held alone. Let go when dropped.
 #[derive(Debug)]
-pub struct ExclusiveLock(LockFile);
+pub struct ExclusiveLock(Held);
+
+/// A locked file.
+#[derive(Debug)]
+struct Held(LockFile);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that was forked meanwhile and runs no other program has the same open
+        // file, and would hold the lock for as long as it lives. Unlocking cannot fail on an open, locked file.
+        let _ = lock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 fn lock(file: &LockFile, operation: FlockOperation) -> Result<bool, FsError> {
     loop {
@@ -63,36 +75,34 @@ impl LockFile {
     /// Waits for the lock, shared.
     pub fn shared(self) -> Result<SharedLock, FsError> {
         lock(&self, FlockOperation::LockShared)?;
-        Ok(SharedLock(self))
+        Ok(SharedLock(Held(self)))
     }
 
     /// Waits for the lock, alone.
     pub fn exclusive(self) -> Result<ExclusiveLock, FsError> {
         lock(&self, FlockOperation::LockExclusive)?;
-        Ok(ExclusiveLock(self))
+        Ok(ExclusiveLock(Held(self)))
     }
 
     /// Takes the lock shared if nobody holds it alone; else gives the file back.
     pub fn try_shared(self) -> Result<Result<SharedLock, LockFile>, FsError> {
-        Ok(if lock(&self, FlockOperation::NonBlockingLockShared)? { Ok(SharedLock(self)) } else { Err(self) })
+        Ok(if lock(&self, FlockOperation::NonBlockingLockShared)? { Ok(SharedLock(Held(self))) } else { Err(self) })
     }
 
     /// Takes the lock alone if nobody holds it; else gives the file back.
     pub fn try_exclusive(self) -> Result<Result<ExclusiveLock, LockFile>, FsError> {
-        Ok(if lock(&self, FlockOperation::NonBlockingLockExclusive)? { Ok(ExclusiveLock(self)) } else { Err(self) })
+        Ok(if lock(&self, FlockOperation::NonBlockingLockExclusive)? {
+            Ok(ExclusiveLock(Held(self)))
+        } else {
+            Err(self)
+        })
     }
 }
 
 impl SharedLock {
-    /// Lets go of the lock and keeps the file.
-    pub fn unlock(self) -> Result<LockFile, FsError> {
-        lock(&self.0, FlockOperation::Unlock)?;
-        Ok(self.0)
-    }
-
     /// The locked file.
     pub fn file(&self) -> &File {
-        &self.0.file
+        &self.0.0.file
     }
 }
 
@@ -105,32 +115,26 @@ impl ExclusiveLock {
         Ok(())
     }
 
-    /// Lets go of the lock and keeps the file.
-    pub fn unlock(self) -> Result<LockFile, FsError> {
-        lock(&self.0, FlockOperation::Unlock)?;
-        Ok(self.0)
-    }
-
     /// Keeps the lock but lets others share it.
     pub fn downgrade(self) -> Result<SharedLock, FsError> {
-        lock(&self.0, FlockOperation::LockShared)?;
+        lock(&self.0.0, FlockOperation::LockShared)?;
         Ok(SharedLock(self.0))
     }
 
     /// The locked file.
     pub fn file(&self) -> &File {
-        &self.0.file
+        &self.0.0.file
     }
 
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.0.0.path
     }
 
     /// Whether the locked file is still the one that its path names: somebody may have removed it while we waited.
     fn is_current(&self) -> Result<bool, FsError> {
-        let ours = self.0.file.metadata().on("examine", &self.0.path)?;
-        Ok(crate::symlink_metadata_if_exists(&self.0.path)?
+        let ours = self.0.0.file.metadata().on("examine", self.path())?;
+        Ok(crate::symlink_metadata_if_exists(self.path())?
             .is_some_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()))
     }
 }

@@ -51,7 +51,7 @@ fn locks_exclude_each_other() {
     let also = open().try_shared().unwrap().unwrap();
     assert!(open().try_exclusive().unwrap().is_err());
     drop(also);
-    shared.unlock().unwrap();
+    drop(shared);
     let exclusive = open().try_exclusive().unwrap().unwrap();
     assert!(open().try_shared().unwrap().is_err());
     let shared = exclusive.downgrade().unwrap();
