@@ -14,10 +14,9 @@ use nopal_report::Activity;
 use crate::content::{ContentHasher, GitHasher};
 use crate::error::StoreError;
 use crate::install::{Staged, TempTree};
+use crate::spool::Spool;
 use crate::store::Store;
-use crate::tree::{
-    ArchiveSink, EntryFilter, HashingReader, SinkResult, Spool, TreeError, WalkEnd, read_archive, walk_tree,
-};
+use crate::tree::{ArchiveSink, EntryFilter, HashingReader, SinkResult, TreeError, WalkEnd, read_archive, walk_tree};
 
 /// How a tree becomes a store path.
 #[derive(Clone, Debug)]

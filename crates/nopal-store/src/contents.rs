@@ -11,8 +11,9 @@ use nopal_fs::{FsError, Step, TreeWalk, TreeWriter, WalkOptions};
 
 use crate::content::ContentHasher;
 use crate::error::StoreError;
+use crate::spool::Spool;
 use crate::store::Store;
-use crate::tree::{ArchiveSink, Spool, TreeError, TreeHash, read_archive, walk_tree, without_filter};
+use crate::tree::{ArchiveSink, TreeError, TreeHash, read_archive, walk_tree, without_filter};
 
 /// Writes the NAR of the tree at `root`, and tells its hash and size.
 pub fn dump_tree(root: &Path, output: &mut dyn Write) -> Result<TreeHash, TreeError> {

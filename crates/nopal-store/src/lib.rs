@@ -21,6 +21,7 @@ mod install;
 mod output;
 mod query;
 mod roots;
+mod spool;
 mod store;
 mod temp_roots;
 mod tree;

@@ -12,8 +12,9 @@ use nopal_fs::{FsError, Step, TreeWalk, TreeWriter, WalkOptions};
 use crate::content::ContentHasher;
 use crate::error::StoreError;
 use crate::install::{Staged, TempTree};
+use crate::spool::Spool;
 use crate::store::Store;
-use crate::tree::{ArchiveSink, Spool, TreeError, walk_tree, without_filter};
+use crate::tree::{ArchiveSink, TreeError, walk_tree, without_filter};
 
 /// What one pass over a built tree finds.
 #[derive(Clone, Debug, PartialEq, Eq)]

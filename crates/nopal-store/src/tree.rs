@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use nopal_format::nar::{NarError, NarEvent, NarWriter, decode_exact};
 use nopal_format::references::{Candidates, ReferenceScanner};
 use nopal_format::{Hash, HashAlgorithm, Hasher, StorePath};
-use nopal_fs::create::Metadata;
-use nopal_fs::{FsError, FsFile, Step, TreeWalk, TreeWriter, WalkOptions};
+use nopal_fs::{FsError, FsFile, Step, TreeWalk, WalkOptions};
 
 use crate::content::ContentHasher;
+use crate::spool::Spool;
 
 /// Why a tree cannot be read or written as an archive.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +65,6 @@ pub struct TreeHash {
 /// Bytes read at a time: large enough that system calls do not count, small enough to stay in the cache between
 /// reading, hashing and writing.
 const CHUNK_BYTES: usize = 256 * 1024;
-
-/// A tree is kept in memory until it is larger than this, so that one that turns out to be in the store already is
-/// never written to disk.
-const SPOOL_BYTES: usize = 8 * 1024 * 1024;
 
 /// Takes the bytes of an archive: counts, hashes, scans, passes on.
 pub(crate) struct ArchiveSink<'a> {
@@ -150,136 +147,6 @@ impl Write for ArchiveSink<'_> {
     }
 }
 
-/// Where a tree goes besides its hash.
-pub(crate) enum Spool {
-    /// Nowhere.
-    Discard,
-    /// Memory, as long as it is small; then the file at the path.
-    Memory { events: Vec<Event>, bytes: usize, destination: PathBuf },
-    /// The disk.
-    Disk { writer: TreeWriter, open: Option<(FsFile, bool)> },
-}
-
-/// One step of a tree kept in memory.
-pub(crate) enum Event {
-    StartDirectory(Option<Vec<u8>>),
-    EndDirectory,
-    Symlink(Option<Vec<u8>>, Vec<u8>),
-    File { name: Option<Vec<u8>>, executable: bool, contents: Vec<u8> },
-}
-
-impl Spool {
-    pub(crate) fn new(destination: PathBuf) -> Self {
-        Self::Memory { events: Vec::new(), bytes: 0, destination }
-    }
-
-    pub(crate) fn start_directory(&mut self, name: Option<&[u8]>) -> Result<(), FsError> {
-        match self {
-            Self::Discard => Ok(()),
-            Self::Memory { events, bytes, .. } => {
-                *bytes += EVENT_BYTES;
-                events.push(Event::StartDirectory(name.map(<[u8]>::to_vec)));
-                self.spill_if_large(0)
-            }
-            Self::Disk { writer, .. } => writer.start_directory(name),
-        }
-    }
-
-    pub(crate) fn end_directory(&mut self) -> Result<(), FsError> {
-        match self {
-            Self::Discard => Ok(()),
-            Self::Memory { events, .. } => {
-                events.push(Event::EndDirectory);
-                Ok(())
-            }
-            Self::Disk { writer, .. } => writer.end_directory(),
-        }
-    }
-
-    pub(crate) fn symlink(&mut self, name: Option<&[u8]>, target: &[u8]) -> Result<(), FsError> {
-        match self {
-            Self::Discard => Ok(()),
-            Self::Memory { events, bytes, .. } => {
-                *bytes += EVENT_BYTES + target.len();
-                events.push(Event::Symlink(name.map(<[u8]>::to_vec), target.to_vec()));
-                self.spill_if_large(0)
-            }
-            Self::Disk { writer, .. } => writer.symlink(name, target),
-        }
-    }
-
-    pub(crate) fn start_file(&mut self, name: Option<&[u8]>, executable: bool, size: u64) -> Result<(), FsError> {
-        self.spill_if_large(size)?;
-        match self {
-            Self::Discard => {}
-            Self::Memory { events, bytes, .. } => {
-                *bytes += EVENT_BYTES + usize::try_from(size).unwrap_or(usize::MAX / 2);
-                let contents = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-                events.push(Event::File { name: name.map(<[u8]>::to_vec), executable, contents });
-            }
-            Self::Disk { writer, open } => *open = Some((writer.start_file(name, executable)?, executable)),
-        }
-        Ok(())
-    }
-
-    pub(crate) fn data(&mut self, bytes: &[u8]) -> Result<(), FsError> {
-        match self {
-            Self::Discard => Ok(()),
-            Self::Memory { events, .. } => {
-                if let Some(Event::File { contents, .. }) = events.last_mut() {
-                    contents.extend_from_slice(bytes);
-                }
-                Ok(())
-            }
-            Self::Disk { writer, open } => match open {
-                Some((file, _)) => file.write_all(bytes).map_err(|e| FsError::new("write", writer.path(), e)),
-                None => Ok(()),
-            },
-        }
-    }
-
-    pub(crate) fn end_file(&mut self) -> Result<(), FsError> {
-        if let Self::Disk { writer, open } = self
-            && let Some((file, executable)) = open.take()
-        {
-            return writer.finish_file(file, executable);
-        }
-        Ok(())
-    }
-
-    /// Writes to disk what is still in memory.
-    pub(crate) fn spill(&mut self) -> Result<(), FsError> {
-        let Self::Memory { destination, .. } = self else { return Ok(()) };
-        let writer = TreeWriter::new(destination, Metadata::Canonical)?;
-        let Self::Memory { events, .. } = std::mem::replace(self, Self::Disk { writer, open: None }) else {
-            return Ok(());
-        };
-        for event in events {
-            match event {
-                Event::StartDirectory(name) => self.start_directory(name.as_deref())?,
-                Event::EndDirectory => self.end_directory()?,
-                Event::Symlink(name, target) => self.symlink(name.as_deref(), &target)?,
-                Event::File { name, executable, contents } => {
-                    self.start_file(name.as_deref(), executable, contents.len() as u64)?;
-                    self.data(&contents)?;
-                    self.end_file()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn spill_if_large(&mut self, more: u64) -> Result<(), FsError> {
-        match self {
-            Self::Memory { bytes, .. } if *bytes as u64 + more > SPOOL_BYTES as u64 => self.spill(),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What an entry costs in memory besides its contents, roughly.
-const EVENT_BYTES: usize = 128;
-
 /// Whether an entry of a source tree is taken: path and kind are those of the source. The root is not asked about.
 pub type EntryFilter<'f> = dyn FnMut(&Path, nopal_fs::EntryKind) -> Result<bool, Stopped> + 'f;
 
@@ -302,13 +169,25 @@ impl<E: Into<TreeError>> From<E> for WalkEnd {
 /// Walks the tree at `root` and gives it to `sink` as a NAR and to `spool` as it is. Counts the entries.
 pub(crate) fn walk_tree(
     root: &Path,
-    mut filter: Option<&mut EntryFilter<'_>>,
+    filter: Option<&mut EntryFilter<'_>>,
     sink: ArchiveSink<'_>,
     content: &mut ContentHasher,
     spool: &mut Spool,
 ) -> Result<(SinkResult, u64), WalkEnd> {
-    let mut walk = TreeWalk::new(root, WalkOptions::default())?;
     let mut writer = NarWriter::new(sink);
+    let entries = archive_tree(root, filter, &mut writer, content, spool)?;
+    let sink = writer.finish().map_err(|error| archive_error(root, error))?;
+    Ok((sink.finish().map_err(TreeError::Stream)?, entries))
+}
+
+fn archive_tree<W: Write>(
+    root: &Path,
+    mut filter: Option<&mut EntryFilter<'_>>,
+    writer: &mut NarWriter<W>,
+    content: &mut ContentHasher,
+    spool: &mut Spool,
+) -> Result<u64, WalkEnd> {
+    let mut walk = TreeWalk::new(root, WalkOptions::default())?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut entries = 0;
     while let Some(step) = walk.next()? {
@@ -340,18 +219,17 @@ pub(crate) fn walk_tree(
                 content.symlink(name, &target);
                 spool.symlink(name, &target)?;
             }
-            Step::File => archive_file(&walk, &mut writer, content, spool, &mut buffer)?,
+            Step::File => archive_file(&walk, writer, content, spool, &mut buffer)?,
             Step::Other => return Err(TreeError::UnsupportedType { path: walk.path().to_owned() }.into()),
         }
         entries += 1;
     }
-    let sink = writer.finish().map_err(|error| archive_error(root, error))?;
-    Ok((sink.finish().map_err(TreeError::Stream)?, entries))
+    Ok(entries)
 }
 
-fn archive_file(
+fn archive_file<W: Write>(
     walk: &TreeWalk,
-    writer: &mut NarWriter<ArchiveSink<'_>>,
+    writer: &mut NarWriter<W>,
     content: &mut ContentHasher,
     spool: &mut Spool,
     buffer: &mut [u8],
@@ -450,6 +328,57 @@ pub(crate) fn hash_tree(root: &Path) -> Result<TreeHash, TreeError> {
     Ok(TreeHash { nar_hash: result.nar_hash, nar_size: result.nar_size, entries })
 }
 
+/// [`hash_tree`] with reading and hashing in two threads.
+pub(crate) fn hash_tree_pipelined(root: &Path) -> Result<TreeHash, TreeError> {
+    std::thread::scope(|scope| {
+        let (full, blocks) = mpsc::sync_channel::<Vec<u8>>(PIPELINE_BLOCKS);
+        let (recycle, empty) = mpsc::channel::<Vec<u8>>();
+        let hashing = scope.spawn(move || {
+            let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+            for block in blocks {
+                hasher.update(&block);
+                // the reader may have ended already
+                let _ = recycle.send(block);
+            }
+            hasher
+        });
+        let mut writer = NarWriter::new(BlockSender { full, empty });
+        let entries = archive_tree(root, None, &mut writer, &mut ContentHasher::None, &mut Spool::Discard);
+        let finished = entries.and_then(|entries| {
+            // the channel closes with the sender, and the other thread ends
+            writer.finish().map_err(|error| archive_error(root, error))?;
+            Ok(entries)
+        });
+        let hasher = hashing.join().map_err(|_| TreeError::Stream(io::Error::other("the hashing thread failed")))?;
+        let entries = without_filter(finished)?;
+        let nar_size = hasher.length();
+        Ok(TreeHash { nar_hash: hasher.finish(), nar_size, entries })
+    })
+}
+
+/// Blocks between the two threads: enough to ride out a slow read.
+const PIPELINE_BLOCKS: usize = 8;
+
+/// Hands an archive to another thread in blocks.
+struct BlockSender {
+    full: mpsc::SyncSender<Vec<u8>>,
+    empty: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Write for BlockSender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut block = self.empty.try_recv().unwrap_or_default();
+        block.clear();
+        block.extend_from_slice(bytes);
+        self.full.send(block).map_err(|_| io::Error::other("the hashing thread has ended"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Takes the filter's case out of a walk that had none.
 pub(crate) fn without_filter<T>(result: Result<T, WalkEnd>) -> Result<T, TreeError> {
     result.map_err(|end| match end {
@@ -542,5 +471,21 @@ impl Read for HashingReader<'_> {
             scanner.scan(&buffer[..got]);
         }
         Ok(got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hash_tree, hash_tree_pipelined};
+
+    #[test]
+    fn both_ways_of_hashing_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..40_u8 {
+            nopal_fs::write(&dir.path().join(i.to_string()), &vec![i; usize::from(i) * 20_000]).unwrap();
+        }
+        assert_eq!(hash_tree(dir.path()).unwrap(), hash_tree_pipelined(dir.path()).unwrap());
+        let nothing = dir.path().join("nothing");
+        assert!(hash_tree_pipelined(&nothing).unwrap_err().to_string().contains("nothing"));
     }
 }

@@ -9,7 +9,7 @@ use nopal_report::Activity;
 
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tree::hash_tree;
+use crate::tree::{hash_tree, hash_tree_pipelined};
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ impl Default for VerifyOptions {
         Self { contents: true, threads: 2, only: None }
     }
 }
+
+/// Size from which one thread reads a path while another hashes it: a store's largest path would otherwise keep one
+/// core busy alone at the end.
+const PIPELINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What is wrong with a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +111,8 @@ impl Store {
             for _ in 0..options.threads.clamp(1, order.len().max(1)) {
                 scope.spawn(|| {
                     while let Some(info) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let problem = self.verify_path(info, options.contents, &bytes);
+                        let pipelined = options.threads > 1 && info.nar_size >= PIPELINE_BYTES;
+                        let problem = self.verify_path(info, options.contents, pipelined, &bytes);
                         if let Some(problem) = problem {
                             problems
                                 .lock()
@@ -148,7 +153,7 @@ impl Store {
         Ok(infos)
     }
 
-    fn verify_path(&self, info: &PathInfo, contents: bool, bytes: &AtomicU64) -> Option<Problem> {
+    fn verify_path(&self, info: &PathInfo, contents: bool, pipelined: bool, bytes: &AtomicU64) -> Option<Problem> {
         let tree = self.physical_path(&info.path);
         match nopal_fs::symlink_metadata_if_exists(&tree) {
             Ok(None) => return Some(Problem::Missing),
@@ -158,7 +163,8 @@ impl Store {
         if !contents {
             return None;
         }
-        match hash_tree(&tree) {
+        let hashed = if pipelined { hash_tree_pipelined(&tree) } else { hash_tree(&tree) };
+        match hashed {
             Err(error) => Some(Problem::Unreadable { reason: error.to_string() }),
             Ok(found) => {
                 bytes.fetch_add(found.nar_size, Ordering::Relaxed);
