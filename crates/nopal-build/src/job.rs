@@ -24,7 +24,7 @@ use crate::options::BuildOptions;
 use crate::outputs::{Finished, OutputPlace, Outputs, store_error};
 use crate::rewrite::Rewrites;
 use crate::sandbox::{FhsTree, SandboxError};
-use crate::scratch::Scratch;
+use crate::scratch::{LOCK_SUFFIX, Scratch};
 
 /// How often a lock that another process holds is tried again.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
@@ -175,7 +175,7 @@ impl Job<'_> {
         let paths: BTreeSet<&StorePath> = self.outputs.values().collect();
         let mut locks = Vec::with_capacity(paths.len());
         for path in paths {
-            let file = self.builds_dir.join(format!("{path}.lock"));
+            let file = self.builds_dir.join(format!("{path}{LOCK_SUFFIX}"));
             let mut told = false;
             loop {
                 if let Some(lock) = PathLock::try_acquire(&file)? {

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use nopal_fs::{FsError, LockFile, temp::LockedTempDir};
+use nopal_fs::{FsError, LockFile, PathLock, temp::LockedTempDir};
 
 /// Prefix of the directories' names.
 const PREFIX: &str = "build";
+/// Suffix of the files that outputs are locked by.
+pub(crate) const LOCK_SUFFIX: &str = ".lock";
 
 /// The directories of one build. Only the user may enter them; they vanish with the value, or are swept by the next
 /// build if this process is killed.
@@ -77,10 +79,16 @@ impl Scratch {
 pub(crate) fn sweep(parent: &Path) -> Result<(), FsError> {
     let Some(names) = nopal_fs::if_exists(nopal_fs::read_dir_names(parent))? else { return Ok(()) };
     for name in names {
-        if !name.to_string_lossy().starts_with(PREFIX) {
+        let path = parent.join(&name);
+        let name = name.to_string_lossy();
+        if name.ends_with(LOCK_SUFFIX) {
+            // taking and dropping a lock that nobody holds removes its file
+            drop(PathLock::try_acquire(&path)?);
             continue;
         }
-        let path = parent.join(name);
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
         let Some(file) = nopal_fs::if_exists(LockFile::open_existing(&path))? else { continue };
         if let Ok(_owner_is_gone) = file.try_exclusive()? {
             nopal_fs::remove_tree_if_exists(&path)?;

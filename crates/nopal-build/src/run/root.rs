@@ -188,7 +188,8 @@ fn failed<E: Into<io::Error>>(operation: &'static str, path: &Path) -> impl FnOn
 
 /// New namespaces for this process: root needs no user namespace, and keeps all ids without one.
 fn unshare() -> Result<(), RunError> {
-    let uid = rustix::process::geteuid();
+    // asked for now: in a user namespace without maps everybody is nobody
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     // SAFETY: no other thread relies on sharing the mount namespace; with others there the kernel refuses a user
     // namespace.
     if uid.is_root() && unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.is_ok() {
@@ -214,7 +215,7 @@ fn unshare() -> Result<(), RunError> {
         }
         std::thread::sleep(THREAD_INTERVAL);
     }
-    let (uid, gid) = (uid.as_raw(), rustix::process::getegid().as_raw());
+    let (uid, gid) = (uid.as_raw(), gid.as_raw());
     for step in map_steps(uid, uid, gid, gid) {
         step.run().map_err(failed("map user and group ids in", Path::new("/proc/self")))?;
     }

@@ -20,6 +20,9 @@ const LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1;
 /// The first ABI that knows scopes.
 const LANDLOCK_ABI_SCOPES: i32 = 6;
 
+/// Descriptors that are closed one by one where the kernel cannot close a range.
+const FEW_DESCRIPTORS: libc::c_int = 4096;
+
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result == -1 { Err(last_error()) } else { Ok(result) }
 }
@@ -116,11 +119,15 @@ pub(super) fn scope_sockets() -> Result<(), Errno> {
     result.map(drop)
 }
 
-/// Marks every descriptor from `first` on as close-on-exec.
-pub(super) fn close_on_exec_from(first: libc::c_uint) -> Result<(), Errno> {
-    // SAFETY: plain numbers; nothing is closed before `execve`.
-    let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_uint)
-    };
-    check(result).map(drop)
+/// Closes every descriptor from `first` on.
+pub(super) fn close_from(first: libc::c_uint) {
+    // SAFETY: plain numbers; the calling process is a child with a table of its own, and needs none of them.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0 as libc::c_uint) } == 0 {
+        return;
+    }
+    // before Linux 5.9 one by one; few processes have more than these
+    for descriptor in first.cast_signed()..FEW_DESCRIPTORS {
+        // SAFETY: as above; most are not open, and that is all right.
+        unsafe { libc::close(descriptor) };
+    }
 }

@@ -13,11 +13,17 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::error::SandboxError;
+use super::kernel::close_from;
 use super::step::Step;
 use crate::error::BuilderStatus;
 
 /// Stack of the child until `execve`. The steps are shallow; touched pages only are paid for.
 const STACK_BYTES: usize = 256 * 1024;
+/// How often a program that somebody still has open for writing is tried: a sibling of this process may hold a
+/// descriptor for the moment before it closes all.
+const BUSY_ATTEMPTS: usize = 200;
+/// The pause between, in microseconds.
+const BUSY_PAUSE_US: libc::c_uint = 1000;
 /// Step number of a failed `execve`.
 const EXECUTE: usize = usize::MAX;
 
@@ -139,6 +145,9 @@ extern "C" fn child(argument: *mut c_void) -> libc::c_int {
         // SAFETY: ends this process without running what belongs to the parent.
         unsafe { libc::_exit(1) }
     };
+    if let Err(errno) = take_descriptors(shared) {
+        fail(EXECUTE, errno);
+    }
     for (number, step) in shared.steps.iter().enumerate() {
         if let Err(errno) = step.run() {
             fail(number, errno.raw_os_error());
@@ -148,15 +157,24 @@ extern "C" fn child(argument: *mut c_void) -> libc::c_int {
     fail(EXECUTE, errno)
 }
 
-/// Puts descriptors and signals into place and calls `execve`. Returns only an error.
-fn become_program(shared: &Shared<'_>) -> i32 {
-    // SAFETY: descriptors are numbers; the signal set and the action are local; `program`, `arguments` and
-    // `environment` are NUL-terminated and live in the parent's frame.
+/// Puts input and output into place and closes everything else at once: as long as this process held a descriptor that
+/// another thread writes a program through, nobody could execute that program.
+fn take_descriptors(shared: &Shared<'_>) -> Result<(), i32> {
+    // SAFETY: descriptors are numbers, and the table is this process's own.
     unsafe {
-        // input and output are close-on-exec originals above 2, see `Supervisor`; their copies are not
         if libc::dup2(shared.input, 0) < 0 || libc::dup2(shared.output, 1) < 0 || libc::dup2(shared.output, 2) < 0 {
-            return *libc::__errno_location();
+            return Err(*libc::__errno_location());
         }
+    }
+    close_from(3);
+    Ok(())
+}
+
+/// Puts signals into place and calls `execve`. Returns only an error.
+fn become_program(shared: &Shared<'_>) -> i32 {
+    // SAFETY: the signal set and the action are local; `program`, `arguments` and `environment` are NUL-terminated and
+    // live in the parent's frame.
+    unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = libc::SIG_DFL;
         for signal in 1..=64 {
@@ -166,7 +184,13 @@ fn become_program(shared: &Shared<'_>) -> i32 {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::execve(shared.program, shared.arguments, shared.environment);
+        for _ in 0..BUSY_ATTEMPTS {
+            libc::execve(shared.program, shared.arguments, shared.environment);
+            if *libc::__errno_location() != libc::ETXTBSY {
+                break;
+            }
+            libc::usleep(BUSY_PAUSE_US);
+        }
         *libc::__errno_location()
     }
 }

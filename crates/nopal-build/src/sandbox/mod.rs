@@ -83,7 +83,6 @@ pub(crate) fn process_steps(system: &[u8], build_dir: CString, processes: Option
     }
     let mut steps = vec![
         Step::ChangeDirectory { path: build_dir },
-        Step::CloseDescriptors,
         Step::Limit { resource: Resource::Core, soft: Some(0), hard: None },
         Step::Umask { mask: 0o022 },
         Step::Personality { persona },

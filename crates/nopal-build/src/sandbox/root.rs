@@ -150,7 +150,9 @@ pub(crate) fn root_steps(spec: &RootSpec<'_>) -> Result<Vec<Step>, RootError> {
     if let Some(fhs) = spec.fhs {
         add_fhs(&mut root, spec, fhs)?;
     }
-    root.steps.push(Step::Detach { at: c_path(Path::new(WHOLE_STORE))? });
+    let whole_store = c_path(Path::new(WHOLE_STORE))?;
+    root.steps.push(Step::Detach { at: whole_store.clone() });
+    root.steps.push(Step::RemoveDirectory { path: whole_store });
     root.steps.push(Step::Pivot);
     root.steps.push(Step::FreezeRoot);
     Ok(root.steps)

@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Pivot,
     /// Take a mount away, whoever uses it.
     Detach { at: CString },
+    /// Remove an empty directory.
+    RemoveDirectory { path: CString },
     /// Make the root itself read-only; mounts on it stay as they are.
     FreezeRoot,
     /// Set host name and domain name.
@@ -62,8 +64,6 @@ pub(crate) enum Step {
     ScopeSockets,
     /// Filter system calls from here on.
     Filter(Filter),
-    /// Mark all descriptors from 3 on to be closed by `execve`.
-    CloseDescriptors,
 }
 
 impl Step {
@@ -90,6 +90,9 @@ impl Step {
             Self::ChangeDirectory { path } => rustix::process::chdir(path.as_c_str()),
             Self::Pivot => pivot(),
             Self::Detach { at } => rustix::mount::unmount(at.as_c_str(), UnmountFlags::DETACH),
+            Self::RemoveDirectory { path } => {
+                rustix::fs::unlinkat(CWD, path.as_c_str(), rustix::fs::AtFlags::REMOVEDIR)
+            }
             Self::FreezeRoot => kernel::freeze_root(),
             Self::HostName => {
                 rustix::system::sethostname(b"localhost")?;
@@ -109,7 +112,6 @@ impl Step {
             Self::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
             Self::ScopeSockets => kernel::scope_sockets(),
             Self::Filter(filter) => filter.install(),
-            Self::CloseDescriptors => kernel::close_on_exec_from(3),
         }
     }
 }
@@ -161,6 +163,7 @@ impl fmt::Display for Step {
             Self::ChangeDirectory { path } => write!(f, "changing into '{}'", text(path)),
             Self::Pivot => f.write_str("changing the root directory"),
             Self::Detach { at } => write!(f, "taking '{}' away", text(at)),
+            Self::RemoveDirectory { path } => write!(f, "removing '{}'", text(path)),
             Self::FreezeRoot => f.write_str("making the root directory read-only"),
             Self::HostName => f.write_str("setting the host name"),
             Self::Loopback => f.write_str("bringing up the loopback interface"),
@@ -172,7 +175,6 @@ impl fmt::Display for Step {
             Self::NoNewPrivileges => f.write_str("giving up new privileges"),
             Self::ScopeSockets => f.write_str("restricting abstract sockets"),
             Self::Filter(_) => f.write_str("installing the system-call filter"),
-            Self::CloseDescriptors => f.write_str("closing descriptors"),
         }
     }
 }

@@ -111,6 +111,17 @@ pub(super) fn build(site: &Site<'_>, graph: &Graph, cancel: &CancelToken) -> Res
     Err(RealiseError::Failed { failures })
 }
 
+/// Wakes the other threads if this one panics: nobody is to wait for it.
+struct Alarm<'a, 'w>(&'a Workers<'w>);
+
+impl Drop for Alarm<'_, '_> {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.stop.cancel();
+        self.0.changed.notify_all();
+    }
+}
+
 impl Workers<'_> {
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +145,9 @@ impl Workers<'_> {
             let Some(node) = self.graph.nodes.get(index) else { continue };
             progress.running += 1;
             drop(progress);
+            let alarm = Alarm(self);
             let outcome = self.build(node);
+            std::mem::forget(alarm);
             progress = self.lock();
             progress.running -= 1;
             match outcome {
