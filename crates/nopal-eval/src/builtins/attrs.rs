@@ -16,14 +16,29 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("getAttr", ["s", "set"], get_attr, "The attribute of *set* named *s*; an error if there is none."),
     def!("hasAttr", ["s", "set"], has_attr, "Whether *set* has an attribute named *s*."),
     def!(global "removeAttrs", ["set", "list"], remove_attrs, "The set without the attributes named in *list*."),
-    def!("listToAttrs", ["e"], list_to_attrs, "Makes a set from a list of `{ name = …; value = …; }`; of equal names \
-        the first one counts."),
+    def!(
+        "listToAttrs",
+        ["e"],
+        list_to_attrs,
+        "Makes a set from a list of `{ name = …; value = …; }`; of equal names \
+        the first one counts."
+    ),
     def!("intersectAttrs", ["e1", "e2"], intersect_attrs, "The attributes of *e2* whose names also occur in *e1*."),
     def!("catAttrs", ["attr", "list"], cat_attrs, "The attribute *attr* of every set in the list that has it."),
-    def!("mapAttrs", ["f", "attrset"], map_attrs, "Applies *f* to name and value of every attribute; each application \
-        is evaluated when needed."),
-    def!("zipAttrsWith", ["f", "list"], zip_attrs_with, "Merges a list of sets: *f* gets each name and the list of \
-        its values."),
+    def!(
+        "mapAttrs",
+        ["f", "attrset"],
+        map_attrs,
+        "Applies *f* to name and value of every attribute; each application \
+        is evaluated when needed."
+    ),
+    def!(
+        "zipAttrsWith",
+        ["f", "list"],
+        zip_attrs_with,
+        "Merges a list of sets: *f* gets each name and the list of \
+        its values."
+    ),
 ];
 
 fn attr_names(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, message};
+use crate::builtins::{def, message, shown_name};
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
@@ -16,13 +16,28 @@ use nopal_syntax::interner::sym;
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("unsafeDiscardStringContext", ["s"], discard, "The string without its context."),
     def!("hasContext", ["s"], has_context, "Whether a string has a context."),
-    def!("unsafeDiscardOutputDependency", ["s"], discard_outputs, "The string with every dependency on all outputs of \
-        a derivation reduced to one on the derivation file."),
-    def!("addDrvOutputDependencies", ["s"], add_outputs, "The string, whose context must be one derivation file, with \
-        a dependency on all outputs of that derivation."),
+    def!(
+        "unsafeDiscardOutputDependency",
+        ["s"],
+        discard_outputs,
+        "The string with every dependency on all outputs of \
+        a derivation reduced to one on the derivation file."
+    ),
+    def!(
+        "addDrvOutputDependencies",
+        ["s"],
+        add_outputs,
+        "The string, whose context must be one derivation file, with \
+        a dependency on all outputs of that derivation."
+    ),
     def!("getContext", ["s"], get_context, "The context of a string as a set: by store path, what of it is meant."),
-    def!("appendContext", ["s", "context"], append_context, "The string with more context, in the form that \
-        `getContext` returns."),
+    def!(
+        "appendContext",
+        ["s", "context"],
+        append_context,
+        "The string with more context, in the form that \
+        `getContext` returns."
+    ),
 ];
 
 fn discard(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -63,12 +78,8 @@ fn add_outputs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut iter = elements.iter();
     let (Some(element), None) = (iter.next(), iter.next()) else {
         let count = elements.len().to_string();
-        let text = message(&[
-            b"context of string '",
-            &text,
-            b"' must have exactly one element, but has ",
-            count.as_bytes(),
-        ]);
+        let text =
+            message(&[b"context of string '", &text, b"' must have exactly one element, but has ", count.as_bytes()]);
         return Err(Error::eval(text).at(pos));
     };
     let path = match element {
@@ -139,7 +150,8 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
         let name = ev.symbols.get(name).to_vec();
         let parsed = std::str::from_utf8(&name).ok().and_then(|text| ev.settings.store_dir.parse(text).ok());
         let Some(path) = parsed else {
-            return Err(Error::eval(message(&[b"context key '", &name, b"' is not a store path"])).at(place));
+            let shown = shown_name(&name);
+            return Err(Error::eval(message(&[b"context key '", &shown, b"' is not a store path"])).at(place));
         };
         if !ev.settings.read_only {
             let host = ev.host();
@@ -170,7 +182,9 @@ fn append_entry(
         elements.insert(ContextElement::Opaque(path.clone()));
     }
     let not_derivation = |kind: &[u8]| {
-        let text = message(&[b"tried to add ", kind, b" context of ", name, b", which is not a derivation, to a string"]);
+        let shown = shown_name(name);
+        let text =
+            message(&[b"tried to add ", kind, b" context of ", &shown, b", which is not a derivation, to a string"]);
         Error::eval(text).at(place)
     };
     if let Some((value, at)) = info.get_with_pos(all_name)

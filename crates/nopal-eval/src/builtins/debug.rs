@@ -9,6 +9,7 @@ use crate::eval::coerce::Coerce;
 use crate::host::Message;
 use crate::pos::Pos;
 use crate::value::Value;
+use nopal_syntax::report::{Level, Report, plain};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!(global "abort", ["s"], abort, "Ends the evaluation with the message *s*. `tryEval` does not catch it."),
@@ -18,8 +19,13 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("trace", ["e1", "e2"], trace, "Prints *e1* to the standard error and returns *e2*."),
     def!("traceVerbose", ["e1", "e2"], trace_verbose, "As `trace`, but prints only if `trace-verbose` is set."),
     def!("warn", ["e1", "e2"], warn, "Prints the string *e1* as a warning and returns *e2*."),
-    def!("getEnv", ["s"], get_env, "The value of an environment variable; empty if it is not set, and in pure or \
-        restricted evaluation."),
+    def!(
+        "getEnv",
+        ["s"],
+        get_env,
+        "The value of an environment variable; empty if it is not set, and in pure or \
+        restricted evaluation."
+    ),
 ];
 
 fn abort(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -61,7 +67,8 @@ fn trace_verbose(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
 fn warn(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument; the message passed to builtins.warn";
     let message = ev.force_string(args[0], pos, what)?;
-    ev.emit(Message::Warning(message.as_bytes().to_vec()));
+    let report = Report { level: Level::EvaluationWarning, ..Report::error(plain(message.as_bytes())) };
+    ev.emit(Message::Report(report.render(false)));
     if ev.settings.abort_on_warn {
         let message = "aborting to reveal stack trace of warning, as abort-on-warn is set";
         return Err(Error::eval(message).from_expr());

@@ -3,7 +3,7 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::files::parse_sha256;
-use crate::builtins::{def, json, message};
+use crate::builtins::{def, json, message, shown_name};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
@@ -102,14 +102,20 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
     }
     if let Err(error) = check_name(&name) {
         let advice = if found.name.is_some() {
-            format!("Please change the value for the 'name' attribute passed to '{who}', so that it can create a valid \
-                     store path.")
+            format!(
+                "Please change the value for the 'name' attribute passed to '{who}', so that it can create a valid \
+                     store path."
+            )
         } else if found.is_set {
-            format!("Please add a valid 'name' attribute to the argument for '{who}', so that it can create a valid \
-                     store path.")
+            format!(
+                "Please add a valid 'name' attribute to the argument for '{who}', so that it can create a valid \
+                     store path."
+            )
         } else {
-            format!("Please pass an attribute set with 'url' and 'name' attributes to '{who}',  so that it can create \
-                     a valid store path.")
+            format!(
+                "Please pass an attribute set with 'url' and 'name' attributes to '{who}',  so that it can create \
+                     a valid store path."
+            )
         };
         let message = format!("invalid store path name when fetching URL '{url}': {error}. {advice}");
         return Err(Error::eval(message).at(pos));
@@ -164,7 +170,7 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, git: bool) -> Result<
             if git {
                 vec![str_attr("type", "git"), str_attr("url", &git_url(&url))]
             } else if ev.settings.has_feature("flakes") {
-                crate::pure::flakeref::parse(&url)
+                crate::pure::flakeref::parse_input(&url)
                     .map_err(Error::eval)?
                     .into_iter()
                     .map(|(key, value)| (key, fetch_attr(value)))
@@ -202,9 +208,23 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, git: bool) -> Result<
     ev.check_uri(&shown)?;
     let kind = text_attr(&attrs, "type").unwrap_or_default().to_owned();
     let submodules = attrs.iter().any(|(key, value)| key == "submodules" && *value == FetchAttr::Bool(true));
-    let request = FetchRequest::Tree { attrs, name };
-    let fetched = ev.host().fetch(&request).map_err(|error| ev.host_error(error, pos))?;
+    let url = text_attr(&attrs, "url").unwrap_or_default().to_owned();
+    let fetched = if (kind == "tarball" || kind == "file") && relative_file(&url) {
+        Err(Error::eval(format!(
+            "{kind} '{url}' must use an absolute path. The 'file' scheme does not support relative paths."
+        )))
+    } else {
+        let request = FetchRequest::Tree { attrs, name };
+        ev.host().fetch(&request).map_err(|error| ev.host_error(error, pos))
+    };
+    let fetched = fetched.map_err(|error| error.trace(Pos::NONE, format!("while fetching the input '{shown}'")))?;
     Ok(tree_attrs(ev, &fetched, &kind, submodules, git))
+}
+
+/// A `file:` URL whose path is not absolute.
+fn relative_file(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("file:") else { return false };
+    !rest.strip_prefix("//").unwrap_or(rest).starts_with('/')
 }
 
 fn str_attr(key: &str, value: &str) -> (String, FetchAttr) {
@@ -256,13 +276,7 @@ fn git_url(url: &str) -> String {
     if url.starts_with('/') { format!("file://{url}") } else { url.to_owned() }
 }
 
-fn input_attrs(
-    ev: &mut Evaluator,
-    set: Attrs,
-    pos: Pos,
-    git: bool,
-    who: &str,
-) -> Result<Vec<(String, FetchAttr)>> {
+fn input_attrs(ev: &mut Evaluator, set: Attrs, pos: Pos, git: bool, who: &str) -> Result<Vec<(String, FetchAttr)>> {
     let kind = match set.get_with_pos(sym::TYPE) {
         Some(_) if git => return Err(Error::eval("unexpected argument 'type'").at(pos)),
         Some((value, place)) => {
@@ -309,6 +323,7 @@ fn input_attrs(
             }
             _ => {
                 let found = ev.show_type(forced);
+                let name = String::from_utf8_lossy(&shown_name(name.as_bytes())).into_owned();
                 return Err(Error::type_error(format!(
                     "argument '{name}' to '{who}' is {found} while a string, Boolean or integer is expected"
                 )));

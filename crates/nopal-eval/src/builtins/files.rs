@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, hash, message};
+use crate::builtins::{def, hash, message, shown_name};
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::access::Links;
@@ -18,20 +18,40 @@ use nopal_format::{ContentAddressMethod, Hash, HashAlgorithm, StorePath};
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("toPath", ["s"], to_path, "The absolute path *s* as a string, made canonical. Deprecated."),
     def!("storePath", ["path"], store_path, "The path of an existing store object as a string that depends on it."),
-    def!("pathExists", ["path"], path_exists, "Whether a path exists; with a trailing slash, whether it is a \
-        directory."),
+    def!(
+        "pathExists",
+        ["path"],
+        path_exists,
+        "Whether a path exists; with a trailing slash, whether it is a \
+        directory."
+    ),
     def!(global "baseNameOf", ["x"], base_name_of, "The last component of a path or string."),
     def!(global "dirOf", ["s"], dir_of, "A path or string without its last component."),
     def!("readFile", ["path"], read_file, "The contents of a file."),
     def!("hashFile", ["type", "p"], hash_file, "The hash of a file's contents, in base 16."),
-    def!("readFileType", ["p"], read_file_type, "What a path is: `\"regular\"`, `\"directory\"`, `\"symlink\"` or \
-        `\"unknown\"`."),
+    def!(
+        "readFileType",
+        ["p"],
+        read_file_type,
+        "What a path is: `\"regular\"`, `\"directory\"`, `\"symlink\"` or \
+        `\"unknown\"`."
+    ),
     def!("readDir", ["path"], read_dir, "The entries of a directory as a set of names and file types."),
     def!("toFile", ["name", "s"], to_file, "Writes a string to the store and returns its path."),
-    def!("filterSource", ["e1", "e2"], filter_source, "Copies the tree *e2* to the store as far as the function *e1*, \
-        called with path and type, returns true."),
-    def!("path", ["args"], path_builtin, "Copies `path` to the store, under `name`, as far as `filter` admits, as a \
-        tree unless `recursive` is false, checked against `sha256`."),
+    def!(
+        "filterSource",
+        ["e1", "e2"],
+        filter_source,
+        "Copies the tree *e2* to the store as far as the function *e1*, \
+        called with path and type, returns true."
+    ),
+    def!(
+        "path",
+        ["args"],
+        path_builtin,
+        "Copies `path` to the store, under `name`, as far as `filter` admits, as a \
+        tree unless `recursive` is false, checked against `sha256`."
+    ),
 ];
 
 fn to_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -117,8 +137,7 @@ fn read_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let (root, path) = ev.realise_path(args[0], pos, Links::Full)?;
     let contents = ev.source_read(root, &path)?;
     if memchr::memchr(0, &contents).is_some() {
-        let text =
-            message(&[b"the contents of the file '", &path, b"' cannot be represented as a Nix string"]);
+        let text = message(&[b"the contents of the file '", &path, b"' cannot be represented as a Nix string"]);
         return Err(Error::eval(text).at(pos));
     }
     let context = references_in(ev, root, &path, &contents);
@@ -262,7 +281,7 @@ fn path_builtin(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
                 expected = Some(parse_sha256(ev, text.as_bytes())?);
             }
             other => {
-                let text = message(&[b"unsupported argument '", other, b"' to 'builtins.path'"]);
+                let text = message(&[b"unsupported argument '", &shown_name(other), b"' to 'builtins.path'"]);
                 return Err(Error::eval(text).at(place));
             }
         }
@@ -347,11 +366,7 @@ impl Addition {
         if let Some(expected) = self.expected
             && self.expected_path(ev, &name, expected)? != added
         {
-            let text = message(&[
-                b"store path mismatch in (possibly filtered) path added from '",
-                &self.path,
-                b"'",
-            ]);
+            let text = message(&[b"store path mismatch in (possibly filtered) path added from '", &self.path, b"'"]);
             return Err(Error::eval(text).at(pos));
         }
         Ok(ev.store_path_string(&added))

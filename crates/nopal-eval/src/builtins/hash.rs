@@ -2,22 +2,37 @@
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::def;
-use crate::error::{Error, Result};
+use crate::builtins::{def, message};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::Message;
 use crate::pos::Pos;
 use crate::value::{NixStr, Value};
 use nopal_format::{Hash, HashAlgorithm, HashEncoding};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("hashString", ["type", "s"], hash_string, "The hash of a string, in base 16. *type* is `\"md5\"`, `\"sha1\"`, \
-        `\"sha256\"` or `\"sha512\"`."),
-    def!("convertHash", ["args"], convert_hash, "Writes the hash `hash` (of the algorithm `hashAlgo`, if its text does \
-        not say) in the notation `toHashFormat`: `\"base16\"`, `\"nix32\"`, `\"base64\"` or `\"sri\"`."),
+    def!(
+        "hashString",
+        ["type", "s"],
+        hash_string,
+        "The hash of a string, in base 16. *type* is `\"md5\"`, `\"sha1\"`, \
+        `\"sha256\"` or `\"sha512\"`."
+    ),
+    def!(
+        "convertHash",
+        ["args"],
+        convert_hash,
+        "Writes the hash `hash` (of the algorithm `hashAlgo`, if its text does \
+        not say) in the notation `toHashFormat`: `\"base16\"`, `\"nix32\"`, `\"base64\"` or `\"sri\"`."
+    ),
 ];
 
 /// The algorithm of this name, if its feature is on.
 pub(super) fn algorithm(ev: &Evaluator, name: NixStr) -> Result<HashAlgorithm> {
-    let algorithm = name.to_lossy().parse::<HashAlgorithm>().map_err(|error| Error::eval(error.to_string()))?;
+    let parsed = name.to_lossy().parse::<HashAlgorithm>();
+    let algorithm = parsed.map_err(|_| {
+        let expected = b"', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'";
+        Error::new(ErrorKind::Usage, message(&[b"unknown hash algorithm '", name.as_bytes(), expected]))
+    })?;
     if algorithm == HashAlgorithm::Blake3 && !ev.settings.has_feature("blake3-hashes") {
         return Err(Error::eval(
             "experimental Nix feature 'blake3-hashes' is disabled; add '--extra-experimental-features blake3-hashes' \
@@ -54,7 +69,12 @@ fn convert_hash(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let name = ev.symbols.intern(b"toHashFormat");
     let format = ev.require_attr(attrs, name, "while locating the attribute 'toHashFormat'")?;
     let format = ev.force_string_no_ctx(format, pos, "while evaluating the attribute 'toHashFormat'")?;
-    let format = format.to_lossy().parse::<HashEncoding>().map_err(|error| Error::eval(error.to_string()))?;
+    if format.as_bytes() == b"base32" {
+        let warning = "\"base32\" is a deprecated alias for hash format \"nix32\".";
+        ev.emit(Message::Warning(warning.into()));
+    }
+    let format =
+        format.to_lossy().parse::<HashEncoding>().map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let hash = Hash::parse_any(&hash.to_lossy(), expected).map_err(|error| Error::eval(error.to_string()))?;
     Ok(ev.heap.string(hash.encode(format).as_bytes()))
 }

@@ -2,7 +2,7 @@
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, message};
+use crate::builtins::{def, message, shown_name};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::coerce::Coerce;
@@ -16,8 +16,13 @@ use nopal_syntax::interner::sym;
 use std::vec::Drain;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("toJSON", ["e"], to_json, "A JSON text for *e*. A set with `__toString` or `outPath` becomes a string; \
-        paths are copied to the store."),
+    def!(
+        "toJSON",
+        ["e"],
+        to_json,
+        "A JSON text for *e*. A set with `__toString` or `outPath` becomes a string; \
+        paths are copied to the store."
+    ),
     def!("fromJSON", ["e"], from_json, "The value that a JSON text describes."),
 ];
 
@@ -126,7 +131,7 @@ impl Writer<'_> {
             self.string(ev.symbols.get(name));
             self.out.push(b':');
             if let Err(error) = self.value(ev, inner, place) {
-                let what = message(&[b"while evaluating attribute '", ev.symbols.get(name), b"'"]);
+                let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
                 return Err(error.trace(place, what));
             }
         }

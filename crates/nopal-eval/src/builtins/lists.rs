@@ -19,19 +19,44 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("elem", ["x", "xs"], elem, "Whether some element of *xs* equals *x*."),
     def!("concatLists", ["lists"], concat_lists, "Joins a list of lists."),
     def!("length", ["e"], length, "The number of elements of a list."),
-    def!("foldl'", ["op", "nul", "list"], foldl, "Combines the elements from the left with *op*, starting from *nul*; \
-        every intermediate result is evaluated."),
+    def!(
+        "foldl'",
+        ["op", "nul", "list"],
+        foldl,
+        "Combines the elements from the left with *op*, starting from *nul*; \
+        every intermediate result is evaluated."
+    ),
     def!("any", ["pred", "list"], any, "Whether *pred* returns true for at least one element."),
     def!("all", ["pred", "list"], all, "Whether *pred* returns true for every element."),
-    def!("genList", ["generator", "length"], gen_list, "The list of *generator* applied to 0, 1, … *length* - 1; each \
-        application is evaluated when needed."),
-    def!("sort", ["comparator", "list"], sort_list, "Sorts a list stably; *comparator* says whether its first argument \
-        belongs before its second."),
-    def!("partition", ["pred", "list"], partition, "Splits a list: `right` has the elements for which *pred* returns \
-        true, `wrong` the others."),
+    def!(
+        "genList",
+        ["generator", "length"],
+        gen_list,
+        "The list of *generator* applied to 0, 1, … *length* - 1; each \
+        application is evaluated when needed."
+    ),
+    def!(
+        "sort",
+        ["comparator", "list"],
+        sort_list,
+        "Sorts a list stably; *comparator* says whether its first argument \
+        belongs before its second."
+    ),
+    def!(
+        "partition",
+        ["pred", "list"],
+        partition,
+        "Splits a list: `right` has the elements for which *pred* returns \
+        true, `wrong` the others."
+    ),
     def!("groupBy", ["f", "list"], group_by, "Groups the elements by the string that *f* returns for each."),
-    def!("concatMap", ["f", "list"], concat_map, "Applies *f*, which returns lists, to every element and joins the \
-        results."),
+    def!(
+        "concatMap",
+        ["f", "list"],
+        concat_map,
+        "Applies *f*, which returns lists, to every element and joins the \
+        results."
+    ),
 ];
 
 fn elem_at(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

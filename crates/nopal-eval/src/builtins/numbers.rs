@@ -17,12 +17,22 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("bitAnd", ["e1", "e2"], bit_and, "The bitwise AND of two integers."),
     def!("bitOr", ["e1", "e2"], bit_or, "The bitwise OR of two integers."),
     def!("bitXor", ["e1", "e2"], bit_xor, "The bitwise exclusive OR of two integers."),
-    def!("lessThan", ["e1", "e2"], less_than, "Whether *e1* is less than *e2*: numbers, strings, paths, or lists \
-        element by element."),
+    def!(
+        "lessThan",
+        ["e1", "e2"],
+        less_than,
+        "Whether *e1* is less than *e2*: numbers, strings, paths, or lists \
+        element by element."
+    ),
     def!("ceil", ["number"], ceil, "The least integer that is not less than the number."),
     def!("floor", ["number"], floor, "The greatest integer that is not greater than the number."),
-    def!("compareVersions", ["s1", "s2"], compare_versions, "-1, 0 or 1 as the version *s1* is older than, equal to \
-        or newer than *s2*."),
+    def!(
+        "compareVersions",
+        ["s1", "s2"],
+        compare_versions,
+        "-1, 0 or 1 as the version *s1* is older than, equal to \
+        or newer than *s2*."
+    ),
 ];
 
 /// The names of one operation in messages.

@@ -12,10 +12,20 @@ use crate::pure::regex::{Groups, Regex, RegexCache, RegexError, Scratch};
 use crate::value::{Value, ValueVec};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("match", ["regex", "str"], match_whole, "The groups of the POSIX extended regular expression *regex* if it \
-        matches the whole of *str*, otherwise `null`."),
-    def!("split", ["regex", "str"], split, "Splits *str* at the matches of *regex*: strings between matches \
-        alternate with lists of groups."),
+    def!(
+        "match",
+        ["regex", "str"],
+        match_whole,
+        "The groups of the POSIX extended regular expression *regex* if it \
+        matches the whole of *str*, otherwise `null`."
+    ),
+    def!(
+        "split",
+        ["regex", "str"],
+        split,
+        "Splits *str* at the matches of *regex*: strings between matches \
+        alternate with lists of groups."
+    ),
 ];
 
 thread_local! {

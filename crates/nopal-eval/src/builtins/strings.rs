@@ -15,15 +15,30 @@ use nopal_syntax::interner::sym;
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!(global "toString", ["e"], to_string, "The string that *e* stands for; numbers, Booleans, null and lists, \
         too."),
-    def!("substring", ["start", "len", "s"], substring, "At most *len* bytes of *s* from byte *start* on; all of the \
-        rest if *len* is negative."),
+    def!(
+        "substring",
+        ["start", "len", "s"],
+        substring,
+        "At most *len* bytes of *s* from byte *start* on; all of the \
+        rest if *len* is negative."
+    ),
     def!("stringLength", ["e"], string_length, "The number of bytes of a string."),
     def!("concatStringsSep", ["separator", "list"], concat_strings_sep, "Joins strings with a separator."),
-    def!("replaceStrings", ["from", "to", "s"], replace_strings, "Replaces every occurrence of a string in *from* by \
-        its counterpart in *to*; where several match, the first one counts."),
+    def!(
+        "replaceStrings",
+        ["from", "to", "s"],
+        replace_strings,
+        "Replaces every occurrence of a string in *from* by \
+        its counterpart in *to*; where several match, the first one counts."
+    ),
     def!("splitVersion", ["s"], split_version, "The components of a version."),
-    def!("parseDrvName", ["s"], parse_drv_name, "Splits a package name into `name` and `version` at the first dash \
-        that is not followed by a letter."),
+    def!(
+        "parseDrvName",
+        ["s"],
+        parse_drv_name,
+        "Splits a package name into `name` and `version` at the first dash \
+        that is not followed by a letter."
+    ),
     def!(global "placeholder", ["output"], placeholder, "The text that stands for the path of an output in the \
         attributes of its own derivation."),
 ];

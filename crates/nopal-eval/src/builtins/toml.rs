@@ -6,7 +6,7 @@ use crate::builtins::def;
 use crate::builtins::json::check_nul;
 use crate::error::{Error, Result};
 use crate::pos::Pos;
-use crate::pure::toml;
+use crate::pure::toml::{self, Toml};
 use crate::value::{AttrsBuilder, Value, ValueVec};
 use nopal_syntax::interner::sym;
 
@@ -16,29 +16,30 @@ pub(super) const DEFS: &[BuiltinDef] =
 fn from_toml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the argument passed to builtins.fromTOML";
     let text = ev.force_string_no_ctx(args[0], pos, what)?;
-    let wrap = |message: String| Error::eval(format!("while parsing TOML: {message}")).at(pos);
-    let table = toml::parse(text.as_bytes()).map_err(|error| wrap(error.0))?;
-    convert(ev, toml::Value::Table(table)).map_err(wrap)
+    // Nix colours the inserted text; the reset at its end keeps the line feed before it from being trimmed.
+    let wrap = |message: String| Error::eval(format!("while parsing TOML: {message}\x1b[0m")).at(pos);
+    let document = toml::parse(text.as_bytes()).map_err(|error| wrap(error.0))?;
+    convert(ev, document).map_err(wrap)
 }
 
 /// Makes a value of a document; the error is a message.
-fn convert(ev: &mut Evaluator, value: toml::Value) -> std::result::Result<Value, String> {
+fn convert(ev: &mut Evaluator, value: Toml) -> std::result::Result<Value, String> {
     Ok(match value {
-        toml::Value::String(text) => {
+        Toml::String(text) => {
             nul_free(&text)?;
             ev.heap.string(text.as_bytes())
         }
-        toml::Value::Integer(i) => ev.heap.int(i),
-        toml::Value::Float(f) => ev.heap.float(f),
-        toml::Value::Boolean(b) => Value::bool(b),
-        toml::Value::Array(elements) => {
+        Toml::Integer(i) => ev.heap.int(i),
+        Toml::Float(f) => ev.heap.float(f),
+        Toml::Boolean(b) => Value::bool(b),
+        Toml::Array(elements) => {
             let mut list = ValueVec::with_capacity(elements.len());
             for element in elements {
                 list.push(convert(ev, element)?);
             }
             ev.heap.list(&list)
         }
-        toml::Value::Table(table) => {
+        Toml::Table(table) => {
             let mut attrs = AttrsBuilder::with_capacity(table.len());
             for (key, value) in table {
                 nul_free(&key)?;
@@ -47,12 +48,12 @@ fn convert(ev: &mut Evaluator, value: toml::Value) -> std::result::Result<Value,
             }
             attrs.finish(&mut ev.heap)
         }
-        toml::Value::Datetime(timestamp) => {
+        Toml::Timestamp(text) => {
             if !ev.settings.has_feature("parse-toml-timestamps") {
                 return Err("Dates and times are not supported".to_owned());
             }
             let kind = ev.heap.string(b"timestamp");
-            let text = ev.heap.string(toml::timestamp(&timestamp).as_bytes());
+            let text = ev.heap.string(text.as_bytes());
             let mut attrs = AttrsBuilder::with_capacity(2);
             attrs.insert(ev.symbols.intern(b"_type"), kind, Pos::NONE);
             attrs.insert(sym::VALUE, text, Pos::NONE);

@@ -8,8 +8,13 @@ use crate::pos::Pos;
 use crate::value::{AttrsBuilder, Value, View};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("typeOf", ["e"], type_of, "The name of the type of *e*: `\"int\"`, `\"bool\"`, `\"string\"`, `\"path\"`, \
-        `\"null\"`, `\"set\"`, `\"list\"`, `\"lambda\"` or `\"float\"`."),
+    def!(
+        "typeOf",
+        ["e"],
+        type_of,
+        "The name of the type of *e*: `\"int\"`, `\"bool\"`, `\"string\"`, `\"path\"`, \
+        `\"null\"`, `\"set\"`, `\"list\"`, `\"lambda\"` or `\"float\"`."
+    ),
     def!(global "isNull", ["e"], is_null, "Whether *e* is `null`. Prefer `e == null`."),
     def!("isFunction", ["e"], is_function, "Whether *e* is a function."),
     def!("isInt", ["e"], is_int, "Whether *e* is an integer."),
@@ -19,8 +24,13 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("isPath", ["e"], is_path, "Whether *e* is a path."),
     def!("isAttrs", ["e"], is_attrs, "Whether *e* is an attribute set."),
     def!("isList", ["e"], is_list, "Whether *e* is a list."),
-    def!("functionArgs", ["f"], function_args, "The formal arguments of *f* as a set: each name is true if the \
-        argument has a default value. Empty if *f* takes a plain argument."),
+    def!(
+        "functionArgs",
+        ["f"],
+        function_args,
+        "The formal arguments of *f* as a set: each name is true if the \
+        argument has a default value. Empty if *f* takes a plain argument."
+    ),
 ];
 
 fn type_of(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

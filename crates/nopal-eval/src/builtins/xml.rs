@@ -12,8 +12,7 @@ use crate::value::{Attrs, Closure, Value, View};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashSet;
 
-pub(super) const DEFS: &[BuiltinDef] =
-    &[def!("toXML", ["e"], to_xml, "An XML text for *e*, evaluated deeply.")];
+pub(super) const DEFS: &[BuiltinDef] = &[def!("toXML", ["e"], to_xml, "An XML text for *e*, evaluated deeply.")];
 
 fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut context = Context::EMPTY;

@@ -23,27 +23,61 @@ struct Url<'a> {
     scheme: &'a str,
     /// `Some` if there is a `//`.
     authority: Option<&'a str>,
-    path: String,
+    /// As it stands, with its escapes.
+    path: &'a str,
     query: Query,
 }
 
-/// The attributes that a reference means, by name. The error is a message.
-pub fn parse(text: &str) -> Result<Vec<(String, Attr)>, String> {
+impl Url<'_> {
+    fn segments(&self) -> Vec<String> {
+        self.path.split('/').filter(|s| !s.is_empty()).map(decode).collect()
+    }
+}
+
+/// Attributes by name, or a message.
+type Attrs = Result<Vec<(String, Attr)>, String>;
+
+/// The attributes that a flake reference means. A URL that its scheme does not allow is taken for a path, as in Nix.
+pub fn parse(text: &str) -> Attrs {
     let (body, fragment) = text.split_once('#').unwrap_or((text, ""));
     if !fragment.is_empty() {
         return Err(format!("unexpected fragment '{fragment}' in flake reference '{text}'"));
     }
     let id = body.split('/').next().unwrap_or_default();
-    let mut attrs = if is_id(id) && !body.contains([':', '?']) {
-        let segments: Vec<&str> = body.split('/').filter(|s| !s.is_empty()).collect();
-        indirect(text, &segments)?
-    } else if let Some(url) = parse_url(body) {
-        from_url(text, url)?
-    } else {
-        from_path(body)?
-    };
+    if is_id(id) && !body.contains([':', '?']) {
+        let segments: Vec<String> = body.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        return indirect(text, &segments).map(sorted);
+    }
+    match parse_url(body) {
+        Some(url) if !known_scheme(url.scheme) => Err(unsupported(text)),
+        Some(url) => from_url(text, url).or_else(|_| from_path(body)).map(sorted),
+        None => from_path(body).map(sorted),
+    }
+}
+
+/// The attributes of an input given as a URL (`fetchTree`).
+pub fn parse_input(text: &str) -> Attrs {
+    let url = parse_url(text).ok_or_else(|| format!("'{text}' doesn't have a scheme"))?;
+    from_url(text, url).map(sorted)
+}
+
+fn sorted(mut attrs: Vec<(String, Attr)>) -> Vec<(String, Attr)> {
     attrs.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(attrs)
+    attrs
+}
+
+fn unsupported(text: &str) -> String {
+    format!("input '{text}' is unsupported")
+}
+
+fn known_scheme(scheme: &str) -> bool {
+    let (application, transport) = scheme.split_once('+').unwrap_or(("", scheme));
+    match application {
+        "" => FORGES.contains(&scheme) || ["flake", "path", "git", "http", "https", "file", "ftp"].contains(&scheme),
+        "git" | "hg" => ["http", "https", "ssh", "file"].contains(&transport),
+        "tarball" | "file" => ["http", "https", "file"].contains(&transport),
+        _ => false,
+    }
 }
 
 fn is_id(text: &str) -> bool {
@@ -89,7 +123,7 @@ fn parse_url(text: &str) -> Option<Url<'_>> {
     };
     let pairs = query.split('&').filter(|p| !p.is_empty()).filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(key, value)| (decode(key), decode(value))).collect();
-    Some(Url { scheme, authority, path: decode(path), query })
+    Some(Url { scheme, authority, path, query })
 }
 
 fn decode(text: &str) -> String {
@@ -125,16 +159,16 @@ fn encode(text: &str, keep: &[u8]) -> String {
     out
 }
 
-fn indirect(text: &str, segments: &[&str]) -> Result<Vec<(String, Attr)>, String> {
+fn indirect(text: &str, segments: &[String]) -> Attrs {
     let (id, rest) = segments.split_first().ok_or_else(|| format!("'{text}' is not a valid flake ID"))?;
     if !is_id(id) {
         return Err(format!("'{id}' is not a valid flake ID"));
     }
-    let mut attrs = vec![text_attr("type", "indirect"), text_attr("id", *id)];
+    let mut attrs = vec![text_attr("type", "indirect"), text_attr("id", id)];
     match rest {
         [] => {}
-        [one] if is_rev(one) => attrs.push(text_attr("rev", *one)),
-        [one] if is_ref(one) => attrs.push(text_attr("ref", *one)),
+        [one] if is_rev(one) => attrs.push(text_attr("rev", one)),
+        [one] if is_ref(one) => attrs.push(text_attr("ref", one)),
         [one] => {
             return Err(format!("in flake URL '{text}', '{one}' is not a commit hash or branch/tag name"));
         }
@@ -145,17 +179,17 @@ fn indirect(text: &str, segments: &[&str]) -> Result<Vec<(String, Attr)>, String
             if !is_rev(rev) {
                 return Err(format!("in flake URL '{text}', '{rev}' is not a commit hash"));
             }
-            attrs.extend([text_attr("ref", *name), text_attr("rev", *rev)]);
+            attrs.extend([text_attr("ref", name), text_attr("rev", rev)]);
         }
         _ => return Err(format!("GitHub URL '{text}' is invalid")),
     }
     Ok(attrs)
 }
 
-fn from_path(path: &str) -> Result<Vec<(String, Attr)>, String> {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+fn from_path(text: &str) -> Attrs {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
     if !path.starts_with('/') {
-        return Err(format!("flake reference '{path}' is not an absolute path"));
+        return Err(format!("flake reference '{text}' is not an absolute path"));
     }
     let canonical = super::path::canonical(decode(path).as_bytes());
     let mut attrs = vec![text_attr("type", "path"), text_attr("path", String::from_utf8_lossy(&canonical))];
@@ -165,15 +199,11 @@ fn from_path(path: &str) -> Result<Vec<(String, Attr)>, String> {
     Ok(attrs)
 }
 
-fn from_url(text: &str, mut url: Url<'_>) -> Result<Vec<(String, Attr)>, String> {
+fn from_url(text: &str, mut url: Url<'_>) -> Attrs {
     let dir = url.query.remove("dir").filter(|dir| !dir.is_empty());
     let transport = url.scheme.rsplit('+').next().unwrap_or_default().to_owned();
     let mut attrs = match url.scheme {
-        "flake" => {
-            let path = url.path.clone();
-            let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-            indirect(text, &segments)?
-        }
+        "flake" => indirect(text, &url.segments())?,
         scheme if FORGES.contains(&scheme) => forge(text, &url)?,
         "path" => path_url(text, &url)?,
         "git" | "git+http" | "git+https" | "git+ssh" | "git+file" => vcs(url, "git", &transport),
@@ -182,21 +212,21 @@ fn from_url(text: &str, mut url: Url<'_>) -> Result<Vec<(String, Attr)>, String>
             archive(url, "tarball", &transport)
         }
         "file+http" | "file+https" | "file+file" => archive(url, "file", &transport),
-        _ => return Err(format!("input '{text}' is unsupported")),
+        _ => return Err(unsupported(text)),
     };
     attrs.extend(dir.map(|dir| text_attr("dir", dir)));
     Ok(attrs)
 }
 
-fn forge(text: &str, url: &Url<'_>) -> Result<Vec<(String, Attr)>, String> {
-    let segments: Vec<&str> = url.path.split('/').filter(|s| !s.is_empty()).collect();
+fn forge(text: &str, url: &Url<'_>) -> Attrs {
+    let segments = url.segments();
     let [owner, repo, rest @ ..] = segments.as_slice() else {
         return Err(format!("URL '{text}' is invalid"));
     };
     let (mut reference, mut rev) = (None, None);
     match rest {
         [] => {}
-        [one] if is_rev(one) => rev = Some((*one).to_owned()),
+        [one] if is_rev(one) => rev = Some(one.clone()),
         many => reference = Some(many.join("/")),
     }
     if let Some(value) = url.query.get("rev")
@@ -209,8 +239,7 @@ fn forge(text: &str, url: &Url<'_>) -> Result<Vec<(String, Attr)>, String> {
     {
         return Err(format!("URL '{text}' contains multiple branch/tag names"));
     }
-    let mut attrs =
-        vec![text_attr("type", url.scheme), text_attr("owner", *owner), text_attr("repo", *repo)];
+    let mut attrs = vec![text_attr("type", url.scheme), text_attr("owner", owner), text_attr("repo", repo)];
     if let (Some(reference), Some(rev)) = (&reference, &rev) {
         return Err(format!(
             "URL '{text}' contains both a commit hash ('{rev}') and a branch/tag name ('{reference}')"
@@ -224,19 +253,17 @@ fn forge(text: &str, url: &Url<'_>) -> Result<Vec<(String, Attr)>, String> {
     Ok(attrs)
 }
 
-fn path_url(text: &str, url: &Url<'_>) -> Result<Vec<(String, Attr)>, String> {
+fn path_url(text: &str, url: &Url<'_>) -> Attrs {
     if url.authority.is_some_and(|host| !host.is_empty()) {
         let host = url.authority.unwrap_or_default();
         return Err(format!("path URL '{text}' should not have an authority ('{host}')"));
     }
-    let mut attrs = vec![text_attr("type", "path"), text_attr("path", &url.path)];
+    let mut attrs = vec![text_attr("type", "path"), text_attr("path", decode(url.path))];
     for (key, value) in &url.query {
         attrs.push(match key.as_str() {
             "rev" | "narHash" => text_attr(key, value),
             "revCount" | "lastModified" => {
-                let number = value
-                    .parse()
-                    .map_err(|_| format!("path URL '{text}' has invalid parameter '{value}'"))?;
+                let number = value.parse().map_err(|_| format!("path URL '{text}' has invalid parameter '{value}'"))?;
                 (key.clone(), Attr::Number(number))
             }
             _ => return Err(format!("path URL '{text}' has unsupported parameter '{key}'")),
@@ -246,7 +273,7 @@ fn path_url(text: &str, url: &Url<'_>) -> Result<Vec<(String, Attr)>, String> {
 }
 
 fn plain_url(transport: &str, url: &Url<'_>, query: &Query) -> String {
-    print_url(transport, url.authority, &url.path, query)
+    print_url(transport, url.authority, &decode(url.path), query)
 }
 
 fn vcs(url: Url<'_>, kind: &str, transport: &str) -> Vec<(String, Attr)> {
@@ -307,7 +334,8 @@ pub fn to_text(attrs: &[(String, Attr)]) -> Result<String, String> {
     let need = |key: &str| text(key).ok_or_else(|| format!("input attribute '{key}' is missing"));
     let mut query = Query::new();
     query.extend(text("dir").map(|dir| ("dir".to_owned(), dir.to_owned())));
-    let kind = need("type")?;
+    let kind = text("type")
+        .ok_or("'type' attribute to specify input scheme is required but not provided")?;
     match kind {
         "indirect" => {
             let parts: Vec<&str> = [Some(need("id")?), text("ref"), text("rev")].into_iter().flatten().collect();
@@ -348,11 +376,34 @@ pub fn to_text(attrs: &[(String, Attr)]) -> Result<String, String> {
                     query.insert(key.to_owned(), "1".to_owned());
                 }
             }
-            let prefix = if (kind == "git" || kind == "hg") && url.scheme != kind { format!("{kind}+") } else { String::new() };
-            Ok(print_url(&format!("{prefix}{}", url.scheme), url.authority, &url.path, &query))
+            let prefix =
+                if (kind == "git" || kind == "hg") && url.scheme != kind { format!("{kind}+") } else { String::new() };
+            Ok(print_url(&format!("{prefix}{}", url.scheme), url.authority, &decode(url.path), &query))
         }
-        other => Err(format!("input type '{other}' is unsupported")),
+        _ => Err(format!("cannot show unsupported input '{}'", json(attrs))),
     }
+}
+
+/// The attributes as a JSON object, for messages.
+fn json(attrs: &[(String, Attr)]) -> String {
+    let mut out = vec![b'{'];
+    for (i, (key, value)) in sorted(attrs.to_vec()).iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        // Strings of this language are UTF-8 here, so writing them does not fail.
+        let _ = super::json_write::string(&mut out, key.as_bytes());
+        out.push(b':');
+        match value {
+            Attr::Text(text) => {
+                let _ = super::json_write::string(&mut out, text.as_bytes());
+            }
+            Attr::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+            Attr::Flag(flag) => out.extend_from_slice(flag.to_string().as_bytes()),
+        }
+    }
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -381,7 +432,10 @@ mod tests {
         for (text, attrs) in [
             ("github:NixOS/nixpkgs/23.05?dir=lib", "dir=lib owner=NixOS ref=23.05 repo=nixpkgs type=github"),
             ("flake:nixpkgs/release", "id=nixpkgs ref=release type=indirect"),
-            ("git+https://example.org/a?ref=main&shallow=1", "ref=main shallow=true type=git url=https://example.org/a"),
+            (
+                "git+https://example.org/a?ref=main&shallow=1",
+                "ref=main shallow=true type=git url=https://example.org/a",
+            ),
             ("path:/a/b?lastModified=3", "lastModified=3 path=/a/b type=path"),
             ("https://example.org/a.tar.gz", "type=tarball url=https://example.org/a.tar.gz"),
         ] {
@@ -397,6 +451,8 @@ mod tests {
         assert_eq!(shown("/a/../b"), "path=/b type=path");
         assert_eq!(shown("./x"), "flake reference './x' is not an absolute path");
         assert_eq!(shown("foo:bar"), "input 'foo:bar' is unsupported");
-        assert_eq!(shown("github:x"), "URL 'github:x' is invalid");
+        assert_eq!(shown("github:x"), "flake reference 'github:x' is not an absolute path");
+        assert_eq!(parse_input("github:x"), Err("URL 'github:x' is invalid".to_owned()));
+        assert_eq!(shown("gitlab:a%2Fb/c/d"), "owner=a/b ref=d repo=c type=gitlab");
     }
 }

@@ -249,8 +249,7 @@ impl<B: JsonBuilder> Parser<'_, B> {
 
     fn at_position(&self, message: &[u8]) -> JsonError {
         let (line, column) = self.lexer.position();
-        let prefix =
-            format!("[json.exception.parse_error.101] parse error at line {line}, column {column}: ");
+        let prefix = format!("[json.exception.parse_error.101] parse error at line {line}, column {column}: ");
         JsonError::Syntax([prefix.as_bytes(), message].concat())
     }
 }
@@ -598,7 +597,10 @@ mod tests {
                 "line 1, column 3: syntax error while parsing value - invalid string: missing closing quote; last \
                  read: '\"a'",
             ),
-            ("1 2", "line 1, column 3: syntax error while parsing value - unexpected number literal; expected end of input"),
+            (
+                "1 2",
+                "line 1, column 3: syntax error while parsing value - unexpected number literal; expected end of input",
+            ),
         ] {
             assert_eq!(
                 read(text.as_bytes()),

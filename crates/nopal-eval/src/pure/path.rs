@@ -66,8 +66,7 @@ fn push_components(out: &mut Vec<u8>, path: &[u8]) {
 
 /// Whether `path` is `directory` or below it; both canonical.
 pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory == b"/"
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+    directory == b"/" || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
 }
 
 #[cfg(test)]

@@ -310,10 +310,7 @@ impl Compiler<'_> {
         let Token::Count(digits) = &self.scanner.token else { return Ok(None) };
         let mut value = 0i32;
         for digit in digits {
-            value = value
-                .checked_mul(10)
-                .and_then(|v| v.checked_add(i32::from(digit - b'0')))
-                .ok_or(Fault::Invalid)?;
+            value = value.checked_mul(10).and_then(|v| v.checked_add(i32::from(digit - b'0'))).ok_or(Fault::Invalid)?;
         }
         self.scanner.advance()?;
         Ok(Some(i64::from(value)))
@@ -476,9 +473,7 @@ impl Compiler<'_> {
                 Kind::Repeat => {
                     let body = self.resolve(state.alt);
                     match self.states.get(body as usize) {
-                        Some(State { kind: Kind::Match(set), next: back, .. })
-                            if self.resolve(*back) == id as u32 =>
-                        {
+                        Some(State { kind: Kind::Match(set), next: back, .. }) if self.resolve(*back) == id as u32 => {
                             Op::Run { set: *set, next }
                         }
                         _ => Op::Repeat { body, next, slot: None },

@@ -384,8 +384,7 @@ impl<'a> Matches<'a> {
             if start == self.text.len() {
                 return Ok(None);
             }
-            let goal =
-                Goal { begin: start, exact: false, not_empty: true, line_begin: !self.previous_available };
+            let goal = Goal { begin: start, exact: false, not_empty: true, line_begin: !self.previous_available };
             scratch.reset();
             let found = search(&self.regex.program, self.text, scratch, goal)?;
             if found.is_some() {

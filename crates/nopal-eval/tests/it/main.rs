@@ -1,0 +1,4 @@
+//! Integration tests of the evaluator: one binary.
+
+mod lang;
+mod sets;

@@ -1,0 +1,1 @@
+builtins.addDrvOutputDependencies (derivation { name = "n"; builder = "b"; system = "s"; }).outPath

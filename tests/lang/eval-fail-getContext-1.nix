@@ -1,0 +1,1 @@
+builtins.getContext (derivation { name = "n"; builder = "b"; system = "s"; outputs = [ "out" "dev" ]; }).dev

@@ -1,0 +1,1 @@
+builtins.listToAttrs [ { name = "b"; } { name = "a"; } ]

@@ -1,0 +1,1 @@
+builtins.zipAttrsWith (n: vs: n) [ { a = 1; } 1 ]

@@ -1,0 +1,16 @@
+[
+  (builtins.listToAttrs [ { name = "a"; value = 1; } { name = "a"; } ])
+  (builtins.zipAttrsWith (n: vs: vs) [ { a = 1; } { b = 2; a = 3; } ])
+  (builtins.attrNames (builtins.mapAttrs (n: v: throw n) { b = 1; a = 2; B = 3; _ = 4; "10" = 5; "9" = 6; }))
+  (builtins.removeAttrs { a = 1; b = 2; } [ "c" ])
+  (builtins.unsafeGetAttrPos "a" (builtins.mapAttrs (n: v: v) { a = 1; }))
+  (builtins.removeAttrs (builtins.unsafeGetAttrPos "a" (builtins.removeAttrs { a = 1; b = 2; } [ "b" ])) [ "file" ])
+  (builtins.removeAttrs (builtins.unsafeGetAttrPos "a" (builtins.intersectAttrs { a = 1; } { a = 2; b = 1; c = 3; })) [ "file" ])
+  (builtins.removeAttrs (builtins.unsafeGetAttrPos "a" (builtins.intersectAttrs { a = 1; c = 1; d = 3; } { a = 2; })) [ "file" ])
+  (builtins.removeAttrs (builtins.unsafeGetAttrPos "a" (builtins.listToAttrs [ { name = "a"; value = 1; } ])) [ "file" ])
+  (builtins.removeAttrs (builtins.unsafeGetAttrPos "a" (builtins.functionArgs ({ a, b ? 1 }: a))) [ "file" ])
+  (builtins.functionArgs ({ b, a ? 1, ... }@x: a))
+  (builtins.functionArgs builtins.map)
+  (builtins.functionArgs (builtins.add 1))
+  (builtins.catAttrs "a" [ { a = 1; } { } { a = 3; } ])
+]

@@ -1,0 +1,18 @@
+[
+  (builtins.getContext (builtins.toFile "x" "y"))
+  (builtins.getContext (derivation { name = "n"; builder = "b"; system = "s"; }).drvPath)
+  (builtins.getContext "${(derivation { name = "n"; builder = "b"; system = "s"; }).drvPath}${derivation { name = "n"; builder = "b"; system = "s"; }}")
+  (builtins.getContext (builtins.unsafeDiscardOutputDependency (derivation { name = "n"; builder = "b"; system = "s"; }).drvPath))
+  (builtins.getContext (builtins.addDrvOutputDependencies (builtins.unsafeDiscardOutputDependency (derivation { name = "n"; builder = "b"; system = "s"; }).drvPath)))
+  (builtins.hasContext (builtins.concatStringsSep (builtins.toFile "x" "y") [ ]))
+  (builtins.hasContext (builtins.substring 0 0 (builtins.toFile "x" "y")))
+  (builtins.hasContext (builtins.head (builtins.match "(.*)" (builtins.toFile "x" "y"))))
+  (builtins.hasContext (builtins.head (builtins.split "zzz" (builtins.toFile "x" "y"))))
+  (builtins.hasContext (builtins.replaceStrings [ "a" ] [ (builtins.toFile "x" "y") ] "bbb"))
+  (builtins.hasContext (builtins.replaceStrings [ "b" ] [ (builtins.toFile "x" "y") ] "bbb"))
+  (builtins.hasContext (builtins.toJSON (builtins.toFile "x" "y")))
+  (builtins.hasContext (builtins.toXML (builtins.toFile "x" "y")))
+  (builtins.hasContext (builtins.baseNameOf (builtins.toFile "x" "y")))
+  (builtins.hasContext (builtins.dirOf (builtins.toFile "x" "y")))
+  (builtins.hasContext (toString [ (builtins.toFile "x" "y") ]))
+]

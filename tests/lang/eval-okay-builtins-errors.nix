@@ -1,0 +1,3 @@
+[
+  (builtins.tryEval (assert false; 1))
+]
