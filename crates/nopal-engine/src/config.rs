@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nopal_report::Reporter;
+use nopal_syntax::parser::Lint;
 
 /// Everything an [`Engine`](crate::Engine) depends on.
 #[derive(Clone, Debug)]
@@ -34,6 +35,12 @@ pub struct EngineConfig {
     pub import_from_derivation: bool,
     /// `max-call-depth`; Nix's default is 10,000.
     pub max_call_depth: u32,
+    /// `lint-url-literals`.
+    pub lint_url_literals: Lint,
+    /// `lint-absolute-path-literals`.
+    pub lint_absolute_path_literals: Lint,
+    /// `lint-short-path-literals`.
+    pub lint_short_path_literals: Lint,
     /// `trace-verbose`.
     pub trace_verbose: bool,
     /// `abort-on-warn`.

@@ -84,7 +84,7 @@ impl Engine {
         })
     }
 
-    /// Parses an expression and prints it as `nix-instantiate --parse` does.
+    /// Parses an expression and prints it as `nix-instantiate --parse` does, on a line.
     ///
     /// # Errors
     /// A syntax error, or the file cannot be read.
@@ -98,7 +98,7 @@ impl Engine {
             }
             file = Some((nopal_fs::read_file(&path)?, path));
         }
-        self.shared.with_evaluator(|evaluator| match (source, &file) {
+        let mut text = self.shared.with_evaluator(|evaluator| match (source, &file) {
             (Source::Expr(text), _) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir),
             (Source::Stdin(text), _) => evaluator.parse_to_text(text, Origin::Stdin, dir),
             (Source::File(_), Some((text, path))) => {
@@ -107,7 +107,9 @@ impl Engine {
                 evaluator.parse_to_text(text, origin, dir)
             }
             (Source::File(_), None) => Ok(Vec::new()),
-        })
+        })?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// Evaluates an installable to the derivations it stands for, and writes them to the store.
@@ -118,7 +120,7 @@ impl Engine {
         match what {
             Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
-                let args = auto_args(evaluator, args)?;
+                let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
                 let mut found = Vec::new();
                 derivations(evaluator, value, args, attr_path, &mut found)?;
                 Ok(found)
@@ -181,19 +183,33 @@ impl Shared {
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
         let mut settings = Settings::new(&config.system, config.store_dir.clone());
-        settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        settings.nix_path = config.nix_path.iter().map(|entry| self.search_path_entry(entry)).collect();
         settings.pure_eval = config.pure_eval;
         settings.restrict_eval = config.restrict_eval;
         settings.allowed_uris = config.allowed_uris.iter().map(|uri| uri.clone().into_bytes()).collect();
         settings.allow_import_from_derivation = config.import_from_derivation;
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
+        settings.lint_url_literals = config.lint_url_literals;
+        settings.lint_absolute_path_literals = config.lint_absolute_path_literals;
+        settings.lint_short_path_literals = config.lint_short_path_literals;
         settings.trace_verbose = config.trace_verbose;
         settings.abort_on_warn = config.abort_on_warn;
         settings.read_only = config.read_only_eval;
         settings.show_trace = config.show_trace;
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
         settings
+    }
+
+    /// One element of the search path; a relative path starts at the working directory.
+    fn search_path_entry(&self, text: &str) -> SearchPathEntry {
+        let mut entry = SearchPathEntry::parse(text.as_bytes());
+        let is_url = entry.value.contains(&b':');
+        if !is_url {
+            let working_dir = self.config.working_dir.as_os_str().as_bytes();
+            entry.value = nopal_eval::pure::path::absolute(working_dir, &entry.value);
+        }
+        entry
     }
 }
 
@@ -206,7 +222,7 @@ fn select(
     args: &[AutoArg],
 ) -> Result<Value, Error> {
     let working_dir = shared.config.working_dir.as_os_str().as_bytes();
-    let args = auto_args(evaluator, args)?;
+    let args = auto_args(evaluator, working_dir, args)?;
     let root = match source {
         Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir)?,
         Source::Stdin(text) => evaluator.eval_stdin(text, working_dir)?,
@@ -227,18 +243,18 @@ fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value
     let text = path.as_os_str().as_bytes();
     if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
         let (root, found) = evaluator.find_file(name)?;
-        return evaluator.eval_file(root, &found);
+        return evaluator.eval_main_file(root, &found);
     }
     let path: PathBuf = shared.config.working_dir.join(path);
     let path = nopal_eval::pure::path::canonical(path.as_os_str().as_bytes());
-    evaluator.eval_file(Root::HOST, &path)
+    evaluator.eval_main_file(Root::HOST, &path)
 }
 
-fn auto_args(evaluator: &mut Evaluator, args: &[AutoArg]) -> Result<Attrs, Error> {
+fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
     let mut builder = AttrsBuilder::with_capacity(args.len());
     for arg in args {
         let (name, value) = match arg {
-            AutoArg::Expr { name, text } => (name, evaluator.eval_text(text.as_bytes(), b"/")?),
+            AutoArg::Expr { name, text } => (name, evaluator.eval_text(text.as_bytes(), working_dir)?),
             AutoArg::Str { name, value } => (name, evaluator.heap.string(value.as_bytes())),
         };
         let name = evaluator.symbols.intern(name.as_bytes());

@@ -26,5 +26,6 @@ pub use eval::{AutoArg, EvalFormat, EvalRequest};
 pub use installable::{Installable, InstallableParseError, Source};
 pub use nopal_build::{CancelToken, Probe};
 pub use nopal_import::debian::Explanation;
+pub use nopal_syntax::parser::Lint;
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use run::RunPlan;

@@ -1,6 +1,7 @@
 //! Settings by their names in nix.conf: from `NIX_CONFIG`, `--option` and the flags that Nix makes of them.
 
 use crate::error::CliError;
+use nopal_engine::Lint;
 use std::time::Duration;
 
 /// The settings that nopal has, each unset until somebody sets it.
@@ -48,17 +49,6 @@ pub(crate) struct NixConf {
     pub(crate) timeout: Option<Duration>,
     /// `trace-verbose`
     pub(crate) trace_verbose: Option<bool>,
-}
-
-/// What a lint does where it finds something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lint {
-    /// Nothing.
-    Ignore,
-    /// Warns.
-    Warn,
-    /// Ends evaluation.
-    Fatal,
 }
 
 /// Whether a setting is one of ours.

@@ -5,7 +5,7 @@ use crate::env_vars;
 use crate::error::CliError;
 use crate::nix_conf::{Known, NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig};
+use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig, Lint};
 use nopal_format::StoreDir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,9 @@ impl Settings {
             restrict_eval: conf.restrict_eval.unwrap_or(false),
             import_from_derivation: conf.allow_import_from_derivation.unwrap_or(true),
             max_call_depth: conf.max_call_depth.unwrap_or(MAX_CALL_DEPTH),
+            lint_url_literals: conf.lint_url_literals.unwrap_or(Lint::Ignore),
+            lint_absolute_path_literals: conf.lint_absolute_path_literals.unwrap_or(Lint::Ignore),
+            lint_short_path_literals: conf.lint_short_path_literals.unwrap_or(Lint::Ignore),
             trace_verbose: conf.trace_verbose.unwrap_or(false),
             abort_on_warn: conf.abort_on_warn.unwrap_or(false),
             allowed_uris: conf.allowed_uris,
