@@ -244,6 +244,10 @@ fn classify(url: &str, err: &reqwest::Error, stall: Duration, max_redirects: usi
         return FetchError::BadUrl { url: owned, reason };
     }
     if err.is_connect() {
+        // the connection ended while it was being secured: the other side speaks no TLS, or refuses ours
+        if reason.contains("tls handshake") {
+            return FetchError::Tls { url: owned, reason, no_roots: false };
+        }
         if reason.contains("dns error") {
             let host = err.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned();
             let reason = reason.rsplit("dns error: ").next().unwrap_or(&reason).to_owned();

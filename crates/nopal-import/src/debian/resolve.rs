@@ -525,7 +525,9 @@ impl<'u> Resolver<'u, '_> {
             })
             .collect();
         near.sort_unstable();
-        near.into_iter().take(5).map(|(_, name)| name.to_owned()).collect()
+        // names of other architectures are in the index too
+        let usable = near.into_iter().filter(|(_, name)| !self.universe.versions(name).is_empty());
+        usable.take(5).map(|(_, name)| name.to_owned()).collect()
     }
 }
 

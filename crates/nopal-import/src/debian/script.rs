@@ -6,10 +6,14 @@
 
 use std::collections::BTreeMap;
 
-/// Deepest nesting of loops that is followed, and most commands that one script may unfold into: a script that exceeds
-/// these was not written to be read.
+/// Deepest nesting of loops that is unfolded, most commands that one script may unfold into, and most steps of
+/// reading it: a script that exceeds these was not written to be read.
 const MAX_LOOP_DEPTH: usize = 8;
 const MAX_COMMANDS: usize = 20_000;
+const MAX_STEPS: usize = 200_000;
+
+/// Longest head of a loop or `case`, in words: further on it is taken for no head at all.
+const MAX_HEAD_TOKENS: usize = 4096;
 
 /// One simple command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +51,9 @@ impl std::fmt::Display for Command {
 /// The simple commands of a script, in order, loops unfolded.
 pub fn commands(script: &str) -> Vec<Command> {
     let tokens = tokenize(script);
-    let mut reader = Reader { out: Vec::new(), variables: BTreeMap::new() };
-    reader.block(&tokens, 0);
+    let loop_ends = loop_ends(&tokens);
+    let mut reader = Reader { out: Vec::new(), variables: BTreeMap::new(), steps: 0, loop_ends };
+    reader.block(&tokens, 0, tokens.len(), 0);
     reader.out
 }
 
@@ -345,6 +350,29 @@ struct Reader {
     out: Vec<Command>,
     /// `None`: assigned something that is not known.
     variables: BTreeMap<String, Option<String>>,
+    /// Commands and keywords read so far, those of every round of a loop counted.
+    steps: usize,
+    /// For each `do`, where its `done` is.
+    loop_ends: BTreeMap<usize, usize>,
+}
+
+/// Pairs every `do` with its `done`; one that is never closed ends with the script.
+fn loop_ends(tokens: &[Token]) -> BTreeMap<usize, usize> {
+    let mut ends = BTreeMap::new();
+    let mut open = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token.keyword() {
+            Some("do") => open.push(at),
+            Some("done") => {
+                if let Some(start) = open.pop() {
+                    ends.insert(start, at);
+                }
+            }
+            _ => {}
+        }
+    }
+    ends.extend(open.into_iter().map(|start| (start, tokens.len())));
+    ends
 }
 
 /// Words that begin or continue a compound command and are followed by a command.
@@ -353,9 +381,11 @@ const LEADING: [&str; 11] = ["if", "then", "else", "elif", "while", "until", "do
 const ENDING: [&str; 4] = ["fi", "done", "}", "esac"];
 
 impl Reader {
-    fn block(&mut self, tokens: &[Token], depth: usize) {
-        let mut at = 0;
-        while at < tokens.len() && self.out.len() < MAX_COMMANDS {
+    fn block(&mut self, all: &[Token], start: usize, end: usize, depth: usize) {
+        let tokens = &all[..end.min(all.len())];
+        let mut at = start;
+        while at < tokens.len() && self.out.len() < MAX_COMMANDS && self.steps < MAX_STEPS {
+            self.steps += 1;
             match tokens[at].keyword() {
                 Some("for") => at = self.for_loop(tokens, at, depth),
                 Some("case") => at = self.case_head(tokens, at),
@@ -429,26 +459,13 @@ impl Reader {
     fn for_loop(&mut self, tokens: &[Token], start: usize, depth: usize) -> usize {
         let name = tokens.get(start + 1).and_then(Token::keyword);
         let has_list = tokens.get(start + 2).and_then(Token::keyword) == Some("in");
-        let body_start = (start..tokens.len()).find(|at| tokens[*at].keyword() == Some("do"));
+        let head_end = tokens.len().min(start + MAX_HEAD_TOKENS);
+        let body_start = (start..head_end).find(|at| tokens[*at].keyword() == Some("do"));
         let (Some(name), Some(body_start)) = (name, body_start) else { return start + 1 };
-        let mut level = 0_usize;
-        let mut end = tokens.len();
-        for at in body_start..tokens.len() {
-            match tokens[at].keyword() {
-                Some("do") => level += 1,
-                Some("done") => {
-                    level -= 1;
-                    if level == 0 {
-                        end = at;
-                        break;
-                    }
-                }
-                _ => {}
-            }
-        }
-        let body = &tokens[body_start + 1..end];
+        let end = self.loop_ends.get(&body_start).copied().unwrap_or(tokens.len()).min(tokens.len());
         let mut values = Vec::new();
-        for token in if has_list { &tokens[start + 3..body_start] } else { &[] } {
+        let list = if has_list { tokens.get(start + 3..body_start).unwrap_or_default() } else { &[] };
+        for token in list {
             if let Token::Word { pieces, quoted, .. } = token {
                 match self.resolve(pieces) {
                     Some(text) if !*quoted => values.extend(text.split_whitespace().map(|word| Some(word.to_owned()))),
@@ -456,19 +473,25 @@ impl Reader {
                 }
             }
         }
-        if depth >= MAX_LOOP_DEPTH || !has_list {
+        if depth >= MAX_LOOP_DEPTH {
+            // read on inside the body as if it were no loop: deeper nesting must not cost stack
+            self.variables.insert(name.to_owned(), None);
+            return body_start + 1;
+        }
+        if !has_list {
             values = vec![None];
         }
         for value in values {
             self.variables.insert(name.to_owned(), value);
-            self.block(body, depth + 1);
+            self.block(tokens, body_start + 1, end, depth + 1);
         }
         end + 1
     }
 
     /// `case WORD in PATTERN)`: skipped up to the first branch.
     fn case_head(&mut self, tokens: &[Token], start: usize) -> usize {
-        let Some(at) = (start..tokens.len()).find(|at| tokens[*at].keyword() == Some("in")) else { return start + 1 };
+        let head_end = tokens.len().min(start + MAX_HEAD_TOKENS);
+        let Some(at) = (start..head_end).find(|at| tokens[*at].keyword() == Some("in")) else { return start + 1 };
         skip_pattern(tokens, at + 1)
     }
 }

@@ -48,6 +48,7 @@ fn redirections_and_here_documents_are_no_words() {
 fn hostile_scripts_end() {
     let deep = "for a in 1 2 3 4 5 6 7 8 9 0; do ".repeat(30) + "x; " + &"done; ".repeat(30);
     assert!(commands(&deep).len() <= 20_000);
+    commands(&("for a in 1 2; do ".repeat(20_000)));
     for text in [
         "'",
         "\"",
