@@ -15,8 +15,8 @@ use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{AttrsBuilder, Root};
 use nopal_eval::{Evaluator, Host, HostError, MemHost, Pos, Settings, Value};
 use nopal_format::nar::Tree;
-use nopal_syntax::parser::Lint;
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
+use nopal_syntax::parser::Lint;
 
 struct DevHost {
     store: MemHost,
@@ -55,7 +55,8 @@ fn read_tree(path: &Path, filter: &mut Option<Filter<'_>>) -> HostResult<Tree> {
             for entry in std::fs::read_dir(path).map_err(|e| failed(path, "reading directory", &e))? {
                 let entry = entry.map_err(|e| failed(path, "reading directory", &e))?;
                 let child = entry.path();
-                let metadata = std::fs::symlink_metadata(&child).map_err(|e| failed(&child, "getting status of", &e))?;
+                let metadata =
+                    std::fs::symlink_metadata(&child).map_err(|e| failed(&child, "getting status of", &e))?;
                 let keep = match filter {
                     Some(filter) => filter(&child, kind(&metadata))?,
                     None => true,

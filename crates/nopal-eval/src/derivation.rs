@@ -48,8 +48,7 @@ fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Val
     let name = name.to_lossy().into_owned();
     make(ev, &name, attrs).map_err(|error| {
         let place = ev.show_pos(name_pos);
-        let message =
-            format!("while evaluating derivation '{name}'\n  whose name attribute is located at {place}");
+        let message = format!("while evaluating derivation '{name}'\n  whose name attribute is located at {place}");
         error.trace(Pos::NONE, message)
     })
 }
@@ -94,10 +93,8 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         sym::STRUCTURED_ATTRS,
         "while evaluating the `__structuredAttrs` attribute passed to builtins.derivationStrict",
     )?;
-    let ignore_nulls = flag(
-        sym::IGNORE_NULLS,
-        "while evaluating the `__ignoreNulls` attribute passed to builtins.derivationStrict",
-    )?;
+    let ignore_nulls =
+        flag(sym::IGNORE_NULLS, "while evaluating the `__ignoreNulls` attribute passed to builtins.derivationStrict")?;
     let mut draft = Draft {
         name,
         drv: Derivation { name: name.to_owned(), ..Derivation::default() },
@@ -143,8 +140,7 @@ impl Draft<'_> {
             sym::ARGS => {
                 for arg in ev.force_list(value, Pos::NONE, "")?.as_slice() {
                     let what = "while evaluating an element of the argument list";
-                    let arg =
-                        ev.coerce_to_string(*arg, Pos::NONE, &mut self.context, what, Coerce::DERIVATION)?;
+                    let arg = ev.coerce_to_string(*arg, Pos::NONE, &mut self.context, what, Coerce::DERIVATION)?;
                     self.drv.args.push(ByteString::from(arg));
                 }
             }
@@ -388,18 +384,16 @@ impl Draft<'_> {
     fn instantiate(mut self, ev: &mut Evaluator) -> Result<Value> {
         let store_dir = ev.settings.store_dir.clone();
         let host = ev.host();
-        let mut read =
-            |path: &StorePath| -> std::result::Result<Derivation, HashFailure> {
-                host.read_derivation(path).map_err(HashFailure::Host)
-            };
+        let mut read = |path: &StorePath| -> std::result::Result<Derivation, HashFailure> {
+            host.read_derivation(path).map_err(HashFailure::Host)
+        };
         let made = match ev.drv_hashes.instantiate(&store_dir, &mut self.drv, &mut read) {
             Ok(made) => made,
             Err(HashFailure::Format(error)) => return Err(Error::eval(error.to_string())),
             Err(HashFailure::Host(error)) => return Err(ev.host_error(error, Pos::NONE)),
         };
         if !ev.settings.read_only {
-            host.add_derivation(&made.path, &self.drv, &made.aterm)
-                .map_err(|error| ev.host_error(error, Pos::NONE))?;
+            host.add_derivation(&made.path, &self.drv, &made.aterm).map_err(|error| ev.host_error(error, Pos::NONE))?;
         }
         let mut result = AttrsBuilder::with_capacity(1 + self.drv.outputs.len());
         let printed = store_dir.print(&made.path);

@@ -13,9 +13,7 @@ use nopal_format::{
     ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StoreDir, StorePath,
 };
 
-use crate::host::{
-    AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted,
-};
+use crate::host::{AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted};
 use crate::pure::path::{absolute, canonical};
 
 /// Links followed before a path is called endless.
@@ -246,8 +244,7 @@ impl Host for MemHost {
     }
 
     fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
-        let mut tree =
-            self.lookup(request.path, false)?.ok_or_else(|| HostError::NotFound(request.path.to_owned()))?;
+        let mut tree = self.lookup(request.path, false)?.ok_or_else(|| HostError::NotFound(request.path.to_owned()))?;
         if let Some(mut filter) = filter {
             tree = filtered(request.path, tree, &mut filter)?;
         }
@@ -256,10 +253,8 @@ impl Host for MemHost {
 
     fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath> {
         let set = references.iter().cloned().collect::<BTreeSet<_>>();
-        let path = self
-            .store_dir
-            .text_path(name, contents, &set)
-            .map_err(|error| HostError::Failed(error.to_string()))?;
+        let path =
+            self.store_dir.text_path(name, contents, &set).map_err(|error| HostError::Failed(error.to_string()))?;
         self.store(&path, Tree::file(contents.to_vec()), set.into_iter().collect());
         Ok(path)
     }

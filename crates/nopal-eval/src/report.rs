@@ -12,7 +12,8 @@ use crate::value::Value;
 impl Evaluator {
     /// The text of an error for standard error, as Nix prints it without colours, with a line end.
     pub fn render_error(&self, error: &Error) -> Vec<u8> {
-        self.report(&error.data()).render(self.settings.show_trace)
+        let whole = self.report(&error.data()).render(self.settings.show_trace);
+        nopal_syntax::report::plain(&whole)
     }
 
     fn report(&self, data: &ErrorData) -> Report {
@@ -20,15 +21,11 @@ impl Evaluator {
             .traces
             .iter()
             .rev()
-            .map(|trace| Trace {
-                at: self.location(trace.pos),
-                hint: nopal_syntax::report::plain(&trace.message),
-                always: trace.always,
-            })
+            .map(|trace| Trace { at: self.location(trace.pos), hint: trace.message.clone(), always: trace.always })
             .collect();
         Report {
             level: Level::Error,
-            message: nopal_syntax::report::plain(&data.message),
+            message: data.message.clone(),
             at: self.location(data.pos),
             traces,
             suggestions: data.suggestions.iter().map(|name| name.clone().into_bytes()).collect(),

@@ -10,8 +10,8 @@ use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, AttrsLit, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group, HasAttr,
-    If, Lambda, Let, Name, Op, Overrides, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, AttrsLit, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group,
+    HasAttr, If, Lambda, Let, Name, Op, Overrides, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
@@ -165,10 +165,8 @@ impl Compiler<'_> {
             }
             None => {
                 let scopes = self.withs.clone();
-                let scopes = scopes.iter().rev().map(|(variable, pos)| WithScope {
-                    set: self.reference(*variable),
-                    pos: *pos,
-                });
+                let scopes =
+                    scopes.iter().rev().map(|(variable, pos)| WithScope { set: self.reference(*variable), pos: *pos });
                 let scopes = scopes.collect();
                 Ok(Expr::WithVar(leak(WithVar { name, pos, scopes })))
             }
@@ -590,14 +588,15 @@ impl Compiler<'_> {
             Some((hidden, _)) => hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot))).collect(),
         };
         self.end_group(&scope.names, before);
-        let shape = self.heap.literal_shape(&keys, &scope.positions);
+        let pos = self.pos(set.pos);
+        let shape = self.heap.literal_shape(&keys, &scope.positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
             group: Group { bindings: scope.bindings.into() },
             values,
             dynamic: dynamic?,
             overrides: overrides.map(|(_, overrides)| overrides),
-            pos: self.pos(set.pos),
+            pos,
         })))
     }
 
@@ -662,14 +661,15 @@ impl Compiler<'_> {
         }
         let keys = attrs.iter().map(|attr| attr.name).collect::<Vec<_>>();
         let positions = attrs.iter().map(|attr| self.pos(attr.pos)).collect::<Vec<_>>();
-        let shape = self.heap.literal_shape(&keys, &positions);
+        let pos = self.pos(set.pos);
+        let shape = self.heap.literal_shape(&keys, &positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
             group: Group { bindings: bindings.into() },
             values: values.into(),
             dynamic,
             overrides: None,
-            pos: self.pos(set.pos),
+            pos,
         })))
     }
 }

@@ -4,9 +4,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::host::{FileType, HostError};
 use crate::pos::Pos;
-use nopal_format::StorePath;
 use crate::pure::path::{absolute, canonical, parent};
 use crate::value::Root;
+use nopal_format::StorePath;
 
 /// Links followed before a path is called endless, as in Nix.
 const MAX_LINKS: usize = 1024;
@@ -73,7 +73,9 @@ impl Evaluator {
         }
         let shown = String::from_utf8_lossy(path);
         let message = if self.settings.pure_eval {
-            format!("access to absolute path '{shown}' is forbidden in pure evaluation mode (use '--impure' to override)")
+            format!(
+                "access to absolute path '{shown}' is forbidden in pure evaluation mode (use '--impure' to override)"
+            )
         } else {
             format!("access to absolute path '{shown}' is forbidden in restricted mode")
         };

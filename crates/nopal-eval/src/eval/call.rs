@@ -196,8 +196,7 @@ impl Evaluator {
     #[cold]
     fn missing_argument(&mut self, lambda: &Lambda, name: Symbol, pos: Pos) -> Error {
         let function = self.lambda_name(lambda);
-        let message =
-            format!("function '{function}' called without required argument '{}'", self.shown(name));
+        let message = format!("function '{function}' called without required argument '{}'", self.shown(name));
         Error::type_error(message).at(lambda.pos).trace(pos, "from call site")
     }
 
@@ -329,7 +328,7 @@ impl Evaluator {
         match delayed {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
-            Delayed::Lambda(lambda) => self.heap.closure(lambda, lambda.captures.len()),
+            Delayed::Lambda(lambda) => self.heap.pending_closure(lambda, lambda.captures.len()),
             Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
             Delayed::Cheap(cheap) => self.heap.thunk(cheap.later, cheap.later.captures.len()),
         }
@@ -355,4 +354,3 @@ pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
 fn builtin_frame(error: Error, def: &BuiltinDef, pos: Pos) -> Error {
     if def.trace { error.trace(pos, format!("while calling the '{}' builtin", def.name)) } else { error }
 }
-

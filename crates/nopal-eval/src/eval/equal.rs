@@ -113,15 +113,11 @@ impl Evaluator {
         }
         match (x.view(), y.view()) {
             (View::Bool(i), View::Bool(j)) if i != j => Err(self.differ_plain("boolean", x, y, "")),
-            (View::Str(i), View::Str(j)) if i.as_bytes() != j.as_bytes() => {
-                Err(self.differ_plain("string", x, y, ""))
-            }
+            (View::Str(i), View::Str(j)) if i.as_bytes() != j.as_bytes() => Err(self.differ_plain("string", x, y, "")),
             (View::Path(i), View::Path(j)) if i.root() != j.root() => {
                 Err(self.differ_plain("path", x, y, " because their accessors are different"))
             }
-            (View::Path(i), View::Path(j)) if i.as_bytes() != j.as_bytes() => {
-                Err(self.differ_plain("path", x, y, ""))
-            }
+            (View::Path(i), View::Path(j)) if i.as_bytes() != j.as_bytes() => Err(self.differ_plain("path", x, y, "")),
             (View::List(i), View::List(j)) => self.assert_equal_lists(i, j, context),
             (View::Attrs(i), View::Attrs(j)) => self.assert_equal_attrs(i, j, context),
             (View::Closure(_) | View::Builtin(_) | View::PartialApp(_), _) => Err(Error::new(
@@ -153,12 +149,9 @@ impl Evaluator {
 
     fn assert_equal_lists(&mut self, x: List, y: List, context: &str) -> Result<()> {
         if x.len() != y.len() {
-            let mut message = format!(
-                "list of size '{}' is not equal to list of size '{}', left hand side is '",
-                x.len(),
-                y.len()
-            )
-            .into_bytes();
+            let mut message =
+                format!("list of size '{}' is not equal to list of size '{}', left hand side is '", x.len(), y.len())
+                    .into_bytes();
             message.extend(self.show_error_value(x.value()));
             message.extend_from_slice(b"', right hand side is '");
             message.extend(self.show_error_value(y.value()));

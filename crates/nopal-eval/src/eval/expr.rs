@@ -408,8 +408,7 @@ impl Evaluator {
             if let Some(name) = self.dynamic_name(dynamic, env)? {
                 if let Some(before) = seen.insert(name, dynamic.pos) {
                     let place = self.show_pos(before);
-                    let message =
-                        format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
+                    let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
                 }
                 let value = self.delay(&dynamic.value, env);

@@ -34,6 +34,10 @@ impl Evaluator {
                     Err(error) => Err(self.fail_thunk(value, error)),
                 }
             }
+            Some(Kind::Pending) => {
+                value.set_closure();
+                Ok(value)
+            }
             Some(Kind::App) => self.force_app(value, pos),
             Some(Kind::Blackhole) => {
                 let error = Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos);
@@ -127,12 +131,7 @@ impl Evaluator {
         result
     }
 
-    fn force_deep_level(
-        &mut self,
-        value: Value,
-        pos: Pos,
-        seen: &mut rustc_hash::FxHashSet<Value>,
-    ) -> Result<Value> {
+    fn force_deep_level(&mut self, value: Value, pos: Pos, seen: &mut rustc_hash::FxHashSet<Value>) -> Result<Value> {
         if value.is_object() && !seen.insert(value) {
             return Ok(value);
         }
@@ -159,7 +158,7 @@ impl Evaluator {
         Ok(forced)
     }
 
-    /// The position that belongs to a value: of a function its definition.
+    /// The position that belongs to a value: of a function its definition, of a set the literal.
     pub fn determine_pos(&self, value: Value) -> Pos {
         let mut value = value.follow();
         while let Some(app) = value.as_app() {
@@ -167,7 +166,7 @@ impl Evaluator {
         }
         match value.as_closure() {
             Some(closure) => closure.lambda().pos,
-            None => Pos::NONE,
+            None => value.as_attrs().and_then(Attrs::flat_shape).map_or(Pos::NONE, |shape| shape.pos()),
         }
     }
 
@@ -227,9 +226,8 @@ impl Evaluator {
         let example = elements.iter().next().map(|e| e.display(&self.settings.store_dir)).unwrap_or_default();
         let mut message = b"the string '".to_vec();
         message.extend_from_slice(string.as_bytes());
-        message.extend_from_slice(
-            format!("' is not allowed to refer to a store path (such as '{example}')").as_bytes(),
-        );
+        message
+            .extend_from_slice(format!("' is not allowed to refer to a store path (such as '{example}')").as_bytes());
         Err(Error::eval(message).trace(pos, context))
     }
 

@@ -77,9 +77,8 @@ impl Evaluator {
             Err(error) if error.kind() == ErrorKind::Undefined => {
                 // Nix looks for unbound variables in an order of its own.
                 let scope = scope.and_then(Value::as_attrs);
-                let is_global = |name| {
-                    self.globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name))
-                };
+                let is_global =
+                    |name| self.globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name));
                 match nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global) {
                     Err(problem) => {
                         let error = syntax_error(&problem, &syntax_origin, &text, base);
@@ -262,8 +261,7 @@ impl Evaluator {
     fn resolve_search_entry_new(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
         let shown = String::from_utf8_lossy(value).into_owned();
         if let Some(url) = pseudo_url(&shown) {
-            let request =
-                crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
+            let request = crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
             return match self.host().fetch(&request) {
                 Ok(fetched) => Ok(Some(self.settings.store_dir.print(&fetched.store_path).into_bytes())),
                 Err(_) => {

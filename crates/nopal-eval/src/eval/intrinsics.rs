@@ -100,7 +100,8 @@ fn find_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         let attrs = ev.force_attrs(*element, pos, what)?;
         let prefix = match attrs.get(prefix_name) {
             Some(value) => {
-                let what = "while evaluating the `prefix` attribute of an element of the list passed to builtins.findFile";
+                let what =
+                    "while evaluating the `prefix` attribute of an element of the list passed to builtins.findFile";
                 ev.force_string_no_ctx(value, pos, what)?.as_bytes().to_vec()
             }
             None => Vec::new(),

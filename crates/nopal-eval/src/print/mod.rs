@@ -60,8 +60,13 @@ impl PrintOptions {
     };
 
     /// As values appear in error messages.
-    pub const ERROR: PrintOptions =
-        PrintOptions { max_depth: 10, max_attrs: 10, max_list_items: 10, max_string_length: 1024, ..PrintOptions::PLAIN };
+    pub const ERROR: PrintOptions = PrintOptions {
+        max_depth: 10,
+        max_attrs: 10,
+        max_list_items: 10,
+        max_string_length: 1024,
+        ..PrintOptions::PLAIN
+    };
 
     /// As `nix eval` prints.
     pub const EVAL: PrintOptions =

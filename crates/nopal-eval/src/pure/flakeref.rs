@@ -334,8 +334,7 @@ pub fn to_text(attrs: &[(String, Attr)]) -> Result<String, String> {
     let need = |key: &str| text(key).ok_or_else(|| format!("input attribute '{key}' is missing"));
     let mut query = Query::new();
     query.extend(text("dir").map(|dir| ("dir".to_owned(), dir.to_owned())));
-    let kind = text("type")
-        .ok_or("'type' attribute to specify input scheme is required but not provided")?;
+    let kind = text("type").ok_or("'type' attribute to specify input scheme is required but not provided")?;
     match kind {
         "indirect" => {
             let parts: Vec<&str> = [Some(need("id")?), text("ref"), text("rev")].into_iter().flatten().collect();

@@ -22,7 +22,8 @@ const MAX_MERGE_ENTRIES: usize = 1 << 20;
 /// Shapes of at most this many keys are looked up among the known ones before a new one is made.
 const MAX_INTERNED_KEYS: usize = 24;
 
-/// Keys and positions of attribute sets. A heap object: header, cached name order, keys, positions.
+/// Keys and positions of attribute sets. A heap object: header, cached name order, position of the literal, keys,
+/// positions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape(*mut u64);
 
@@ -64,6 +65,12 @@ impl Shape {
         self.0 as usize
     }
 
+    /// The position of the literal that makes sets of this shape; none for other shapes.
+    pub(crate) fn pos(self) -> Pos {
+        // SAFETY: the third word of a shape is a position (u32, transparent).
+        unsafe { *(self.0.add(2) as *const Pos) }
+    }
+
     fn is_shared(self) -> bool {
         // SAFETY: a shape points to its header.
         unsafe { *self.0 & SHARED_FLAG != 0 }
@@ -72,8 +79,8 @@ impl Shape {
     /// The keys, ascending.
     #[inline(always)]
     pub fn keys(&self) -> &[Symbol] {
-        // SAFETY: `len` symbols (u32, transparent) follow the header and the order word.
-        unsafe { std::slice::from_raw_parts(self.0.add(2) as *const Symbol, self.len()) }
+        // SAFETY: `len` symbols (u32, transparent) follow header, order word and literal word.
+        unsafe { std::slice::from_raw_parts(self.0.add(3) as *const Symbol, self.len()) }
     }
 
     /// The positions, in the order of [`Shape::keys`].
@@ -81,7 +88,7 @@ impl Shape {
     pub fn positions(&self) -> &[Pos] {
         let len = self.len();
         // SAFETY: `len` positions (u32, transparent) follow the keys, which take a whole number of words.
-        unsafe { std::slice::from_raw_parts(self.0.add(2 + len.div_ceil(2)) as *const Pos, len) }
+        unsafe { std::slice::from_raw_parts(self.0.add(3 + len.div_ceil(2)) as *const Pos, len) }
     }
 
     /// Index of a key.
@@ -172,9 +179,7 @@ impl Attrs {
     #[inline(always)]
     fn layers(self) -> (Attrs, Attrs) {
         // SAFETY: the second and third word of a layered set are sets.
-        unsafe {
-            (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>()))
-        }
+        unsafe { (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>())) }
     }
 
     fn depth(self) -> usize {
@@ -383,22 +388,28 @@ impl Heap {
     pub(super) fn new_shape(&mut self, keys: &[Symbol], positions: &[Pos], shared: bool) -> Shape {
         let len = keys.len();
         let half = len.div_ceil(2);
-        let value = self.new_object(Kind::Shape, len, 1 + 2 * half);
+        let value = self.new_object(Kind::Shape, len, 2 + 2 * half);
         let object = value.object();
-        // SAFETY: the object has the order word and twice `half` words for keys and positions, which are u32s.
+        // SAFETY: the object has two words and twice `half` words for keys and positions, which are u32s.
         unsafe {
             if shared {
                 *object |= SHARED_FLAG;
             }
-            std::ptr::copy_nonoverlapping(keys.as_ptr(), object.add(2).cast::<Symbol>(), len);
-            std::ptr::copy_nonoverlapping(positions.as_ptr(), object.add(2 + half).cast::<Pos>(), len);
+            std::ptr::copy_nonoverlapping(keys.as_ptr(), object.add(3).cast::<Symbol>(), len);
+            std::ptr::copy_nonoverlapping(positions.as_ptr(), object.add(3 + half).cast::<Pos>(), len);
         }
         Shape(object)
     }
 
     /// The shape of a literal: shared by all sets the literal makes.
-    pub(crate) fn literal_shape(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
-        if keys.is_empty() { self.empty_shape } else { self.new_shape(keys, positions, true) }
+    pub(crate) fn literal_shape(&mut self, keys: &[Symbol], positions: &[Pos], pos: Pos) -> Shape {
+        if keys.is_empty() {
+            return self.empty_shape;
+        }
+        let shape = self.new_shape(keys, positions, true);
+        // SAFETY: the third word of a shape is its position.
+        unsafe { *shape.0.add(2).cast::<Pos>() = pos };
+        shape
     }
 
     /// A flat set of this shape whose values are to be filled by [`Value::set_attr`]; they are null at first.

@@ -222,11 +222,7 @@ impl Heap {
         let value = self.new_object(Kind::List, elements.len(), elements.len());
         // SAFETY: the object has one word per element after its header.
         unsafe {
-            std::ptr::copy_nonoverlapping(
-                elements.as_ptr(),
-                value.object().add(1).cast::<Value>(),
-                elements.len(),
-            );
+            std::ptr::copy_nonoverlapping(elements.as_ptr(), value.object().add(1).cast::<Value>(), elements.len());
         }
         value
     }
@@ -253,6 +249,15 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
         let value = self.new_object(Kind::Closure, captured, 1 + captured);
+        // SAFETY: the object has a code word after its header.
+        unsafe { *value.object().add(1) = std::ptr::from_ref(lambda) as u64 };
+        value
+    }
+
+    /// As [`Heap::closure`], for a function that is not asked for yet.
+    #[inline(always)]
+    pub(crate) fn pending_closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
+        let value = self.new_object(Kind::Pending, captured, 1 + captured);
         // SAFETY: the object has a code word after its header.
         unsafe { *value.object().add(1) = std::ptr::from_ref(lambda) as u64 };
         value
@@ -341,10 +346,12 @@ impl Value {
         unsafe { *self.object() = (*self.object() & !0xff) | Kind::Blackhole as u64 };
     }
 
-    /// Makes a blackhole what it was before: used when an evaluation is given up without a result.
-    pub(crate) fn restore_thunk(self, kind: Kind) {
-        // SAFETY: the header is the first word; only the kind changes, and the payload was kept.
-        unsafe { *self.object() = (*self.object() & !0xff) | kind as u64 };
+    /// Makes a pending function a function.
+    #[inline(always)]
+    pub(crate) fn set_closure(self) {
+        debug_assert_eq!(self.kind(), Some(Kind::Pending));
+        // SAFETY: the header is the first word; a pending function has the layout of a closure.
+        unsafe { *self.object() = (*self.object() & !0xff) | Kind::Closure as u64 };
     }
 
     /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.

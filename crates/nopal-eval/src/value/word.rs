@@ -43,18 +43,20 @@ pub(crate) enum Kind {
     Indirection = 3,
     /// A thunk that ended in an error.
     Failed = 4,
-    Int = 5,
-    Float = 6,
-    Str = 7,
-    StrCtx = 8,
-    Path = 9,
-    List = 10,
-    Attrs = 11,
-    Layered = 12,
-    Closure = 13,
-    Builtin = 14,
-    PartialApp = 15,
-    Shape = 16,
+    /// A function that nobody asked for yet: a closure in all but its look. Nix holds a thunk in its place.
+    Pending = 5,
+    Int = 6,
+    Float = 7,
+    Str = 8,
+    StrCtx = 9,
+    Path = 10,
+    List = 11,
+    Attrs = 12,
+    Layered = 13,
+    Closure = 14,
+    Builtin = 15,
+    PartialApp = 16,
+    Shape = 17,
 }
 
 impl Kind {
@@ -181,10 +183,10 @@ impl Value {
         if self.is_object() { Some(Kind::from_header(self.header())) } else { None }
     }
 
-    /// Is this a thunk in any state (unevaluated, being evaluated, an indirection, failed)?
+    /// Is this a thunk in any state (unevaluated, being evaluated, an indirection, failed, a pending function)?
     #[inline(always)]
     pub(crate) fn is_thunk(self) -> bool {
-        self.is_object() && (self.header() as u8) <= Kind::Failed as u8
+        self.is_object() && (self.header() as u8) <= Kind::Pending as u8
     }
 
     /// Has the value no parts and no identity (a number, string, path, Boolean or null)?
@@ -303,7 +305,13 @@ impl Value {
             Kind::Closure => View::Closure(Closure(value)),
             Kind::Builtin => View::Builtin(value.builtin()),
             Kind::PartialApp => View::PartialApp(PartialApp(value)),
-            Kind::Thunk | Kind::App | Kind::Blackhole | Kind::Indirection | Kind::Failed | Kind::Shape => View::Thunk,
+            Kind::Thunk
+            | Kind::App
+            | Kind::Blackhole
+            | Kind::Indirection
+            | Kind::Failed
+            | Kind::Pending
+            | Kind::Shape => View::Thunk,
         }
     }
 
