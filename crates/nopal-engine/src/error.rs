@@ -32,11 +32,11 @@ pub enum ErrorKind {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Evaluation failed; the text is the whole message as Nix words it, with trace and excerpts.
-    #[error("{text}")]
+    /// Evaluation failed; the report is the whole message as Nix words it, with trace and excerpts.
+    #[error("{}", String::from_utf8_lossy(report))]
     Evaluation {
-        /// Several lines, beginning with `error:`, not ending in a newline.
-        text: String,
+        /// Several lines, beginning with `error:`, not ending in a newline. Quotes sources, which need not be UTF-8.
+        report: Vec<u8>,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]

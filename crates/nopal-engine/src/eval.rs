@@ -172,8 +172,8 @@ impl Shared {
         let result = with_stack(move || {
             let mut evaluator = Evaluator::new(settings, evaluation_host);
             work(&mut evaluator).map_err(|error| {
-                let text = String::from_utf8_lossy(&evaluator.render_error(&error)).trim_end().to_owned();
-                EngineError::Evaluation { text }
+                let report = evaluator.render_error(&error).trim_ascii_end().to_vec();
+                EngineError::Evaluation { report }
             })
         })?;
         host.flush()?;

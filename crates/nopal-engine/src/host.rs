@@ -95,7 +95,12 @@ impl Host for EvalHost {
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
-        let entries = nopal_fs::read_dir(&physical).map_err(fs_error)?;
+        let entries = nopal_fs::read_dir(&physical).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => {
+                HostError::Failed(format!("cannot read directory \"{}\": Not a directory", path.display()))
+            }
+            _ => fs_error(error),
+        })?;
         Ok(entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false))).collect())
     }
 

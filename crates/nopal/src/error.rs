@@ -3,7 +3,7 @@
 
 use nopal_engine::{EngineError, ErrorKind, InstallableParseError};
 use std::error::Error;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use thiserror::Error;
 
@@ -109,7 +109,13 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
         Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
         Err(error) => error,
     };
-    eprintln!("{}", render(&error));
+    let text = match &error {
+        // sources that it quotes need not be UTF-8
+        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        _ => render(&error).into_bytes(),
+    };
+    // there is nobody left to tell if standard error is closed
+    let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(error.exit_code())
 }
 
