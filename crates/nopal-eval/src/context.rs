@@ -95,10 +95,10 @@ impl Contexts {
         if elements.is_empty() {
             return Context::EMPTY;
         }
-        if elements.len() == 1 {
-            if let Some(element) = elements.pop_first() {
-                return self.single(element);
-            }
+        if elements.len() == 1
+            && let Some(element) = elements.pop_first()
+        {
+            return self.single(element);
         }
         if let Some(known) = self.ids.get(&elements) {
             return *known;

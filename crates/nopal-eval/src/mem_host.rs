@@ -118,14 +118,14 @@ impl MemHost {
             }
             _ => tree.nar_hash(algorithm).map_err(|error| HostError::Failed(error.to_string()))?.0,
         };
-        if let Some(expected) = expected {
-            if expected != hash {
-                return Err(HostError::HashMismatch(format!(
-                    "hash mismatch in '{name}': specified {}, got {}",
-                    expected.sri(),
-                    hash.sri()
-                )));
-            }
+        if let Some(expected) = expected
+            && expected != hash
+        {
+            return Err(HostError::HashMismatch(format!(
+                "hash mismatch in '{name}': specified {}, got {}",
+                expected.sri(),
+                hash.sri()
+            )));
         }
         let ca = ContentAddress { method, hash };
         let path = self

@@ -4,14 +4,14 @@
 //! of an outer level is captured through every level in between (flat closures). Names are kept in one table of
 //! stacks, so that looking one up does not depend on how many are in scope.
 
-use nopal_syntax::ast::{self, Ast, AttrName, AttrValue, AttrsId, BinOp, ConcatKind, ExprId, LambdaId};
+use nopal_syntax::ast::{self, Ast, AttrName, BinOp, ConcatKind, ExprId, LambdaId};
 use nopal_syntax::interner::sym;
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, AttrsLit, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, DynamicAttr, Expr, Formal, Formals, Group,
-    HasAttr, If, Lambda, Let, Name, Op, Overrides, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, HasAttr, If, Lambda, Name, Op,
+    Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
@@ -48,39 +48,39 @@ pub(crate) fn compile(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner
     Ok(leak(ThunkCode { captures: Box::default(), body, slots: level.max_slots }))
 }
 
-fn leak<T>(node: T) -> &'static T {
+pub(super) fn leak<T>(node: T) -> &'static T {
     Box::leak(Box::new(node))
 }
 
 /// A variable: the level it belongs to, and its slot there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Variable {
-    level: usize,
-    slot: u32,
+pub(super) struct Variable {
+    pub(super) level: usize,
+    pub(super) slot: u32,
 }
 
 /// What a name stands for.
 #[derive(Clone, Copy)]
-enum Binding {
+pub(super) enum Binding {
     Variable(Variable),
     Const(Value),
 }
 
 #[derive(Default)]
-struct Level {
-    next_slot: u32,
+pub(super) struct Level {
+    pub(super) next_slot: u32,
     max_slots: u32,
     captures: Vec<Ref>,
     captured: FxHashMap<Variable, u32>,
     /// While a group of slots is compiled: slots from this one on have no value yet.
-    uninitialised: Option<u32>,
+    pub(super) uninitialised: Option<u32>,
 }
 
-struct Compiler<'a> {
-    input: &'a Input<'a>,
-    heap: &'a mut Heap,
+pub(super) struct Compiler<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) heap: &'a mut Heap,
     symbols: &'a mut Interner,
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
     names: FxHashMap<Symbol, Vec<Binding>>,
     withs: Vec<(Variable, Pos)>,
 }
@@ -93,16 +93,16 @@ impl Compiler<'_> {
         }
     }
 
-    fn pos(&self, pos: ast::Pos) -> Pos {
+    pub(super) fn pos(&self, pos: ast::Pos) -> Pos {
         self.input.base.at(pos)
     }
 
-    fn level(&mut self) -> &mut Level {
+    pub(super) fn level(&mut self) -> &mut Level {
         let last = self.levels.len() - 1;
         &mut self.levels[last]
     }
 
-    fn new_slot(&mut self) -> u32 {
+    pub(super) fn new_slot(&mut self) -> u32 {
         let level = self.level();
         let slot = level.next_slot;
         level.next_slot += 1;
@@ -110,19 +110,19 @@ impl Compiler<'_> {
         slot
     }
 
-    fn bind(&mut self, name: Symbol, slot: u32) {
+    pub(super) fn bind(&mut self, name: Symbol, slot: u32) {
         let level = self.levels.len() - 1;
         self.names.entry(name).or_default().push(Binding::Variable(Variable { level, slot }));
     }
 
-    fn unbind(&mut self, name: Symbol) {
+    pub(super) fn unbind(&mut self, name: Symbol) {
         if let Some(stack) = self.names.get_mut(&name) {
             stack.pop();
         }
     }
 
     /// Where a variable is for the level being compiled; captures it if it belongs to an outer one.
-    fn reference(&mut self, variable: Variable) -> Ref {
+    pub(super) fn reference(&mut self, variable: Variable) -> Ref {
         let innermost = self.levels.len() - 1;
         let mut reference = Ref::Local(variable.slot);
         for level in &mut self.levels[variable.level + 1..=innermost] {
@@ -152,7 +152,7 @@ impl Compiler<'_> {
         self.names.get(&name).is_none_or(Vec::is_empty)
     }
 
-    fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
+    pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
         match self.lookup(name) {
             Some(Binding::Const(value)) => Ok(Expr::Const(value)),
             Some(Binding::Variable(variable)) => Ok(match self.reference(variable) {
@@ -174,7 +174,7 @@ impl Compiler<'_> {
     }
 
     /// The code of a thunk: `body` is compiled in a level of its own.
-    fn thunk(&mut self, body: impl FnOnce(&mut Self) -> Result<Expr>) -> Result<&'static ThunkCode> {
+    pub(super) fn thunk(&mut self, body: impl FnOnce(&mut Self) -> Result<Expr>) -> Result<&'static ThunkCode> {
         self.levels.push(Level::default());
         let body = body(self);
         let level = self.levels.pop().unwrap_or_default();
@@ -182,7 +182,7 @@ impl Compiler<'_> {
     }
 
     /// An expression whose value is not needed now.
-    fn delayed(&mut self, id: ExprId) -> Result<Delayed> {
+    pub(super) fn delayed(&mut self, id: ExprId) -> Result<Delayed> {
         match self.input.ast.expr(id) {
             ast::Expr::Int(_) | ast::Expr::Float(_) | ast::Expr::Str(_) | ast::Expr::Path { .. } => {
                 if let Expr::Const(value) = self.expr(id)? {
@@ -243,7 +243,7 @@ impl Compiler<'_> {
     }
 
     /// A variable that need not be evaluated, unless it has no value yet or comes from a `with`.
-    fn delayed_variable(&mut self, name: Symbol, _pos: Pos) -> Result<Option<Delayed>> {
+    pub(super) fn delayed_variable(&mut self, name: Symbol, _pos: Pos) -> Result<Option<Delayed>> {
         match self.lookup(name) {
             Some(Binding::Const(value)) => Ok(Some(Delayed::Const(value))),
             Some(Binding::Variable(variable)) => {
@@ -258,7 +258,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn expr(&mut self, id: ExprId) -> Result<Expr> {
+    pub(super) fn expr(&mut self, id: ExprId) -> Result<Expr> {
         let marker = 0u8;
         if (&raw const marker as usize) < self.input.stack_limit {
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)"));
@@ -363,10 +363,11 @@ impl Compiler<'_> {
         let path = self.path(path)?;
         if let (Expr::Const(value), [Name::Static(name)]) = (&base, &*path) {
             // `builtins.map` needs no lookup at run time.
-            if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name)) {
-                if found_pos.is_none() && !found.is_thunk() {
-                    return Ok(Expr::Const(found));
-                }
+            if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name))
+                && found_pos.is_none()
+                && !found.is_thunk()
+            {
+                return Ok(Expr::Const(found));
             }
         }
         let default = default.map(|default| self.expr(default)).transpose()?;
@@ -471,213 +472,16 @@ impl Compiler<'_> {
             BinOp::Gt => Op::Greater,
             BinOp::Ge => Op::GreaterEq,
         };
-        if let Some(call) = op.desugar() {
-            if !self.is_builtin(call.function) {
-                let function = self.variable(call.function, Pos::NONE)?;
-                let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
-                let args = Box::new([self.delayed(first)?, self.delayed(second)?]);
-                let result = Expr::Call(leak(Call { function, args, pos }));
-                return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
-            }
+        if let Some(call) = op.desugar()
+            && !self.is_builtin(call.function)
+        {
+            let function = self.variable(call.function, Pos::NONE)?;
+            let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
+            let args = Box::new([self.delayed(first)?, self.delayed(second)?]);
+            let result = Expr::Call(leak(Call { function, args, pos }));
+            return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
         }
         let (lhs, rhs) = (self.expr(lhs)?, self.expr(rhs)?);
         Ok(Expr::Binary(leak(Binary { op: direct, lhs, rhs, pos })))
     }
-
-    fn let_in(&mut self, attrs: AttrsId, body: ExprId) -> Result<Expr> {
-        let before = self.level().next_slot;
-        let scope = self.recursive_group(attrs)?;
-        let body = self.expr(body);
-        self.end_group(&scope.names, before);
-        Ok(Expr::Let(leak(Let { group: Group { bindings: scope.bindings.into() }, body: body? })))
-    }
-
-    fn end_group(&mut self, names: &[(Symbol, u32)], before: u32) {
-        for (name, _) in names {
-            self.unbind(*name);
-        }
-        self.level().next_slot = before;
-    }
-
-    /// The static attributes of a set in the order Nix makes their values: by symbol.
-    fn by_symbol(&self, set: ast::AttrSet) -> Vec<ast::Attr> {
-        let mut attrs = self.input.ast.attrs_in(set.attrs).to_vec();
-        attrs.sort_by_key(|attr| attr.name);
-        attrs
-    }
-
-    /// Slots for the attributes of a `let` or recursive set; on return the names are bound.
-    fn recursive_group(&mut self, id: AttrsId) -> Result<Recursive> {
-        let ast = self.input.ast;
-        let set = ast.attr_set(id);
-        let attrs = self.by_symbol(set);
-        let mut inherited = FxHashMap::default();
-        for attr in &attrs {
-            if attr.value == AttrValue::Inherited {
-                inherited.insert(attr.name, self.inherited(attr)?);
-            }
-        }
-        let sources = ast.parts_in(set.inherit_from);
-        let source_slots = sources.iter().map(|_| self.new_slot()).collect::<Vec<_>>();
-        let names = attrs.iter().map(|attr| (attr.name, self.new_slot())).collect::<Vec<_>>();
-        for (name, slot) in &names {
-            self.bind(*name, *slot);
-        }
-        let outer = self.level().uninitialised;
-        let mut bindings = Vec::with_capacity(source_slots.len() + names.len());
-        for (source, slot) in sources.iter().zip(&source_slots) {
-            self.level().uninitialised = Some(*slot);
-            bindings.push((*slot, self.delayed(source.expr)?));
-        }
-        for (attr, (name, slot)) in attrs.iter().zip(&names) {
-            self.level().uninitialised = Some(*slot);
-            let delayed = match attr.value {
-                AttrValue::Inherited => match inherited.remove(name) {
-                    Some(delayed) => delayed,
-                    None => self.inherited(attr)?,
-                },
-                AttrValue::Plain(expr) => self.delayed(expr)?,
-                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
-            };
-            bindings.push((*slot, delayed));
-        }
-        self.level().uninitialised = outer;
-        Ok(Recursive { bindings, names, positions: attrs.iter().map(|attr| self.pos(attr.pos)).collect() })
-    }
-
-    fn inherited(&mut self, attr: &ast::Attr) -> Result<Delayed> {
-        let pos = self.pos(attr.pos);
-        match self.delayed_variable(attr.name, pos)? {
-            Some(delayed) => Ok(delayed),
-            None => Ok(Delayed::Thunk(self.thunk(|compiler| compiler.variable(attr.name, pos))?)),
-        }
-    }
-
-    fn inherited_from(&mut self, attr: &ast::Attr, slot: u32) -> Result<Delayed> {
-        let pos = self.pos(attr.pos);
-        let level = self.levels.len() - 1;
-        let source = Variable { level, slot };
-        let code = self.thunk(|compiler| {
-            let base = match compiler.reference(source) {
-                Ref::Local(slot) => Expr::Local(slot, Pos::NONE),
-                Ref::Captured(index) => Expr::Captured(index, Pos::NONE),
-            };
-            let path = Box::new([Name::Static(attr.name)]);
-            Ok(Expr::Select(leak(Select { base, path, default: None, pos, cache: Cache::default() })))
-        })?;
-        Ok(Delayed::Thunk(code))
-    }
-
-    fn attrs(&mut self, id: AttrsId) -> Result<Expr> {
-        let set = self.input.ast.attr_set(id);
-        let before = self.level().next_slot;
-        if !set.recursive {
-            let result = self.plain_attrs(set);
-            self.level().next_slot = before;
-            return result;
-        }
-        let mut scope = self.recursive_group(id)?;
-        let dynamic = self.dynamic_attrs(set);
-        let keys = scope.names.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-        let overrides = match keys.iter().position(|key| *key == sym::OVERRIDES) {
-            Some(index) => Some(self.forwarders(&mut scope, index)),
-            None => None,
-        };
-        let values = match &overrides {
-            None => scope.names.iter().map(|(_, slot)| Delayed::Var(Ref::Local(*slot))).collect(),
-            Some((hidden, _)) => hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot))).collect(),
-        };
-        self.end_group(&scope.names, before);
-        let pos = self.pos(set.pos);
-        let shape = self.heap.literal_shape(&keys, &scope.positions, pos);
-        Ok(Expr::Attrs(leak(AttrsLit {
-            shape,
-            group: Group { bindings: scope.bindings.into() },
-            values,
-            dynamic: dynamic?,
-            overrides: overrides.map(|(_, overrides)| overrides),
-            pos,
-        })))
-    }
-
-    /// Moves every attribute to a hidden slot and puts a forwarder into the slot that the others captured.
-    fn forwarders(&mut self, scope: &mut Recursive, index: usize) -> (Vec<u32>, Overrides) {
-        let mut hidden_slots = Vec::with_capacity(scope.names.len());
-        let mut forwarders = Vec::with_capacity(scope.names.len());
-        let forward_body = || Expr::Captured(0, Pos::NONE);
-        for (_, slot) in &scope.names {
-            let hidden = self.new_slot();
-            hidden_slots.push(hidden);
-            if let Some(binding) = scope.bindings.iter_mut().find(|(s, _)| s == slot) {
-                binding.0 = hidden;
-            }
-            let captures = Box::new([Ref::Local(hidden)]);
-            let code = leak(ThunkCode { captures, body: forward_body(), slots: 0 });
-            forwarders.push((*slot, Delayed::Thunk(code)));
-        }
-        // Forwarders come first: other attributes may copy them as they are made.
-        forwarders.append(&mut scope.bindings);
-        scope.bindings = forwarders;
-        let forward = leak(ThunkCode { captures: Box::new([Ref::Local(0)]), body: forward_body(), slots: 0 });
-        let slots = scope.names.iter().map(|(_, slot)| *slot).collect();
-        (hidden_slots, Overrides { index, slots, forward })
-    }
-
-    fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<Box<[DynamicAttr]>> {
-        self.input
-            .ast
-            .dynamic_in(set.dynamic)
-            .iter()
-            .map(|attr| {
-                let name = self.expr(attr.name)?;
-                let value = self.delayed(attr.value)?;
-                Ok(DynamicAttr { name, value, pos: self.pos(attr.pos) })
-            })
-            .collect()
-    }
-
-    fn plain_attrs(&mut self, set: ast::AttrSet) -> Result<Expr> {
-        let ast = self.input.ast;
-        let attrs = self.by_symbol(set);
-        let mut bindings = Vec::new();
-        let mut source_slots = Vec::new();
-        for source in ast.parts_in(set.inherit_from) {
-            let delayed = self.delayed(source.expr)?;
-            let slot = self.new_slot();
-            source_slots.push(slot);
-            bindings.push((slot, delayed));
-        }
-        let mut values = Vec::with_capacity(attrs.len());
-        for attr in &attrs {
-            values.push(match attr.value {
-                AttrValue::Inherited => self.inherited(attr)?,
-                AttrValue::Plain(expr) => self.delayed(expr)?,
-                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
-            });
-        }
-        let dynamic = self.dynamic_attrs(set)?;
-        if attrs.is_empty() && dynamic.is_empty() {
-            return Ok(Expr::Const(self.heap.empty_attrs()));
-        }
-        let keys = attrs.iter().map(|attr| attr.name).collect::<Vec<_>>();
-        let positions = attrs.iter().map(|attr| self.pos(attr.pos)).collect::<Vec<_>>();
-        let pos = self.pos(set.pos);
-        let shape = self.heap.literal_shape(&keys, &positions, pos);
-        Ok(Expr::Attrs(leak(AttrsLit {
-            shape,
-            group: Group { bindings: bindings.into() },
-            values: values.into(),
-            dynamic,
-            overrides: None,
-            pos,
-        })))
-    }
-}
-
-/// The slots of a `let` or recursive set.
-struct Recursive {
-    bindings: Vec<(u32, Delayed)>,
-    /// Names and slots, by symbol.
-    names: Vec<(Symbol, u32)>,
-    positions: Vec<Pos>,
 }

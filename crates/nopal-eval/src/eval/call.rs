@@ -173,10 +173,10 @@ impl Evaluator {
         }
         if defaults {
             for (index, formal) in formals.list.iter().enumerate() {
-                if let Some(default) = &formal.default {
-                    if !attrs.contains(formal.name) {
-                        fill_delayed(default, env.frame.get(index as u32 + 1), env);
-                    }
+                if let Some(default) = &formal.default
+                    && !attrs.contains(formal.name)
+                {
+                    fill_delayed(default, env.frame.get(index as u32 + 1), env);
                 }
             }
         }
@@ -314,10 +314,10 @@ impl Evaluator {
     /// see the difference.
     #[inline(always)]
     pub(crate) fn delay_argument(&mut self, delayed: &'static Delayed, strict: bool, env: Env) -> Value {
-        if let (true, Delayed::Cheap(cheap)) = (strict, delayed) {
-            if let Some(value) = self.try_now(&cheap.now, env) {
-                return value;
-            }
+        if let (true, Delayed::Cheap(cheap)) = (strict, delayed)
+            && let Some(value) = self.try_now(&cheap.now, env)
+        {
+            return value;
         }
         self.delay(delayed, env)
     }

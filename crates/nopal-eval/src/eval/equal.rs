@@ -63,10 +63,11 @@ impl Evaluator {
     }
 
     fn equal_attrs(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<bool> {
-        if self.is_derivation(x)? && self.is_derivation(y)? {
-            if let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH)) {
-                return self.equal(a, b, pos, context);
-            }
+        if self.is_derivation(x)?
+            && self.is_derivation(y)?
+            && let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH))
+        {
+            return self.equal(a, b, pos, context);
         }
         if x.len() != y.len() {
             return Ok(false);
@@ -166,11 +167,12 @@ impl Evaluator {
     }
 
     fn assert_equal_attrs(&mut self, x: Attrs, y: Attrs, context: &str) -> Result<()> {
-        if self.is_derivation(x)? && self.is_derivation(y)? {
-            if let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH)) {
-                let frame = "while comparing a derivation by its 'outPath' attribute";
-                return self.assert_equal(a, b, context, true).map_err(|error| error.trace(Pos::NONE, frame));
-            }
+        if self.is_derivation(x)?
+            && self.is_derivation(y)?
+            && let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH))
+        {
+            let frame = "while comparing a derivation by its 'outPath' attribute";
+            return self.assert_equal(a, b, context, true).map_err(|error| error.trace(Pos::NONE, frame));
         }
         if x.len() != y.len() {
             let mut message = b"attribute names of attribute set '".to_vec();

@@ -200,31 +200,30 @@ impl Evaluator {
     #[inline]
     fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Option<Value>> {
         let base = self.eval_leaf(&select.base, env)?;
-        if let [Name::Static(name)] = &*select.path {
-            if let Some(attrs) = base.as_attrs() {
-                if let Some(shape) = attrs.flat_shape() {
-                    let (id, index) = select.cache.get();
-                    let index = if id == shape.id() {
-                        Some(index as usize)
-                    } else {
-                        let found = shape.find(*name);
-                        if let Some(index) = found {
-                            select.cache.set((shape.id(), index as u32));
-                        }
-                        found
-                    };
-                    if let Some(index) = index {
-                        let value = attrs.flat_value(index);
-                        if !value.is_thunk() {
-                            return Ok(Some(value));
-                        }
-                        let pos = shape.positions()[index];
-                        return match self.force_thunk(value, pos.or(select.pos)) {
-                            Ok(value) => Ok(Some(value)),
-                            Err(error) => Err(self.select_frame(error, select, env, pos)),
-                        };
-                    }
+        if let [Name::Static(name)] = &*select.path
+            && let Some(attrs) = base.as_attrs()
+            && let Some(shape) = attrs.flat_shape()
+        {
+            let (id, index) = select.cache.get();
+            let index = if id == shape.id() {
+                Some(index as usize)
+            } else {
+                let found = shape.find(*name);
+                if let Some(index) = found {
+                    select.cache.set((shape.id(), index as u32));
                 }
+                found
+            };
+            if let Some(index) = index {
+                let value = attrs.flat_value(index);
+                if !value.is_thunk() {
+                    return Ok(Some(value));
+                }
+                let pos = shape.positions()[index];
+                return match self.force_thunk(value, pos.or(select.pos)) {
+                    Ok(value) => Ok(Some(value)),
+                    Err(error) => Err(self.select_frame(error, select, env, pos)),
+                };
             }
         }
         self.eval_select_slow(select, base, env)

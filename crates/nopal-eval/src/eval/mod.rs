@@ -15,13 +15,13 @@ use crate::settings::Settings;
 use crate::value::stack::Stack;
 use crate::value::{Heap, Root, Value};
 
-pub mod access;
+pub(crate) mod access;
 mod call;
 pub(crate) mod coerce;
 mod equal;
 mod expr;
 mod force;
-mod globals;
+pub(crate) mod globals;
 pub(crate) mod import;
 mod intrinsics;
 mod ops;

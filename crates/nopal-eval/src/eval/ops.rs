@@ -123,11 +123,11 @@ impl Evaluator {
     }
 
     fn eval_update_operand(&mut self, expr: &'static Expr, env: Env, context: &str) -> Result<Attrs> {
-        if let Expr::Binary(inner) = expr {
-            if inner.op == Op::Update {
-                let value = self.eval_update(inner, env)?;
-                return self.force_attrs(value, Pos::NONE, context);
-            }
+        if let Expr::Binary(inner) = expr
+            && inner.op == Op::Update
+        {
+            let value = self.eval_update(inner, env)?;
+            return self.force_attrs(value, Pos::NONE, context);
         }
         let pos = expr.pos();
         let value = match self.eval(expr, env) {
@@ -183,12 +183,11 @@ impl Evaluator {
     fn eval_arithmetic_level(&mut self, binary: &'static Binary, env: Env, how: &Arithmetic) -> Result<Value> {
         let a = self.eval_leaf(&binary.lhs, env)?;
         let b = self.eval_leaf(&binary.rhs, env)?;
-        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
-            if how.sign != '/' {
-                if let Some(result) = (how.ints)(x, y) {
-                    return Ok(self.heap.int(result));
-                }
-            }
+        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int())
+            && how.sign != '/'
+            && let Some(result) = (how.ints)(x, y)
+        {
+            return Ok(self.heap.int(result));
         }
         self.arithmetic(a, b, how)
     }

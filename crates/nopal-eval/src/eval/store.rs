@@ -85,14 +85,11 @@ impl Evaluator {
         for (wanted, path) in wanted.iter().zip(&built) {
             let printed = self.settings.store_dir.print(path);
             self.allow_path(path);
-            if let Wanted::Output { drv, output } = wanted {
-                if self.settings.has_feature("ca-derivations") {
-                    if let Ok(placeholder) =
-                        nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)
-                    {
-                        rewrites.push((placeholder.render(), printed));
-                    }
-                }
+            if let Wanted::Output { drv, output } = wanted
+                && self.settings.has_feature("ca-derivations")
+                && let Ok(placeholder) = nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)
+            {
+                rewrites.push((placeholder.render(), printed));
             }
         }
         Ok(rewrites)

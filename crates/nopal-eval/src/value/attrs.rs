@@ -11,13 +11,7 @@ use super::word::{Kind, Value, header_len};
 use crate::pos::Pos;
 
 /// Most layers a set may have; one more and `//` makes a flat set.
-const MAX_LAYERS: usize = 8;
-
-/// A set of at most this many attributes is cheaper to copy than to layer.
-const LAYER_THRESHOLD: usize = 24;
-
-/// Most words in remembered merge plans, over all plans: a bound on memory, far above what real inputs reach.
-const MAX_MERGE_ENTRIES: usize = 1 << 20;
+pub(super) const MAX_LAYERS: usize = 8;
 
 /// Shapes of at most this many keys are looked up among the known ones before a new one is made.
 const MAX_INTERNED_KEYS: usize = 24;
@@ -29,13 +23,6 @@ pub struct Shape(*mut u64);
 
 /// Bit of the header that marks a shape that literals or merges share.
 const SHARED_FLAG: u64 = 1 << 8;
-
-/// How two shapes merge: the resulting shape, and for each of its keys where the value comes from (`index << 1`, with
-/// the lowest bit set for the right operand).
-pub struct MergePlan {
-    shape: Shape,
-    sources: Box<[u32]>,
-}
 
 impl Shape {
     pub(super) fn dangling() -> Shape {
@@ -71,7 +58,7 @@ impl Shape {
         unsafe { *(self.0.add(2) as *const Pos) }
     }
 
-    fn is_shared(self) -> bool {
+    pub(super) fn is_shared(self) -> bool {
         // SAFETY: a shape points to its header.
         unsafe { *self.0 & SHARED_FLAG != 0 }
     }
@@ -145,7 +132,7 @@ impl Attrs {
     }
 
     #[inline(always)]
-    fn is_layered(self) -> bool {
+    pub(super) fn is_layered(self) -> bool {
         self.0.header() as u8 == Kind::Layered as u8
     }
 
@@ -156,7 +143,7 @@ impl Attrs {
     }
 
     #[inline(always)]
-    fn shape(self) -> Shape {
+    pub(super) fn shape(self) -> Shape {
         // SAFETY: the second word of a flat set is its shape.
         Shape::from_word(unsafe { *self.0.object().add(1) })
     }
@@ -182,7 +169,7 @@ impl Attrs {
         unsafe { (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>())) }
     }
 
-    fn depth(self) -> usize {
+    pub(super) fn depth(self) -> usize {
         let mut depth = 1;
         let mut set = self;
         while set.is_layered() {
@@ -350,10 +337,10 @@ impl AttrsBuilder {
     /// Adds an attribute. Names must be distinct unless [`AttrsBuilder::finish_first_wins`] finishes the set.
     #[inline]
     pub fn insert(&mut self, key: Symbol, value: Value, pos: Pos) {
-        if let Some((last, ..)) = self.entries.last() {
-            if *last >= key {
-                self.sorted = false;
-            }
+        if let Some((last, ..)) = self.entries.last()
+            && *last >= key
+        {
+            self.sorted = false;
         }
         self.entries.push((key, pos, value));
     }
@@ -479,112 +466,6 @@ impl Heap {
         let shape = self.shape_of(entries, true);
         self.shapes.entry(hash).or_default().push(shape);
         shape
-    }
-
-    /// `left // right`
-    pub fn update(&mut self, left: Attrs, right: Attrs) -> Value {
-        if right.is_empty() {
-            return left.0;
-        }
-        if left.is_empty() {
-            return right.0;
-        }
-        if left.len() > LAYER_THRESHOLD
-            && right.len() * 8 <= left.len()
-            && !right.is_layered()
-            && left.depth() < MAX_LAYERS
-        {
-            return self.layer(left, right);
-        }
-        if let (Some(a), Some(b)) = (left.flat_shape(), right.flat_shape()) {
-            if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
-                return self.merge_planned(left, right, a, b);
-            }
-        }
-        self.merge_flat(left, right)
-    }
-
-    fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
-        let common = top.shape().keys().iter().filter(|key| base.contains(**key)).count();
-        let value = self.new_object(Kind::Layered, base.len() + top.len() - common, 2);
-        // SAFETY: the object has two words after its header.
-        unsafe {
-            *value.object().add(1).cast::<Value>() = top.0;
-            *value.object().add(2).cast::<Value>() = base.0;
-        }
-        value
-    }
-
-    fn merge_planned(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
-        let plan = match self.merges.get(&(a.id(), b.id())) {
-            Some(plan) => *plan,
-            None => self.plan_merge(a, b),
-        };
-        let value = self.attrs_object(plan.shape);
-        for (index, source) in plan.sources.iter().enumerate() {
-            let from = if source & 1 == 1 { right } else { left };
-            value.set_attr(index, from.flat_value((source >> 1) as usize));
-        }
-        value
-    }
-
-    #[cold]
-    fn plan_merge(&mut self, a: Shape, b: Shape) -> &'static MergePlan {
-        let (keys_a, keys_b) = (a.keys(), b.keys());
-        let (mut i, mut j) = (0, 0);
-        let (mut keys, mut positions, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-        while i < keys_a.len() || j < keys_b.len() {
-            let from_b = j < keys_b.len() && (i >= keys_a.len() || keys_b[j] <= keys_a[i]);
-            if from_b {
-                if i < keys_a.len() && keys_a[i] == keys_b[j] {
-                    i += 1;
-                }
-                keys.push(keys_b[j]);
-                positions.push(b.positions()[j]);
-                sources.push((j as u32) << 1 | 1);
-                j += 1;
-            } else {
-                keys.push(keys_a[i]);
-                positions.push(a.positions()[i]);
-                sources.push((i as u32) << 1);
-                i += 1;
-            }
-        }
-        let shape = self.new_shape(&keys, &positions, true);
-        self.merge_entries += sources.len() + 8;
-        let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
-        self.merges.insert((a.id(), b.id()), plan);
-        plan
-    }
-
-    fn merge_flat(&mut self, left: Attrs, right: Attrs) -> Value {
-        let mut entries = Vec::with_capacity(left.len() + right.len());
-        let (mut a, mut b) = (left.iter().peekable(), right.iter().peekable());
-        loop {
-            match (a.peek(), b.peek()) {
-                (Some(x), Some(y)) => {
-                    if x.0 < y.0 {
-                        entries.extend(a.next());
-                    } else {
-                        if x.0 == y.0 {
-                            a.next();
-                        }
-                        entries.extend(b.next());
-                    }
-                }
-                (Some(_), None) => entries.extend(a.next()),
-                (None, Some(_)) => entries.extend(b.next()),
-                (None, None) => break,
-            }
-        }
-        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
-        let positions = entries.iter().map(|e| e.2).collect::<Vec<_>>();
-        let shape = self.new_shape(&keys, &positions, false);
-        let value = self.attrs_object(shape);
-        for (index, entry) in entries.iter().enumerate() {
-            value.set_attr(index, entry.1);
-        }
-        value
     }
 }
 

@@ -8,8 +8,9 @@ use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use nopal_syntax::Symbol;
 use rustc_hash::FxHashMap;
 
-use super::attrs::{MergePlan, Shape};
+use super::attrs::Shape;
 use super::objects::{List, Root};
+use super::update::MergePlan;
 use super::word::{Kind, Value, header};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};

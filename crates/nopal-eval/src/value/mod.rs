@@ -4,6 +4,7 @@ pub mod attrs;
 pub mod heap;
 pub mod objects;
 pub mod stack;
+mod update;
 pub mod word;
 
 pub use attrs::{Attrs, AttrsBuilder, Shape};
