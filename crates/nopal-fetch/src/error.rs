@@ -78,9 +78,9 @@ pub enum FetchError {
         /// What was asked for.
         url: String,
         /// The hash in the request.
-        expected: Hash,
+        expected: Box<Hash>,
         /// The hash of what arrived.
-        got: Hash,
+        got: Box<Hash>,
     },
     /// What arrived has another size than expected.
     #[error("{url}: size mismatch: expected {expected} bytes, got {got}")]

@@ -164,7 +164,7 @@ impl Fetcher {
             return Err(FetchError::SizeMismatch { url: shown, expected, got: size_bytes });
         }
         if let Some(expected) = request.hash.as_ref().filter(|expected| **expected != hash) {
-            return Err(FetchError::HashMismatch { url: shown, expected: expected.clone(), got: hash });
+            return Err(FetchError::HashMismatch { url: shown, expected: Box::new(*expected), got: Box::new(hash) });
         }
         running.succeed();
         Ok(Fetched { hash, size_bytes, url: final_url.unwrap_or(shown) })

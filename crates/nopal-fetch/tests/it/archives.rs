@@ -1,3 +1,5 @@
+//! Archives that are whole, broken or hostile.
+
 use std::io::Write;
 use std::path::Path;
 

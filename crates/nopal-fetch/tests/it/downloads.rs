@@ -1,3 +1,5 @@
+//! Downloads that succeed, break, lie or never end.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,7 +52,11 @@ fn a_wrong_hash_leaves_nothing() {
     let err = fetcher().to_file(&request, &dest).unwrap_err();
     assert_eq!(
         err,
-        FetchError::HashMismatch { url: server.url("/x"), expected: sha256(b"genuine"), got: sha256(b"tampered") }
+        FetchError::HashMismatch {
+            url: server.url("/x"),
+            expected: Box::new(sha256(b"genuine")),
+            got: Box::new(sha256(b"tampered"))
+        }
     );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "not even a temporary file");
 }

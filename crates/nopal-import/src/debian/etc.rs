@@ -1,6 +1,7 @@
 //! Files below `/etc` that maintainer scripts would have made and that programs need: the linker's cache, the bundle of
 //! CA certificates, the name service switch.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_fs::FsError;
@@ -38,11 +39,11 @@ pub(crate) fn ld_cache(tree: &mut Tree) -> Result<usize, FsError> {
             }
             let Some(target) = tree.resolve(path) else { continue };
             let Some(Node::File(source)) = tree.nodes.get(&target) else { continue };
-            if !elves.contains_key(&target) {
-                let elf = Elf::parse(&nopal_fs::read_file(source)?);
-                elves.insert(target.clone(), elf);
-            }
-            let Some(elf) = elves.get(&target).and_then(Option::as_ref) else { continue };
+            let elf = match elves.entry(target) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Elf::parse(&nopal_fs::read_file(source)?)),
+            };
+            let Some(elf) = elf else { continue };
             let Some(flags) = elf.cache_flags() else { continue };
             found.insert(name.to_vec(), flags);
             if let Some(soname) = elf.soname.as_ref().filter(|soname| !soname.contains(&b'/') && !soname.is_empty()) {
@@ -50,9 +51,9 @@ pub(crate) fn ld_cache(tree: &mut Tree) -> Result<usize, FsError> {
             }
         }
         for (soname, (file, flags)) in sonames {
-            if !found.contains_key(&soname) {
-                made.push(([real.as_slice(), b"/", &soname].concat(), Node::Link(file)));
-                found.insert(soname, flags);
+            if let Entry::Vacant(new) = found.entry(soname) {
+                made.push(([real.as_slice(), b"/", new.key()].concat(), Node::Link(file)));
+                new.insert(flags);
             }
         }
         libraries.extend(found.into_iter().map(|(name, flags)| {

@@ -66,7 +66,7 @@ pub enum RepositoryError {
         /// The suite.
         suite: String,
         /// Why.
-        source: FetchError,
+        source: Box<FetchError>,
     },
     /// The Release file is not acceptably signed.
     #[error("{uri} {suite}: {source}")]
@@ -76,7 +76,7 @@ pub enum RepositoryError {
         /// The suite.
         suite: String,
         /// Why.
-        source: SignatureError,
+        source: Box<SignatureError>,
     },
     /// The Release file is malformed.
     #[error("{uri} {suite}: {source}")]
@@ -145,10 +145,10 @@ impl RepositoryError {
     fn is_absence(&self) -> bool {
         match self {
             Self::Fetch { source, .. } => {
-                !matches!(source, FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. })
+                !matches!(**source, FetchError::HashMismatch { .. } | FetchError::SizeMismatch { .. })
             }
             Self::Signature { source, .. } => matches!(
-                source,
+                **source,
                 SignatureError::UnknownKey { .. } | SignatureError::NoKeys { .. } | SignatureError::Read(_)
             ),
             Self::Offline { .. } | Self::NoIndex { .. } => true,
@@ -159,7 +159,10 @@ impl RepositoryError {
     /// What the user can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Signature { source: SignatureError::UnknownKey { .. } | SignatureError::NoKeys { .. }, .. } => {
+            Self::Fetch { source, .. } => source.hint(),
+            Self::Signature { source, .. }
+                if matches!(**source, SignatureError::UnknownKey { .. } | SignatureError::NoKeys { .. }) =>
+            {
                 Some("pass the archive's key ring with --keyring FILE")
             }
             Self::Signature { .. } | Self::Index { .. } => {
@@ -287,7 +290,7 @@ impl Loader<'_> {
         let wrong = |source| RepositoryError::Signature {
             uri: repository.uri.clone(),
             suite: repository.suite.clone(),
-            source,
+            source: Box::new(source),
         };
         let text = String::from_utf8_lossy(&signed.text);
         if repository.trusted {
@@ -335,7 +338,7 @@ impl Loader<'_> {
         let base = suite_url(&suite.repository);
         let request = |url: String| Request {
             url,
-            hash: Some(file.hash.clone()),
+            hash: Some(file.hash),
             size_bytes: Some(file.size_bytes),
             max_size_bytes: None,
         };
@@ -355,7 +358,7 @@ impl Loader<'_> {
             Ok((bytes, _)) => Ok(bytes),
             Err(source) => {
                 let (uri, suite) = (repository.uri.clone(), repository.suite.clone());
-                Err(RepositoryError::Fetch { uri, suite, source })
+                Err(RepositoryError::Fetch { uri, suite, source: Box::new(source) })
             }
         }
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// reading it: a script that exceeds these was not written to be read.
 const MAX_LOOP_DEPTH: usize = 8;
 const MAX_COMMANDS: usize = 20_000;
-const MAX_STEPS: usize = 200_000;
+const MAX_STEPS: usize = 50_000;
 
 /// Longest head of a loop or `case`, in words: further on it is taken for no head at all.
 const MAX_HEAD_TOKENS: usize = 4096;
@@ -498,8 +498,8 @@ impl Reader {
 
 /// Skips the pattern of a case branch; stops at `esac`.
 fn skip_pattern(tokens: &[Token], start: usize) -> usize {
-    for at in start..tokens.len() {
-        match &tokens[at] {
+    for (at, token) in tokens.iter().enumerate().skip(start) {
+        match token {
             Token::Operator(")") => return at + 1,
             Token::Operator(_) => {}
             token => {

@@ -191,7 +191,7 @@ impl KeyRing {
     fn check(&self, signature: &Signature, data: &[u8], now_s: u64) -> Result<(), SignatureError> {
         let mut issuers: Vec<String> =
             signature.issuer_fingerprint().into_iter().map(|print| format!("{print:X}")).collect();
-        let key_ids: Vec<String> = signature.issuer_key_id().into_iter().map(|id| hex_id(id)).collect();
+        let key_ids: Vec<String> = signature.issuer_key_id().into_iter().map(hex_id).collect();
         let names = |key: &dyn KeyDetails| {
             issuers.contains(&fingerprint(key)) || key_ids.contains(&hex_id(&key.legacy_key_id()))
         };
@@ -200,7 +200,7 @@ impl KeyRing {
                 let state = primary_state(key, now_s);
                 return judge(signature, &key.primary_key, data, state, now_s);
             }
-            for subkey in key.public_subkeys.iter().filter(|subkey| names(&subkey.key)) {
+            if let Some(subkey) = key.public_subkeys.iter().find(|subkey| names(&subkey.key)) {
                 let bound = subkey.verify_bindings(&key.primary_key).map_err(|err| err.to_string());
                 let state = primary_state(key, now_s)
                     .and(bound)

@@ -20,7 +20,7 @@ fn load(repository: &TestRepository, options: &LoadOptions) -> Result<Universe, 
 
 fn signature_error(result: Result<Universe, RepositoryError>) -> SignatureError {
     match result {
-        Err(RepositoryError::Signature { source, .. }) => source,
+        Err(RepositoryError::Signature { source, .. }) => *source,
         Err(other) => panic!("another error: {other}"),
         Ok(_) => panic!("it was accepted"),
     }
