@@ -68,6 +68,8 @@ fn whole_number(text: &str) -> Option<i32> {
     Some(match (text.parse::<i64>(), text.parse::<u64>()) {
         (Ok(number), _) => number as i32,
         (_, Ok(number)) => number as i32,
+        // what processors answer that have no answer, and so what Nix prints
+        _ if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&float) => i32::MIN,
         _ => float as i32,
     })
 }
@@ -83,7 +85,14 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_nix() {
-        let cases = [("1", Some(1)), ("-3", Some(-3)), ("2.0", Some(2)), ("2.5", None), ("4294967297", Some(1))];
+        let cases = [
+            ("1", Some(1)),
+            ("-3", Some(-3)),
+            ("2.0", Some(2)),
+            ("2.5", None),
+            ("4294967297", Some(1)),
+            ("1e+10", Some(i32::MIN)),
+        ];
         for (text, expected) in cases {
             assert_eq!(whole_number(text), expected, "{text}");
         }

@@ -48,6 +48,12 @@ pub(crate) fn visible_build_dir(config: &BuildConfig, scratch: &Scratch) -> Path
     }
 }
 
+/// The number of this process in `/proc`, which may be another than it has itself; 0 if there is none.
+fn own_number() -> i32 {
+    let link = nopal_fs::read_link(Path::new("/proc/self"));
+    link.ok().and_then(|link| link.to_str()?.parse().ok()).unwrap_or(0)
+}
+
 impl BuilderRun<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self, cancel: &CancelToken, log: &mut BuildLog<'_>) -> Result<BuilderStatus, BuildError> {
@@ -110,7 +116,8 @@ impl BuilderRun<'_> {
             self.config.limits.processes,
             Filter::for_builders(),
         );
-        let mut steps = vec![Step::DieWithParent, Step::Session];
+        // modes in the sandbox are not to depend on the user's mask
+        let mut steps = vec![Step::DieWithParent { parent: own_number() }, Step::Session, Step::Umask { mask: 0 }];
         if self.config.sandbox == SandboxMode::Disabled {
             steps.extend(last);
             return Ok((0, steps));

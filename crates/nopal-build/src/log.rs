@@ -1,12 +1,11 @@
 //! The log of one build: a file, an event per line, and the last lines for an error message.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nopal_format::StorePath;
-use nopal_fs::FsError;
+use nopal_fs::{FsError, FsFile};
 use nopal_report::Running;
 
 use crate::error::LOG_TAIL_LINES;
@@ -20,7 +19,7 @@ const TAIL_LINE_LIMIT_BYTES: usize = 2000;
 #[derive(Debug)]
 pub(crate) struct BuildLog<'a> {
     path: PathBuf,
-    file: File,
+    file: FsFile,
     activity: &'a Running,
     line: Vec<u8>,
     tail: VecDeque<Vec<u8>>,

@@ -29,12 +29,16 @@ impl Scratch {
         let scratch = Self { top: scratch? };
         for (path, mode) in [
             (scratch.build_dir(), 0o700),
-            (scratch.temp_dir(), 0o700),
-            (scratch.output_dir(), 0o755),
+            (scratch.temp_dir(), 0o1777),
+            (scratch.output_dir(), 0o1775),
             (scratch.mount_point(), 0o700),
             (scratch.copies_dir(), 0o700),
         ] {
-            nopal_fs::create_dir_mode(&path, mode)?;
+            nopal_fs::create_dir_mode(&path, 0o700)?;
+            if mode != 0o700 {
+                // whatever the mask of the user
+                nopal_fs::set_permissions(&path, mode)?;
+            }
         }
         Ok(scratch)
     }
@@ -91,7 +95,9 @@ pub(crate) fn sweep(parent: &Path) -> Result<(), FsError> {
         }
         let Some(file) = nopal_fs::if_exists(LockFile::open_existing(&path))? else { continue };
         if let Ok(_owner_is_gone) = file.try_exclusive()? {
-            nopal_fs::remove_tree_if_exists(&path)?;
+            // the builder of a killed process may be dying still and fill the directory meanwhile; then the next
+            // sweep takes it
+            let _ = nopal_fs::remove_tree_if_exists(&path);
         }
     }
     Ok(())

@@ -254,7 +254,7 @@ fn make(entry: &Entry, trees: &mut impl Iterator<Item = OwnedFd>) -> Result<(), 
         Entry::File { at, data } => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let file = rustix::fs::openat(CWD, at, flags, Mode::from(0o444)).map_err(failed("make the file", at))?;
-            io::Write::write_all(&mut std::fs::File::from(file), data).map_err(failed("write", at))
+            io::Write::write_all(&mut nopal_fs::FsFile::from(file), data).map_err(failed("write", at))
         }
         Entry::Symlink { at, target } => {
             rustix::fs::symlinkat(target, CWD, at).map_err(failed("make the symbolic link", at))

@@ -209,25 +209,25 @@ fn add_devices(root: &mut Root, kvm: bool) -> Result<(), RootError> {
 }
 
 fn add_etc(root: &mut Root, spec: &RootSpec<'_>) -> Result<(), RootError> {
-    root.directory("etc", 0o755)?;
+    root.directory("etc", 0o555)?;
     let passwd = format!(
         "root:x:0:0:Nix build user:{SANDBOX_BUILD_DIR}:/noshell\n\
          nixbld:x:{BUILDER_UID}:{BUILDER_GID}:Nix build user:{SANDBOX_BUILD_DIR}:/noshell\n\
          nobody:x:65534:65534:Nobody:/:/noshell\n"
     );
-    root.file("etc/passwd", passwd.into_bytes(), 0o444)?;
+    root.file("etc/passwd", passwd.into_bytes(), 0o644)?;
     let group = format!("root:x:0:\nnixbld:!:{BUILDER_GID}:\nnogroup:x:65534:\n");
-    root.file("etc/group", group.into_bytes(), 0o444)?;
+    root.file("etc/group", group.into_bytes(), 0o644)?;
     let Some(network) = &spec.network else {
-        root.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n".to_vec(), 0o444)?;
+        root.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n".to_vec(), 0o644)?;
         return Ok(());
     };
-    root.file("etc/nsswitch.conf", b"hosts: files dns\nservices: files\n".to_vec(), 0o444)?;
+    root.file("etc/nsswitch.conf", b"hosts: files dns\nservices: files\n".to_vec(), 0o644)?;
     for name in NETWORK_ETC {
         let path = Path::new("/etc").join(name);
         // a machine without the file, or with a link into nowhere, is as good as one without network
         if let Ok(data) = nopal_fs::read_file_limited(&path, NETWORK_ETC_LIMIT_BYTES) {
-            root.file(&format!("etc/{name}"), data, 0o444)?;
+            root.file(&format!("etc/{name}"), data, 0o644)?;
         }
     }
     if let Some(ca_file) = network.ca_file {
@@ -235,7 +235,7 @@ fn add_etc(root: &mut Root, spec: &RootSpec<'_>) -> Result<(), RootError> {
         for directory in ["etc/ssl", "etc/ssl/certs"] {
             root.directory(directory, 0o755)?;
         }
-        root.file("etc/ssl/certs/ca-certificates.crt", data, 0o444)?;
+        root.file("etc/ssl/certs/ca-certificates.crt", data, 0o644)?;
     }
     Ok(())
 }

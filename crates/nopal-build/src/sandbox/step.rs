@@ -50,8 +50,9 @@ pub(crate) enum Step {
     Loopback,
     /// Leave the terminal and the process group.
     Session,
-    /// Die with the thread that made this process.
-    DieWithParent,
+    /// Die with the thread that made this process, or at once if that has died already. The number is the parent's in
+    /// `/proc`, or 0 if that is not known.
+    DieWithParent { parent: i32 },
     /// Set the mask of permissions.
     Umask { mask: u32 },
     /// Set a resource limit, soft and hard where not `None`.
@@ -100,8 +101,9 @@ impl Step {
             }
             Self::Loopback => kernel::loopback_up(),
             Self::Session => rustix::process::setsid().map(drop),
-            Self::DieWithParent => {
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            Self::DieWithParent { parent } => {
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+                die_without(*parent)
             }
             Self::Umask { mask } => {
                 rustix::process::umask(Mode::from(*mask));
@@ -114,6 +116,25 @@ impl Step {
             Self::Filter(filter) => filter.install(),
         }
     }
+}
+
+/// Fails if the parent, by its number in `/proc`, is not this process's parent any more: it died before the signal was
+/// asked for. `getppid` cannot tell, since a parent outside of the pid namespace has no number within.
+fn die_without(parent: i32) -> Result<(), Errno> {
+    if parent == 0 {
+        return Ok(());
+    }
+    let file = rustix::fs::openat(CWD, c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = [0u8; 512];
+    let length = rustix::io::read(&file, &mut buffer)?;
+    // `PID (NAME) STATE PPID …`; the name may contain anything
+    let text = buffer.get(..length).unwrap_or_default();
+    let after_name = text.iter().rposition(|byte| *byte == b')').and_then(|at| text.get(at + 1..)).unwrap_or_default();
+    let field = after_name.split(|byte| *byte == b' ').nth(2).unwrap_or_default();
+    let found = field
+        .iter()
+        .fold(0i32, |number, digit| number.wrapping_mul(10).wrapping_add(i32::from(digit.wrapping_sub(b'0'))));
+    if found == parent { Ok(()) } else { Err(Errno::SRCH) }
 }
 
 /// Sets a limit, never above the hard limit that is there already.
@@ -168,7 +189,7 @@ impl fmt::Display for Step {
             Self::HostName => f.write_str("setting the host name"),
             Self::Loopback => f.write_str("bringing up the loopback interface"),
             Self::Session => f.write_str("starting a new session"),
-            Self::DieWithParent => f.write_str("asking for a signal at the parent's death"),
+            Self::DieWithParent { .. } => f.write_str("asking for a signal at the parent's death"),
             Self::Umask { .. } => f.write_str("setting the file mode mask"),
             Self::Limit { resource, .. } => write!(f, "setting the limit {resource:?}"),
             Self::Personality { .. } => f.write_str("setting the execution domain"),

@@ -146,3 +146,16 @@ fn a_tree_of_the_file_hierarchy_standard() {
     let (_, text) = site.fail(outside);
     assert!(text.contains("is not among the inputs"), "{text}");
 }
+
+#[test]
+fn a_probe_agrees_with_the_builds() {
+    if OrdinaryUser::rerun("sandbox::a_probe_agrees_with_the_builds") {
+        return;
+    }
+    let Some(site) = Site::new() else { return };
+    let probe = nopal_build::probe::probe(site.root());
+    println!("{probe:#?}");
+    // the other tests could not build otherwise
+    assert!(probe.sandbox_works() && probe.run_works(), "{probe:#?}");
+    assert!(!probe.kernel.is_empty());
+}
