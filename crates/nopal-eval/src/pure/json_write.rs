@@ -1,7 +1,7 @@
 //! Pieces of a JSON writer that prints what nlohmann's serializer prints (compact, no ASCII escaping), which Nix uses
 //! for `builtins.toJSON` and structured attributes. The walk over values is the caller's.
 
-use super::number::shortest_digits;
+use super::grisu;
 
 /// A string that is not valid UTF-8; the texts are nlohmann's, with its `[json.exception…]` prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ pub fn integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends a float: the shortest digits that read back as the same number, `null` if it is not finite.
+/// Appends a float in digits that read back as the same number; `null` if it is not finite.
 pub fn float(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
@@ -103,8 +103,9 @@ pub fn float(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(b"0.0");
         return;
     }
-    let (digits, point) = shortest_digits(value.abs());
+    let (digits, exponent) = grisu::digits(value.abs());
     let count = digits.len() as i32;
+    let point = count + exponent;
     if count <= point && point <= 15 {
         out.extend_from_slice(&digits);
         out.extend(std::iter::repeat_n(b'0', (point - count) as usize));

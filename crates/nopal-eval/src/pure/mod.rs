@@ -7,6 +7,7 @@
 
 pub mod date;
 pub mod flakeref;
+mod grisu;
 pub mod json_read;
 pub mod json_write;
 pub mod number;

@@ -45,15 +45,6 @@ fn strip_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// The shortest decimal digits that read back as `value` (finite, positive), and the position of the decimal point
-/// relative to the first digit: `0.digits × 10^point`.
-pub fn shortest_digits(value: f64) -> (Vec<u8>, i32) {
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
-    (digits, exponent.parse::<i32>().unwrap_or(0) + 1)
-}
-
 /// `boost::lexical_cast<int>` on digits: a decimal number of at most 32 bits, with an optional sign.
 pub fn int32(text: &[u8]) -> Option<i32> {
     std::str::from_utf8(text).ok()?.parse().ok()
