@@ -225,7 +225,7 @@ fn read_only_child() {
     let store = open(&root);
     let path = store.add_path(&tree, &AddOptions::source("tree"), None).unwrap().path;
     drop(store);
-    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&dir).status().unwrap();
+    let remounted = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&dir).status().unwrap();
     assert!(remounted.success());
     let error = try_open(config(&root));
     assert!(error.is_read_only(), "{error}");
