@@ -12,7 +12,7 @@ pub(super) fn make_up(count: usize, seed: u64) -> String {
     for number in 0..count {
         let _ = writeln!(text, "  d{number} = {};", one(&mut random, number));
     }
-    text.push_str("in map (d: { inherit (d) name drvPath outPath; all = map (o: o.outPath) (d.all or [ ]); }) [");
+    text.push_str("in map (d: [ d.name d.drvPath ] ++ map (o: o.outPath) d.all) [");
     for number in 0..count {
         let _ = write!(text, " d{number}");
     }
@@ -134,9 +134,10 @@ pub(super) fn compare(expression: &str, ours: &Nix, peer: &Nix) -> Result<Tally,
     let [ours, theirs] = [ours, peer].map(|nix| paths(nix, expression));
     let (ours, theirs) = (ours?, theirs?);
     let mut tally = Tally::default();
-    for (our, their) in ours.iter().zip(&theirs) {
+    // the first line is `let`; each derivation has one
+    for ((our, their), text) in ours.iter().zip(&theirs).zip(expression.lines().skip(1)) {
         if our != their {
-            eprintln!("== ours\n{our:#}\n== {}\n{their:#}", peer.name);
+            eprintln!("== {}\n-- ours\n{our:#}\n-- {}\n{their:#}", text.trim(), peer.name);
         }
         tally.add(our == their);
     }

@@ -64,7 +64,11 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     for source in sources(&request)? {
         if request.mode == Mode::Parse {
-            output::data(&engine.parse(&source)?)?;
+            let mut text = engine.parse(&source)?;
+            if !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            output::data(&text)?;
             continue;
         }
         let whole = [String::new()];
