@@ -191,7 +191,7 @@ impl<B: JsonBuilder> Parser<'_, B> {
         if key != Token::String {
             return Err(self.unexpected(key, Some("string literal"), "object key"));
         }
-        let key = self.builder.key(&self.lexer.buffer)?;
+        let key = self.builder.key(self.lexer.current_string())?;
         self.keys.push(key);
         let colon = self.lexer.scan();
         if colon != Token::Colon {
@@ -205,7 +205,7 @@ impl<B: JsonBuilder> Parser<'_, B> {
             Token::Null => self.builder.null(),
             Token::True => self.builder.boolean(true),
             Token::False => self.builder.boolean(false),
-            Token::String => self.builder.string(&self.lexer.buffer),
+            Token::String => self.builder.string(self.lexer.current_string()),
             Token::Integer(value) => self.builder.integer(value),
             Token::Unsigned(value) => match i64::try_from(value) {
                 Ok(value) => self.builder.integer(value),
@@ -279,12 +279,23 @@ struct Lexer<'a> {
     mark: usize,
     /// The last byte was a line feed that was given back: the column then stays 0.
     gave_back_newline: bool,
+    /// The current string, if it is not a piece of the text as it stands.
     buffer: Vec<u8>,
+    /// Start and end of the current string in the text, if it has no escapes.
+    plain: Option<(usize, usize)>,
 }
 
 impl<'a> Lexer<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Lexer { text, read: 0, mark: 0, gave_back_newline: false, buffer: Vec::new() }
+        Lexer { text, read: 0, mark: 0, gave_back_newline: false, buffer: Vec::new(), plain: None }
+    }
+
+    /// The string that was scanned last.
+    fn current_string(&self) -> &[u8] {
+        match self.plain {
+            Some((start, end)) => self.text.get(start..end).unwrap_or_default(),
+            None => &self.buffer,
+        }
     }
 
     fn get(&mut self) -> Option<u8> {
@@ -355,7 +366,16 @@ impl<'a> Lexer<'a> {
 
     fn string(&mut self) -> Token {
         self.mark = self.read - 1;
+        self.plain = None;
         self.buffer.clear();
+        let begin = self.read;
+        let rest = self.text.get(begin..).unwrap_or_default();
+        let length = rest.iter().position(|&b| !(0x20..0x80).contains(&b) || b == b'"' || b == b'\\');
+        if let Some(length) = length.filter(|&length| rest[length] == b'"') {
+            self.plain = Some((begin, begin + length));
+            self.read += length + 1;
+            return Token::String;
+        }
         loop {
             let start = self.read;
             let rest = self.text.get(start..).unwrap_or_default();
