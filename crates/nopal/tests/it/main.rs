@@ -5,3 +5,4 @@ mod console;
 mod consoles;
 mod manual;
 mod names;
+mod parity;
