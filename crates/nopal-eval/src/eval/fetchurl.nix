@@ -1,6 +1,7 @@
 # <nix/fetchurl.nix>: fetches one file with the builder that is built in.
 {
-  system ? "builtin",
+  # accepted and ignored: the builder runs anywhere
+  system ? "",
   url,
   hash ? "",
   md5 ? "",
@@ -21,7 +22,8 @@ derivation (
   {
     builder = "builtin:fetchurl";
     outputHashMode = if unpack || executable then "recursive" else "flat";
-    inherit name url executable unpack system;
+    system = "builtin";
+    inherit name url executable unpack;
     preferLocalBuild = true;
     impureEnvVars = [ "http_proxy" "https_proxy" "ftp_proxy" "all_proxy" "no_proxy" ];
     urls = [ url ];
