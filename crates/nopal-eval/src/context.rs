@@ -67,59 +67,76 @@ impl ContextElement {
 }
 
 /// The table of contexts.
+///
+/// Elements are numbered, and a context is a set of numbers: a union is a merge of two short arrays.
 #[derive(Debug)]
 pub struct Contexts {
-    sets: Vec<Rc<BTreeSet<ContextElement>>>,
-    ids: FxHashMap<Rc<BTreeSet<ContextElement>>, Context>,
+    elements: Vec<ContextElement>,
+    numbers: FxHashMap<ContextElement, u32>,
+    /// The numbers of the elements of each context, ascending.
+    sets: Vec<Rc<[u32]>>,
+    ids: FxHashMap<Rc<[u32]>, Context>,
     unions: FxHashMap<(Context, Context), Context>,
-    singles: FxHashMap<ContextElement, Context>,
 }
 
 impl Default for Contexts {
     fn default() -> Contexts {
-        let empty = Rc::new(BTreeSet::new());
+        let empty: Rc<[u32]> = Rc::new([]);
         let mut ids = FxHashMap::default();
         ids.insert(empty.clone(), Context::EMPTY);
-        Contexts { sets: vec![empty], ids, unions: FxHashMap::default(), singles: FxHashMap::default() }
+        Contexts {
+            elements: Vec::new(),
+            numbers: FxHashMap::default(),
+            sets: vec![empty],
+            ids,
+            unions: FxHashMap::default(),
+        }
     }
 }
 
 impl Contexts {
     /// The elements of a context, in order.
-    pub fn get(&self, context: Context) -> Rc<BTreeSet<ContextElement>> {
-        self.sets[context.0 as usize].clone()
+    pub fn get(&self, context: Context) -> BTreeSet<ContextElement> {
+        self.iter(context).cloned().collect()
     }
 
-    /// The context with exactly these elements.
-    pub fn intern(&mut self, mut elements: BTreeSet<ContextElement>) -> Context {
-        if elements.is_empty() {
-            return Context::EMPTY;
+    /// The elements of a context, in no particular order.
+    pub fn iter(&self, context: Context) -> impl Iterator<Item = &ContextElement> {
+        self.sets[context.0 as usize].iter().map(|number| &self.elements[*number as usize])
+    }
+
+    fn number(&mut self, element: ContextElement) -> u32 {
+        if let Some(known) = self.numbers.get(&element) {
+            return *known;
         }
-        if elements.len() == 1
-            && let Some(element) = elements.pop_first()
-        {
-            return self.single(element);
-        }
-        if let Some(known) = self.ids.get(&elements) {
+        let number = self.elements.len() as u32;
+        self.elements.push(element.clone());
+        self.numbers.insert(element, number);
+        number
+    }
+
+    fn intern_numbers(&mut self, numbers: &[u32]) -> Context {
+        if let Some(known) = self.ids.get(numbers) {
             return *known;
         }
         let context = Context(self.sets.len() as u32);
-        let set = Rc::new(elements);
+        let set: Rc<[u32]> = numbers.into();
         self.sets.push(set.clone());
         self.ids.insert(set, context);
         context
     }
 
+    /// The context with exactly these elements.
+    pub fn intern(&mut self, elements: BTreeSet<ContextElement>) -> Context {
+        let mut numbers = elements.into_iter().map(|element| self.number(element)).collect::<Vec<_>>();
+        numbers.sort_unstable();
+        self.intern_numbers(&numbers)
+    }
+
     /// The context of one element.
     pub fn single(&mut self, element: ContextElement) -> Context {
-        if let Some(known) = self.singles.get(&element) {
-            return *known;
-        }
-        // Sets of one element are found here and nowhere else, so the larger table need not know them.
-        let context = Context(self.sets.len() as u32);
-        self.sets.push(Rc::new(BTreeSet::from([element.clone()])));
-        self.singles.insert(element, context);
-        context
+        let number = self.number(element);
+        self.intern_numbers(&[number])
     }
 
     /// The union of two contexts.
@@ -139,10 +156,44 @@ impl Contexts {
         if let Some(known) = self.unions.get(&key) {
             return *known;
         }
-        let mut elements = (*self.sets[a.0 as usize]).clone();
-        elements.extend(self.sets[b.0 as usize].iter().cloned());
-        let union = self.intern(elements);
+        let (x, y) = (&self.sets[a.0 as usize], &self.sets[b.0 as usize]);
+        let mut merged = Vec::with_capacity(x.len() + y.len());
+        let (mut i, mut j) = (0, 0);
+        while i < x.len() && j < y.len() {
+            merged.push(x[i].min(y[j]));
+            let (left, right) = (x[i], y[j]);
+            i += usize::from(left <= right);
+            j += usize::from(right <= left);
+        }
+        merged.extend_from_slice(&x[i..]);
+        merged.extend_from_slice(&y[j..]);
+        let union = self.intern_numbers(&merged);
         self.unions.insert(key, union);
         union
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(name: &str) -> ContextElement {
+        ContextElement::Opaque(StorePath::new([0; 20], name).expect("a valid name"))
+    }
+
+    #[test]
+    fn unions_are_sets() {
+        let mut contexts = Contexts::default();
+        let (a, b, c) = (element("a"), element("b"), element("c"));
+        let ab = contexts.intern([a.clone(), b.clone()].into());
+        let bc = contexts.intern([c.clone(), b.clone()].into());
+        let all = contexts.union(ab, bc);
+        assert_eq!(contexts.get(all), [a.clone(), b, c].into());
+        assert_eq!(contexts.union(bc, ab), all);
+        assert_eq!(contexts.union(all, ab), all);
+        let one = contexts.single(a.clone());
+        assert_eq!(contexts.intern([a].into()), one);
+        assert_eq!(contexts.union(one, all), all);
+        assert_eq!(contexts.intern(BTreeSet::new()), Context::EMPTY);
     }
 }

@@ -344,7 +344,7 @@ impl Draft<'_> {
 
     /// Everything that the strings depend on becomes an input.
     fn add_inputs(&mut self, ev: &mut Evaluator) -> Result<()> {
-        for element in ev.contexts.get(self.context).iter() {
+        for element in ev.contexts.iter(self.context) {
             match element {
                 ContextElement::Opaque(path) => {
                     self.drv.input_srcs.insert(path.clone());

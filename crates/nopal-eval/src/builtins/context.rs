@@ -145,7 +145,7 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     let string = ev.force_string(args[0], Pos::NONE, what)?;
     let what = "while evaluating the second argument passed to builtins.appendContext";
     let attrs = ev.force_attrs(args[1], pos, what)?;
-    let mut elements: BTreeSet<ContextElement> = (*ev.contexts.get(string.context())).clone();
+    let mut elements: BTreeSet<ContextElement> = ev.contexts.get(string.context());
     for (name, value, place) in attrs.iter() {
         let name = ev.symbols.get(name).to_vec();
         let parsed = std::str::from_utf8(&name).ok().and_then(|text| ev.settings.store_dir.parse(text).ok());

@@ -200,7 +200,7 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, git: bool) -> Result<
         },
     };
     let locked = attrs.iter().any(|(key, _)| key == "rev" || key == "narHash");
-    let shown = describe(&attrs);
+    let shown = describe(&attrs).map_err(Error::eval)?;
     if ev.settings.pure_eval && !locked {
         let message = format!("in pure evaluation mode, '{who}' doesn't fetch unlocked input '{shown}'");
         return Err(Error::eval(message).at(pos));
@@ -247,8 +247,8 @@ fn text_attr<'a>(attrs: &'a [(String, FetchAttr)], key: &str) -> Option<&'a str>
     })
 }
 
-/// The input as a URL, for messages and for the check of allowed URIs.
-fn describe(attrs: &[(String, FetchAttr)]) -> String {
+/// The input as a URL, for messages and for the check of allowed URIs; an error is a message.
+fn describe(attrs: &[(String, FetchAttr)]) -> std::result::Result<String, String> {
     use crate::pure::flakeref::{self, Attr};
     let plain: Vec<(String, Attr)> = attrs
         .iter()
@@ -261,7 +261,7 @@ fn describe(attrs: &[(String, FetchAttr)]) -> String {
             (key.clone(), value)
         })
         .collect();
-    flakeref::to_text(&plain).unwrap_or_else(|_| text_attr(attrs, "url").unwrap_or_default().to_owned())
+    flakeref::to_text(&plain)
 }
 
 /// A Git remote in the notation of `scp` as a URL; a bare path as a `file:` URL.
