@@ -140,7 +140,7 @@ impl BuilderRun<'_> {
             inputs: self.inputs,
             fhs: self.fhs.as_ref(),
             kvm: self.kvm,
-            network: fixed.then(|| NetworkFiles { ca_file: self.config.ca_file.as_deref() }),
+            network: fixed.then_some(NetworkFiles { ca_file: self.config.ca_file.as_deref() }),
         });
         steps.extend(root.map_err(|error| match error {
             RootError::Sandbox(error) => BuildError::Sandbox(error),

@@ -65,13 +65,13 @@ pub(crate) struct JobFailure {
     pub(crate) kept_dir: Option<PathBuf>,
 }
 
-impl From<BuildError> for JobFailure {
+impl From<BuildError> for Box<JobFailure> {
     fn from(error: BuildError) -> Self {
-        Self { error, log_tail: Vec::new(), log_file: None, kept_dir: None }
+        Self::new(JobFailure { error, log_tail: Vec::new(), log_file: None, kept_dir: None })
     }
 }
 
-impl From<nopal_fs::FsError> for JobFailure {
+impl From<nopal_fs::FsError> for Box<JobFailure> {
     fn from(error: nopal_fs::FsError) -> Self {
         BuildError::Fs(error).into()
     }
@@ -89,7 +89,7 @@ struct Build<'a> {
 
 impl Job<'_> {
     /// Builds the derivation and registers its outputs, or compares them.
-    pub(crate) fn run(&self) -> Result<Outcome, JobFailure> {
+    pub(crate) fn run(&self) -> Result<Outcome, Box<JobFailure>> {
         let options = BuildOptions::of(self.derivation, self.store.store_dir())?;
         self.check_supported(&options)?;
         let _locks = self.lock_outputs()?;
@@ -270,13 +270,13 @@ impl Job<'_> {
 
 impl Build<'_> {
     /// Runs the builder and demands success of it.
-    fn build(&self) -> Result<(), JobFailure> {
+    fn build(&self) -> Result<(), Box<JobFailure>> {
         let job = self.job;
         let log_file = log_path(&job.store.config().log_dir(), job.drv_path);
         let log = BuildLog::create(log_file, self.activity)?;
         let (outcome, log) = if job.derivation.is_builtin() { self.run_builtin(log) } else { self.run_builder(log) };
         let (log_file, log_tail) = log.finish();
-        outcome.map_err(|error| JobFailure { error, log_tail, log_file: Some(log_file), kept_dir: None })
+        outcome.map_err(|error| Box::new(JobFailure { error, log_tail, log_file: Some(log_file), kept_dir: None }))
     }
 
     fn run_builder<'l>(&self, mut log: BuildLog<'l>) -> (Result<(), BuildError>, BuildLog<'l>) {
@@ -454,7 +454,7 @@ impl Build<'_> {
     }
 
     /// Moves the build directory of a failed build out if that is wanted.
-    fn keep(&self, mut failure: JobFailure) -> JobFailure {
+    fn keep(&self, mut failure: Box<JobFailure>) -> Box<JobFailure> {
         let wanted = self.job.config.keep_failed
             && !self.job.derivation.is_builtin()
             && matches!(

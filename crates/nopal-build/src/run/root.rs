@@ -171,7 +171,7 @@ impl Planner {
             }
         }
         // programs that list mounts look here
-        if !of_tree.is_some_and(|etc| nopal_fs::symlink_metadata(&etc.join("mtab")).is_ok()) {
+        if of_tree.is_none_or(|etc| nopal_fs::symlink_metadata(&etc.join("mtab")).is_err()) {
             self.add(Entry::Symlink { at: etc.join("mtab"), target: PathBuf::from("/proc/self/mounts") });
         }
         Ok(())
@@ -196,12 +196,8 @@ fn unshare() -> Result<(), RunError> {
         return Ok(());
     }
     let started = Instant::now();
-    loop {
-        // SAFETY: as above.
-        let Err(errno) = (unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) })
-        else {
-            break;
-        };
+    // SAFETY: as above.
+    while let Err(errno) = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) } {
         let count = nopal_fs::read_dir_names(Path::new("/proc/self/task")).map_or(1, |names| names.len());
         if errno != rustix::io::Errno::INVAL {
             return Err(RunError::Namespaces { source: errno.into() });

@@ -158,7 +158,7 @@ impl Workers<'_> {
         }
     }
 
-    fn build(&self, node: &Node) -> Result<Outcome, JobFailure> {
+    fn build(&self, node: &Node) -> Result<Outcome, Box<JobFailure>> {
         Job {
             store: self.site.store,
             config: self.site.config,
@@ -179,9 +179,9 @@ impl Workers<'_> {
         self.settle(progress, index, false);
     }
 
-    fn failed(&self, progress: &mut Progress, index: usize, failure: JobFailure) {
+    fn failed(&self, progress: &mut Progress, index: usize, failure: Box<JobFailure>) {
         let Some(node) = self.graph.nodes.get(index) else { return };
-        progress.failures.push(self.describe(node, failure));
+        progress.failures.push(self.describe(node, *failure));
         if !self.site.config.keep_going && !self.cancel.is_cancelled() {
             progress.stopped = true;
             self.stop.cancel();
@@ -208,7 +208,7 @@ impl Workers<'_> {
                 if count == 0 {
                     progress.ready.push_back(by);
                 } else if let Some(node) = self.graph.nodes.get(by) {
-                    let failure = self.describe(node, BuildError::Dependencies { count }.into());
+                    let failure = self.describe(node, *Box::from(BuildError::Dependencies { count }));
                     progress.failures.push(failure);
                     settled.push((by, true));
                 }
