@@ -6,7 +6,7 @@ use crate::builtins::def;
 use crate::error::{Error, Result};
 use crate::pos::Pos;
 use crate::pure::sort;
-use crate::value::{AttrsBuilder, List, Value, ValueVec, View};
+use crate::value::{AttrsBuilder, List, NixStr, Value, ValueVec, View};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
 
@@ -246,18 +246,32 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 /// Sorts evaluated values that are all integers or all strings; their order is total, so every stable sort gives the
 /// same result. False if they are neither.
 fn sort_uniform(items: &mut [Value]) -> bool {
-    if items.iter().all(|v| v.follow().as_int().is_some()) {
-        items.sort_by_key(|v| v.follow().as_int());
+    let numbers: Option<Vec<i64>> = items.iter().map(|v| v.follow().as_int()).collect();
+    if let Some(numbers) = numbers {
+        let mut order: Vec<(i64, Value)> = numbers.into_iter().zip(items.iter().copied()).collect();
+        order.sort_by_key(|(number, _)| *number);
+        for (item, (_, value)) in items.iter_mut().zip(order) {
+            *item = value;
+        }
         return true;
     }
-    if items.iter().all(|v| v.follow().as_str().is_some()) {
-        items.sort_by(|a, b| match (a.follow().as_str(), b.follow().as_str()) {
-            (Some(a), Some(b)) => a.as_bytes().cmp(b.as_bytes()),
-            _ => std::cmp::Ordering::Equal,
-        });
-        return true;
-    }
-    false
+    let strings: Option<Vec<NixStr>> = items.iter().map(|v| v.follow().as_str()).collect();
+    let Some(strings) = strings else { return false };
+    // Most comparisons are decided by the first eight bytes, which are kept beside the index. Strings hold no NUL, so
+    // padding sorts a short string before its continuations.
+    let mut order: Vec<(u64, usize)> = strings.iter().enumerate().map(|(i, s)| (head_word(s.as_bytes()), i)).collect();
+    order.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| strings[a.1].as_bytes().cmp(strings[b.1].as_bytes())));
+    let sorted: Vec<Value> = order.into_iter().map(|(_, i)| items[i]).collect();
+    items.copy_from_slice(&sorted);
+    true
+}
+
+/// The first eight bytes as a number in the order of strings.
+fn head_word(text: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let length = text.len().min(8);
+    word[..length].copy_from_slice(&text[..length]);
+    u64::from_be_bytes(word)
 }
 
 fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
