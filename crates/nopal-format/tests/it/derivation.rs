@@ -1,3 +1,5 @@
+//! Derivations: expectations of real Nix, round trips, and what must be refused.
+
 use std::collections::{BTreeMap, HashMap};
 
 use nopal_format::derivation::{

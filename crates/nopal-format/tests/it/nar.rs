@@ -1,3 +1,5 @@
+//! Archives: expectations of real Nix, hostile input with its verdicts, streaming.
+
 use std::io::{self, Read};
 
 use nopal_format::hash::{HashAlgorithm, sha256};

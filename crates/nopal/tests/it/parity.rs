@@ -17,7 +17,8 @@ fn builtins_are_those_listed() {
     nopal.args(["eval", "--json", "--option", "experimental-features", features]);
     let output = nopal.args(["--expr", "builtins.attrNames builtins"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let known: BTreeSet<String> = text.trim().trim_matches(['[', ']']).split(',').map(|n| n.trim_matches('"').to_owned()).collect();
+    let known: BTreeSet<String> =
+        text.trim().trim_matches(['[', ']']).split(',').map(|n| n.trim_matches('"').to_owned()).collect();
     let unlisted: Vec<_> = known.difference(&listed).collect();
     let absent: Vec<_> = ticked.difference(&known).collect();
     assert!(unlisted.is_empty() && absent.is_empty(), "not listed: {unlisted:?}; ticked and not there: {absent:?}");
