@@ -34,7 +34,7 @@ pub enum Toml {
 pub struct TomlError(pub String);
 
 /// Depth of nested arrays and inline tables that is read.
-const MAX_DEPTH: usize = 1000;
+const MAX_DEPTH: usize = 200;
 
 /// Parses a document; the result is a table.
 pub fn parse(text: &[u8]) -> Result<Toml, TomlError> {
