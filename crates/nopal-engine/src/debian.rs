@@ -1,8 +1,8 @@
 //! Debian packages as installables: sources, lock, expression.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nopal_format::hash;
 use nopal_import::debian::{
@@ -12,6 +12,12 @@ use nopal_import::debian::{
 
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
+
+/// How long an ad-hoc resolution is used again: as long as `Release` files are.
+const PIN_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Digits of a hash in the names of cached files.
+const KEY_DIGITS: usize = 32;
 
 /// The files that pin a set of packages.
 #[derive(Clone, Debug)]
@@ -91,19 +97,31 @@ impl Shared {
             return Ok(Pinned { lock, expression: self.write_expression()?, lock_file });
         }
         let request = self.lock_request(packages, &[])?;
-        let lock = self.with_loader(|loader| Ok(debian::lock(loader, &request)?))?;
-        let text = lock.to_json().map_err(debian::DebianError::from)?;
-        let dir = self.cache_dir("deb/pinned")?;
-        let lock_file = dir.join(format!("{}.lock", &hash::sha256(text.as_bytes()).base16()[..32]));
-        if !nopal_fs::exists(&lock_file) {
-            nopal_fs::replace(&lock_file, text.as_bytes())?;
+        let key = hash::sha256(format!("{:?} {request:?}", self.debian_sources()?).as_bytes()).base16();
+        let lock_file = self.cache_dir("deb/pinned")?.join(format!("{}.lock", &key[..KEY_DIGITS]));
+        let expression = self.write_expression()?;
+        if self.is_current(&lock_file)?
+            // one that cannot be read is made again
+            && let Ok(lock) = Lock::parse(&nopal_fs::read_file(&lock_file)?)
+        {
+            return Ok(Pinned { lock, expression, lock_file });
         }
-        Ok(Pinned { lock, expression: self.write_expression()?, lock_file })
+        let lock = self.with_loader(|loader| Ok(debian::lock(loader, &request)?))?;
+        nopal_fs::replace(&lock_file, lock.to_json().map_err(debian::DebianError::from)?.as_bytes())?;
+        Ok(Pinned { lock, expression, lock_file })
+    }
+
+    /// Whether what an earlier run resolved may be used without asking a repository.
+    fn is_current(&self, lock_file: &Path) -> Result<bool, EngineError> {
+        let Some(metadata) = nopal_fs::symlink_metadata_if_exists(lock_file)? else { return Ok(false) };
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        let is_recent = self.config.offline || age.is_some_and(|age| age < PIN_LIFETIME);
+        Ok(is_recent && !self.config.debian.refresh)
     }
 
     fn write_expression(&self) -> Result<PathBuf, EngineError> {
         let text = debian::expression();
-        let name = format!("debian-{}.nix", &hash::sha256(text.as_bytes()).base16()[..32]);
+        let name = format!("debian-{}.nix", &hash::sha256(text.as_bytes()).base16()[..KEY_DIGITS]);
         let file = self.cache_dir("deb/pinned")?.join(name);
         if !nopal_fs::exists(&file) {
             nopal_fs::replace(&file, text.as_bytes())?;
@@ -126,24 +144,29 @@ impl Shared {
         self.with_loader(|loader| Ok(debian::mirrors(loader)?))
     }
 
-    fn with_loader<T>(&self, use_it: impl FnOnce(&Loader<'_>) -> Result<T, EngineError>) -> Result<T, EngineError> {
+    /// The configured repositories: flags, or else apt's.
+    fn debian_sources(&self) -> Result<DebianSources, EngineError> {
         let config = &self.config.debian;
-        let sources = if config.mirror.is_some() || !config.suites.is_empty() || config.keyring.is_some() {
-            DebianSources::from_flags(&SourceFlags {
+        if config.mirror.is_some() || !config.suites.is_empty() || config.keyring.is_some() {
+            Ok(DebianSources::from_flags(&SourceFlags {
                 mirrors: config.mirror.clone().into_iter().collect(),
                 suites: config.suites.clone(),
                 components: config.components.clone(),
                 keyrings: config.keyring.clone().into_iter().collect(),
                 architecture: config.architecture.clone(),
-            })?
+            })?)
         } else {
-            DebianSources::from_apt(&config.apt_root)?
-        };
+            Ok(DebianSources::from_apt(&config.apt_root)?)
+        }
+    }
+
+    fn with_loader<T>(&self, use_it: impl FnOnce(&Loader<'_>) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let sources = self.debian_sources()?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut options = LoadOptions::at(now_s);
         if self.config.offline {
             options.refresh = Refresh::Never;
-        } else if config.refresh {
+        } else if self.config.debian.refresh {
             options.refresh = Refresh::Always;
         }
         use_it(&Loader {
