@@ -21,7 +21,7 @@ pub enum TreeError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// The archive is malformed, or the tree cannot be put into one.
-    #[error("{}: {source}", .place.as_ref().map_or_else(|| "bad archive".to_owned(), |path| format!("cannot archive '{}'", path.display())))]
+    #[error("{}{source}", .place.as_ref().map(|path| format!("cannot archive '{}': ", path.display())).unwrap_or_default())]
     Archive {
         /// The tree, where there is one.
         place: Option<PathBuf>,
