@@ -319,11 +319,7 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
     let Some(auto) = auto.as_attrs() else { return Ok(Vec::new()) };
     let (value, pos) = ev.select_path(&args.attr, auto, value)?;
     let value = ev.force(value, pos)?;
-    let value = if args.args.is_empty() {
-        value
-    } else {
-        ev.auto_call(value, auto)?
-    };
+    let value = if args.args.is_empty() { value } else { ev.auto_call(value, auto)? };
     let mut out = print(ev, args, value)?;
     if !args.xml && !args.raw {
         out.push(b'\n');
