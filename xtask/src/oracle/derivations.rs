@@ -5,12 +5,13 @@ use crate::nix::Nix;
 use crate::random::Random;
 use std::fmt::Write as _;
 
-/// Writes an expression: a list of `{ drvPath, outPath }` of `count` derivations, some of which use others.
-pub(super) fn make_up(count: usize, seed: u64) -> String {
+/// Writes an expression: a list of name and paths of `count` derivations, some of which use others. Floats are left out
+/// of structured attributes unless `floats`: an old Nix prints them with other digits.
+pub(super) fn make_up(count: usize, seed: u64, floats: bool) -> String {
     let mut random = Random::new(seed);
     let mut text = String::from("let\n");
     for number in 0..count {
-        let _ = writeln!(text, "  d{number} = {};", one(&mut random, number));
+        let _ = writeln!(text, "  d{number} = {};", one(&mut random, number, floats));
     }
     text.push_str("in map (d: [ d.name d.drvPath ] ++ map (o: o.outPath) d.all) [");
     for number in 0..count {
@@ -43,7 +44,7 @@ const WORDS: &[&str] = &[
 const NAMES: &[&str] = &["hello-2.12", "a", "lib+x_y.z", "foo-1.0?", "x86=64", "UPPER", "0digit", "gcc-12.2.0-src.tar"];
 const SYSTEMS: &[&str] = &["x86_64-linux", "aarch64-linux", "builtin", "i686-linux"];
 
-fn one(random: &mut Random, number: usize) -> String {
+fn one(random: &mut Random, number: usize, floats: bool) -> String {
     let name = format!("{}-{number}", random.pick(NAMES).trim_end_matches('?'));
     let mut attributes = vec![
         format!("name = \"{name}\""),
@@ -72,7 +73,7 @@ fn one(random: &mut Random, number: usize) -> String {
         attributes.push(format!("passAsFile = [ \"v0\" ]; allowedReferences = [ {} ]", value(random, number, 0)));
     }
     for variable in 0..random.below(5) {
-        let value = if structured { nested(random, number, 2) } else { value(random, number, 1) };
+        let value = if structured { nested(random, number, 2, floats) } else { value(random, number, 1) };
         attributes.push(format!("v{variable} = {value}"));
     }
     format!("derivation {{ {}; }}", attributes.join("; "))
@@ -118,13 +119,19 @@ fn value(random: &mut Random, number: usize, depth: u32) -> String {
 }
 
 /// Something that a derivation with structured attributes can have.
-fn nested(random: &mut Random, number: usize, depth: u32) -> String {
+fn nested(random: &mut Random, number: usize, depth: u32, floats: bool) -> String {
     match random.below(5) {
         0 if depth > 0 => {
-            format!("{{ b = {}; a = {}; }}", nested(random, number, depth - 1), nested(random, number, depth - 1))
+            format!(
+                "{{ b = {}; a = {}; }}",
+                nested(random, number, depth - 1, floats),
+                nested(random, number, depth - 1, floats)
+            )
         }
-        1 if depth > 0 => format!("[ {} {} ]", nested(random, number, depth - 1), nested(random, number, depth - 1)),
-        2 => format!("({})", random.pick(&["1.5", "0.1", "1.0e10", "12345678901.25", "-0.0"])),
+        1 if depth > 0 => {
+            format!("[ {} {} ]", nested(random, number, depth - 1, floats), nested(random, number, depth - 1, floats))
+        }
+        2 if floats => format!("({})", random.pick(&["1.5", "0.1", "1.0e10", "12345678901.25", "-0.0"])),
         _ => value(random, number, 0),
     }
 }

@@ -80,10 +80,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         (None, _) => cases.clone(),
     };
     for peer in &peers {
-        agreed &= report("cases of tests/lang", peer, cases::compare(&cases, &inner, peer)?);
+        let equal = report("cases of tests/lang", peer, cases::compare(&cases, &inner, peer)?);
+        agreed &= equal || peer.version < cases::EXACT;
     }
-    let made_up = derivations::make_up(options.derivations, options.seed);
     for peer in &peers {
+        let made_up = derivations::make_up(options.derivations, options.seed, peer.version >= cases::EXACT);
         agreed &= report("made-up derivations", peer, derivations::compare(&made_up, &ours, peer)?);
     }
     if let Some(source) = &options.nix_source {
