@@ -183,7 +183,8 @@ impl Shared {
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
         let mut settings = Settings::new(&config.system, config.store_dir.clone());
-        settings.nix_path = config.nix_path.iter().map(|entry| self.search_path_entry(entry)).collect();
+        settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        settings.working_dir = config.working_dir.as_os_str().as_bytes().to_vec();
         settings.pure_eval = config.pure_eval;
         settings.restrict_eval = config.restrict_eval;
         settings.allowed_uris = config.allowed_uris.iter().map(|uri| uri.clone().into_bytes()).collect();
@@ -199,17 +200,6 @@ impl Shared {
         settings.show_trace = config.show_trace;
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
         settings
-    }
-
-    /// One element of the search path; a relative path starts at the working directory.
-    fn search_path_entry(&self, text: &str) -> SearchPathEntry {
-        let mut entry = SearchPathEntry::parse(text.as_bytes());
-        let is_url = entry.value.contains(&b':');
-        if !is_url {
-            let working_dir = self.config.working_dir.as_os_str().as_bytes();
-            entry.value = nopal_eval::pure::path::absolute(working_dir, &entry.value);
-        }
-        entry
     }
 }
 

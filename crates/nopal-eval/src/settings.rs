@@ -31,6 +31,8 @@ pub struct Settings {
     pub store_dir: StoreDir,
     /// The search path, in order.
     pub nix_path: Vec<SearchPathEntry>,
+    /// Where relative entries of the search path start.
+    pub working_dir: Vec<u8>,
     /// `pure-eval`
     pub pure_eval: bool,
     /// `restrict-eval`
@@ -68,6 +70,7 @@ impl Settings {
             system: system.to_owned(),
             store_dir,
             nix_path: Vec::new(),
+            working_dir: b"/".to_vec(),
             pure_eval: false,
             restrict_eval: false,
             allowed_uris: Vec::new(),

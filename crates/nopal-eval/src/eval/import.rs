@@ -270,7 +270,7 @@ impl Evaluator {
                 }
             };
         }
-        let path = absolute(b"/", value);
+        let path = absolute(&self.settings.working_dir, value);
         let resolved = self.resolve_links(Root::HOST, &path, Links::Full)?;
         if self.source_type(Root::HOST, &resolved)?.is_some() {
             return Ok(Some(path));

@@ -64,11 +64,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     for source in sources(&request)? {
         if request.mode == Mode::Parse {
-            let mut text = engine.parse(&source)?;
-            if !text.ends_with(b"\n") {
-                text.push(b'\n');
-            }
-            output::data(&text)?;
+            output::data(&engine.parse(&source)?)?;
             continue;
         }
         let whole = [String::new()];
