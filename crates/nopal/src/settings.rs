@@ -66,7 +66,7 @@ impl Settings {
     }
 
     /// Takes what the commands by Nix's names read besides: `NIX_STORE_DIR` and `NIX_REMOTE`.
-    pub(crate) fn as_nix(mut self) -> Result<Self, CliError> {
+    pub(crate) fn under_nix_name(mut self) -> Result<Self, CliError> {
         if env_vars::NOPAL_STORE_DIR.get().is_none() {
             self.store_dir = store_dir(&env_vars::NIX_STORE_DIR)?;
         }

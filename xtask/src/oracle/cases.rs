@@ -51,8 +51,11 @@ fn evaluate(path: &Path, inner: &Path, nix: &Nix) -> Result<Output, String> {
     feed(command, b"")
 }
 
+/// What was expected, and what came instead.
+type Difference = (Vec<u8>, Vec<u8>);
+
 /// What was expected and what came, where they differ.
-fn difference(path: &Path, inner: &Path, nix: &Nix, output: Output) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+fn difference(path: &Path, inner: &Path, nix: &Nix, output: Output) -> Result<Option<Difference>, String> {
     // as root, an old Nix complains of groups that a machine without its daemon does not have
     let said = String::from_utf8_lossy(&output.stderr);
     let outer = inner.parent().unwrap_or(inner).display().to_string();

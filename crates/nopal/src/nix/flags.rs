@@ -148,7 +148,7 @@ impl Common {
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
-        context.settings = context.settings.as_nix()?.with_eval(&self.eval)?;
+        context.settings = context.settings.under_nix_name()?.with_eval(&self.eval)?;
         for (name, value) in &self.settings {
             context.settings.set(name, value)?;
         }

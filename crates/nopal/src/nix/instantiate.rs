@@ -18,6 +18,7 @@ enum Mode {
     Eval,
     Parse,
     FindFile,
+    Version,
 }
 
 /// The flags of this command.
@@ -48,6 +49,10 @@ enum Format {
 pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let mut common = Common::default();
     let request = parse(words, &mut common)?;
+    if request.mode == Mode::Version {
+        output::line(concat!("nix-instantiate (nopal ", env!("CARGO_PKG_VERSION"), ") 2.34.8"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut context = common.context()?;
     context.settings.evaluate_read_only(request.mode != Mode::Instantiate && !request.read_write);
     let engine = context.settings.open(context.style)?;
@@ -102,10 +107,7 @@ fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError>
             "--add-root" => request.root = Some(words.value(&flag)?.into()),
             // roots are always indirect
             "--indirect" => {}
-            "--version" => {
-                output::line(concat!("nix-instantiate (nopal ", env!("CARGO_PKG_VERSION"), ") 2.34.8"))?;
-                std::process::exit(0);
-            }
+            "--version" => request.mode = Mode::Version,
             _ if common.take(&flag, &mut words)? => {}
             _ => return Err(unknown_flag(&flag)),
         }
