@@ -6,6 +6,10 @@ mod terminal;
 use nopal_report::{Activity, Level, Reporter};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A build that took this long is worth a line when it is over, even if its builder said nothing.
+const LONG_BUILD: Duration = Duration::from_secs(2);
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

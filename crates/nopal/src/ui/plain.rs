@@ -1,14 +1,11 @@
 //! Plain lines, for logs and pipes.
 
-use super::{Style, Verbosity, describe, is_shown, is_worth_a_line, message};
+use super::{LONG_BUILD, Style, Verbosity, describe, is_shown, is_worth_a_line, message};
 use nopal_report::{Activity, ActivityId, Event, Sink};
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// A build that took this long is worth a line even if its builder said nothing.
-const LONG_BUILD: Duration = Duration::from_secs(2);
+use std::time::Instant;
 
 /// Tells events one line each.
 pub(crate) struct Lines {

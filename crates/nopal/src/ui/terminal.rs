@@ -1,6 +1,6 @@
 //! Bars on a terminal: one for each activity under way, gone when it is over.
 
-use super::{Style, describe, is_shown, message};
+use super::{LONG_BUILD, Style, describe, is_shown, message};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nopal_report::{Activity, ActivityId, Event, Sink};
 use std::collections::HashMap;
@@ -68,8 +68,9 @@ impl Sink for Bars {
                 if let Some((activity, bar)) = running.remove(&id) {
                     bar.finish_and_clear();
                     self.all.remove(&bar);
-                    if let (Activity::Build { name, .. }, true) = (&activity, success) {
-                        self.print(&format!("built {name}"));
+                    let took = bar.elapsed();
+                    if let (Activity::Build { name, .. }, true) = (&activity, success && took >= LONG_BUILD) {
+                        self.print(&format!("built {name} in {:.1} s", took.as_secs_f64()));
                     }
                 }
             }
