@@ -89,7 +89,7 @@ impl Fetch<'_> {
         sha256: Option<&Hash>,
     ) -> Result<Option<StorePath>, EngineError> {
         let Some(hash) = sha256 else { return Ok(None) };
-        let ca = ContentAddress { method, hash: hash.clone() };
+        let ca = ContentAddress { method, hash: *hash };
         let path = self.shared.config.store_dir.ca_path(name, &ca, &Default::default())?;
         let Some(store) = self.shared.existing_store()? else { return Ok(None) };
         store.add_temp_root(&path)?;

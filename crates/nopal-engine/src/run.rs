@@ -145,7 +145,7 @@ impl Engine {
             }) {
                 Some(name) => inside.join("bin").join(name),
                 None => {
-                    let available = entries.iter().map(|name| lossy(name)).collect();
+                    let available = entries.iter().map(lossy).collect();
                     return Err(EngineError::NoProgram { what: what.to_string(), program: wanted, available });
                 }
             }

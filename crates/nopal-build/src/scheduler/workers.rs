@@ -152,7 +152,7 @@ impl Workers<'_> {
             progress.running -= 1;
             match outcome {
                 Ok(outcome) => self.succeeded(&mut progress, index, outcome),
-                Err(failure) => self.failed(&mut progress, index, failure),
+                Err(failure) => self.failed(&mut progress, index, *failure),
             }
             self.changed.notify_all();
         }
@@ -179,9 +179,9 @@ impl Workers<'_> {
         self.settle(progress, index, false);
     }
 
-    fn failed(&self, progress: &mut Progress, index: usize, failure: Box<JobFailure>) {
+    fn failed(&self, progress: &mut Progress, index: usize, failure: JobFailure) {
         let Some(node) = self.graph.nodes.get(index) else { return };
-        progress.failures.push(self.describe(node, *failure));
+        progress.failures.push(self.describe(node, failure));
         if !self.site.config.keep_going && !self.cancel.is_cancelled() {
             progress.stopped = true;
             self.stop.cancel();

@@ -17,7 +17,8 @@ fn build(heap: &mut Heap, model: &Model) -> Attrs {
         let value = heap.int(*number);
         builder.insert(*name, value, Pos::NONE);
     }
-    builder.finish(heap).as_attrs().expect("a set")
+    let Some(attrs) = builder.finish(heap).as_attrs() else { panic!("a builder of sets makes sets") };
+    attrs
 }
 
 fn check(symbols: &Interner, names: &[Symbol], set: Attrs, model: &Model) {
