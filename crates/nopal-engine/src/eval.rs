@@ -172,7 +172,9 @@ impl Shared {
         let result = with_stack(move || {
             let mut evaluator = Evaluator::new(settings, evaluation_host);
             work(&mut evaluator).map_err(|error| {
-                let report = evaluator.render_error(&error).trim_ascii_end().to_vec();
+                let mut report = evaluator.render_error(&error);
+                // a message of the program may end in spaces or empty lines, and they are shown
+                report.pop_if(|last| *last == b'\n');
                 EngineError::Evaluation { report }
             })
         })?;
