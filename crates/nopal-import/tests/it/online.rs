@@ -1,4 +1,4 @@
-//! Against the archive that this machine's apt is configured with: only with `NOPAL_ONLINE=1`.
+//! Against the archive that this machine's apt is configured with: only with `NOPAL_TEST_NETWORK=1`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,9 +15,9 @@ use nopal_import::debian::{
 use nopal_report::Reporter;
 
 fn online() -> bool {
-    let online = std::env::var_os("NOPAL_ONLINE").is_some_and(|value| value == "1");
+    let online = std::env::var_os("NOPAL_TEST_NETWORK").is_some();
     if !online {
-        eprintln!("SKIPPED: needs the network; set NOPAL_ONLINE=1");
+        eprintln!("SKIPPED: needs the network; set NOPAL_TEST_NETWORK=1");
     }
     online
 }
