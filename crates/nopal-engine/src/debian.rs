@@ -84,8 +84,10 @@ impl Pinned {
 
 /// A Nix string literal.
 fn nix_string(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
-    format!("\"{escaped}\"")
+    let mut literal = Vec::new();
+    nopal_syntax::printer::print_string(text.as_bytes(), &mut literal);
+    // what went in is UTF-8, and what is added is ASCII
+    String::from_utf8_lossy(&literal).into_owned()
 }
 
 impl Shared {

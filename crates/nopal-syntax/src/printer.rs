@@ -81,7 +81,14 @@ fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
 /// Appends a string literal as Nix prints it.
 pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    for (index, byte) in text.iter().enumerate() {
+    escape_string(text, text.len(), out);
+    out.push(b'"');
+}
+
+/// Appends the first `length` bytes of a string as they stand between the quotes of a literal. What follows them decides
+/// whether a `$` at their end is escaped.
+pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
+    for (index, byte) in text.iter().enumerate().take(length) {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -91,7 +98,6 @@ pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
             other => out.push(*other),
         }
     }
-    out.push(b'"');
 }
 
 /// Something still to be printed.

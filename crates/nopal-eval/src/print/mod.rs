@@ -336,22 +336,12 @@ fn elided(out: &mut Vec<u8>, count: usize, noun: &str) {
 /// A string as a literal, of which at most `max` bytes are shown.
 pub fn literal_string(out: &mut Vec<u8>, text: &[u8], max: usize) {
     out.push(b'"');
-    for (index, byte) in text.iter().enumerate() {
-        if index >= max {
-            out.extend_from_slice(b"\" ");
-            elided(out, text.len() - index, "byte");
-            return;
-        }
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'$' if text.get(index + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
-            byte => out.push(*byte),
-        }
-    }
+    nopal_syntax::printer::escape_string(text, max, out);
     out.push(b'"');
+    if let Some(left) = text.len().checked_sub(max).filter(|left| *left > 0) {
+        out.push(b' ');
+        elided(out, left, "byte");
+    }
 }
 
 const KEYWORDS: [&[u8]; 9] = [b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
