@@ -15,6 +15,7 @@ mod fetch;
 mod host;
 mod inspect;
 mod installable;
+mod packages;
 mod paths;
 mod realise;
 mod run;
