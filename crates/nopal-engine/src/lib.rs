@@ -5,6 +5,7 @@
 //! ([`Engine::realise`]), and a program of them is described for execution ([`Engine::prepare_run`]). Results and
 //! events come back up.
 
+mod after;
 mod config;
 mod debian;
 mod derivation;
@@ -15,10 +16,12 @@ mod fetch;
 mod host;
 mod inspect;
 mod installable;
+mod items;
 mod packages;
 mod paths;
 mod realise;
 mod run;
+mod search;
 mod show;
 
 pub use config::{DebianConfig, EngineConfig};
@@ -27,9 +30,11 @@ pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
 pub use installable::{Installable, InstallableParseError, Source};
+pub use items::Item;
 pub use nopal_build::{CancelToken, Probe};
 pub use nopal_eval::pure::suggest;
 pub use nopal_import::debian::Explanation;
 pub use nopal_syntax::parser::Lint;
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use run::RunPlan;
+pub use search::{FoundPackage, Patterns};

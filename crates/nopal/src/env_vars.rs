@@ -55,6 +55,10 @@ env_vars! {
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// Where cached data of the user lies. Default: `~/.cache`.
     XDG_CACHE_HOME = "XDG_CACHE_HOME";
+    /// The editor that `nix edit` starts. Default: `cat`.
+    EDITOR = "EDITOR";
+    /// The shell that `nix shell` starts. Default: `bash`.
+    SHELL = "SHELL";
     /// The user's home.
     HOME = "HOME";
     /// Search path of `<name>`: entries `name=path` or `path`, separated by colons. `-I` comes before it.
