@@ -136,6 +136,8 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(match error.exit_code() {
         USAGE => FAILED,
+        // only the old commands tell kinds of failures apart
+        _ if program == "nix" => FAILED,
         code => code,
     })
 }

@@ -111,30 +111,13 @@ impl Settings {
         if let Some(store_dir) = &wish.store {
             self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
         }
-        let state_dir = || {
-            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
-            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
-        };
-        self.store = match (wish.root, state_dir()) {
-            // the folder is nopal's own, as with `nopal --store`
-            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
-                Some(StoreConfig::at(&root, self.store_dir.clone()))
-            }
-            (Some(root), _) => {
-                let below = |place: &str| root.join(place.trim_start_matches('/'));
-                let physical = wish.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
-                let state = wish.state.unwrap_or_else(|| below(NIX_STATE_DIR));
-                let log = wish.log.unwrap_or_else(|| below(NIX_LOG_DIR));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
-                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
-                let physical = wish.real.unwrap_or_else(|| PathBuf::from(self.store_dir.as_str()));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, _) => None,
-        };
+        self.store = wish.config(&self.store_dir);
         Ok(())
+    }
+
+    /// The store that a URI names; `None` is the one that nothing else is said of.
+    pub(crate) fn store_at(&self, uri: &str) -> Result<Option<StoreConfig>, CliError> {
+        Ok(StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir))
     }
 
     /// Refuses to go on without an experimental feature.
@@ -351,6 +334,33 @@ struct StoreUri {
 }
 
 impl StoreUri {
+    /// Where the store is, if that is not nopal's own place.
+    fn config(self, store_dir: &StoreDir) -> Option<StoreConfig> {
+        let state_dir = || {
+            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
+            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
+        };
+        match (self.root, state_dir()) {
+            // the folder is nopal's own, as with `nopal --store`
+            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
+                Some(StoreConfig::at(&root, store_dir.clone()))
+            }
+            (Some(root), _) => {
+                let below = |place: &str| root.join(place.trim_start_matches('/'));
+                let physical = self.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
+                let state = self.state.unwrap_or_else(|| below(NIX_STATE_DIR));
+                let log = self.log.unwrap_or_else(|| below(NIX_LOG_DIR));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
+                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
+                let physical = self.real.unwrap_or_else(|| PathBuf::from(store_dir.as_str()));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, _) => None,
+        }
+    }
+
     fn parse(text: &str, working_dir: &Path) -> Result<Self, CliError> {
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         let mut uri = Self::default();

@@ -16,6 +16,7 @@ mod quote;
 mod size;
 mod store;
 
+use crate::env_vars;
 use crate::error::CliError;
 use nopal_engine::Engine;
 use nopal_format::signature::SecretKey;
@@ -31,6 +32,18 @@ pub(crate) const VERSION: &str = "2.34.8";
 
 /// A command of Nix's: takes the words after its name.
 type Program = fn(Vec<OsString>) -> Result<ExitCode, CliError>;
+
+/// Shows the manual page of one of the old commands.
+pub(crate) fn show_manual(program: &str) -> CliError {
+    let error = process::replace("man", &[program]);
+    match env_vars::PATH.get() {
+        Some(path) if std::env::split_paths(&path).any(|folder| nopal_fs::exists(&folder.join("man"))) => error,
+        _ => CliError::Found(format!(
+            "The 'man' command was not found, but it is needed for '{program}' and some other 'nix-*' commands' help \
+             text. Perhaps you could install the 'man' command?"
+        )),
+    }
+}
 
 /// The command that goes by this name.
 pub(crate) fn command(name: &str) -> Option<Program> {

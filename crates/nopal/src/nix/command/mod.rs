@@ -2,6 +2,7 @@
 
 mod build;
 mod config;
+mod copy;
 mod derivation;
 mod edit;
 mod environment;
@@ -33,6 +34,7 @@ static NIX: Command = Command::group(
     &[
         build::COMMAND,
         config::COMMAND,
+        copy::COMMAND,
         derivation::COMMAND,
         edit::COMMAND,
         shell::COMMAND,
