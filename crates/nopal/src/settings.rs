@@ -305,6 +305,26 @@ fn this_system() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
+/// A value of a URI with its `%XX` decoded.
+fn decode_percent(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Whether the environment has a search path, which comes before that of the configuration.
 fn has_search_path() -> bool {
     std::env::var_os(env_vars::NIX_PATH.name).is_some()
@@ -376,7 +396,7 @@ impl StoreUri {
             }
         }
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let text = value.replace("%2F", "/").replace("%2f", "/");
+            let text = decode_percent(value);
             let value = Some(PathBuf::from(&text));
             match name {
                 "store" => uri.store = Some(text),

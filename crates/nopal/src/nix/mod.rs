@@ -6,6 +6,7 @@ mod cli;
 mod collect_garbage;
 mod command;
 mod env;
+mod failures;
 mod flags;
 mod hash;
 mod hashing;

@@ -93,6 +93,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         Outcome::Run(command, mut line) => {
             // unlike the old commands, these evaluate purely unless something says otherwise
             line.common.set_default("pure-eval", "true");
+            line.common.speak_as_nix();
             if let Some(feature) = command.feature {
                 line.context()?.settings.require(feature)?;
             }
