@@ -1,22 +1,23 @@
 //! Evaluation for the command line: expressions to text, and expressions to derivations.
 
-use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nopal_eval::context::{Context, ContextElement};
+use nopal_eval::context::Context;
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{Attrs, AttrsBuilder, Root};
-use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, View, with_stack};
+use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, with_stack};
 use nopal_format::StorePath;
+use nopal_format::json::Json;
 
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::host::EvalHost;
 use crate::installable::{Installable, Source};
+use crate::packages::derivations;
 use crate::realise::{RealiseOptions, Wanted};
 
 /// An argument for functions on the way to the result.
@@ -48,6 +49,8 @@ pub enum EvalFormat {
     Instantiate,
     /// `--json`; forces everything.
     Json,
+    /// JSON on several lines.
+    PrettyJson,
     /// `--xml`.
     Xml {
         /// With positions.
@@ -66,10 +69,25 @@ pub struct EvalRequest {
     pub attr_path: String,
     /// Arguments for functions on the way.
     pub args: Vec<AutoArg>,
+    /// The habits of which command.
+    pub habits: Habits,
     /// The form.
     pub format: EvalFormat,
     /// Force everything before printing.
     pub strict: bool,
+}
+
+/// In what commands that evaluate differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Habits {
+    /// `nix-instantiate`: arguments are applied to the result, too.
+    #[default]
+    Instantiate,
+    /// `nix eval`, perhaps with a function, as Nix text, that is applied to the result.
+    Eval {
+        /// `--apply`.
+        apply: Option<String>,
+    },
 }
 
 impl Engine {
@@ -79,7 +97,7 @@ impl Engine {
     /// Evaluation fails.
     pub fn eval(&self, request: &EvalRequest) -> Result<Vec<u8>, EngineError> {
         self.shared.with_evaluator(|evaluator| {
-            let value = select(evaluator, &self.shared, &request.source, &request.attr_path, &request.args)?;
+            let (value, _) = requested(evaluator, &self.shared, request)?;
             print(evaluator, value, request)
         })
     }
@@ -121,9 +139,7 @@ impl Engine {
             Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
                 let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
-                let mut found = Vec::new();
-                derivations(evaluator, value, args, attr_path, &mut found)?;
-                Ok(found)
+                derivations(evaluator, value, args, attr_path)
             }),
             Installable::Deb { name, version } => {
                 let spec = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}"));
@@ -140,7 +156,7 @@ impl Engine {
                     return Err(EngineError::NotADerivation { what: text.to_owned() });
                 }
                 let outputs = if outputs == ["*"] { Vec::new() } else { outputs };
-                Ok(vec![Wanted { drv_path, outputs, attr: String::new() }])
+                Ok(vec![Wanted { drv_path, outputs, output: String::new(), attr: String::new() }])
             }
         }
     }
@@ -162,7 +178,7 @@ impl Engine {
 
 impl Shared {
     /// Runs `work` with a fresh evaluator on a large stack, then writes what it made.
-    fn with_evaluator<T: Send>(
+    pub(crate) fn with_evaluator<T: Send>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
@@ -171,7 +187,7 @@ impl Shared {
         let evaluation_host = host.clone();
         let result = with_stack(move || {
             let mut evaluator = Evaluator::new(settings, evaluation_host);
-            work(&mut evaluator).map_err(|error| {
+            evaluator.allow_search_path().and_then(|()| work(&mut evaluator)).map_err(|error| {
                 let mut report = evaluator.render_error(&error);
                 // a message of the program may end in spaces or empty lines, and they are shown
                 report.pop_if(|last| *last == b'\n');
@@ -184,8 +200,11 @@ impl Shared {
 
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
-        let mut settings = Settings::new(&config.system, config.store_dir.clone());
-        settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        let mut settings =
+            Settings::new(config.eval_system.as_ref().unwrap_or(&config.system), config.store_dir.clone());
+        if !config.pure_eval {
+            settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        }
         settings.working_dir = config.working_dir.as_os_str().as_bytes().to_vec();
         settings.pure_eval = config.pure_eval;
         settings.restrict_eval = config.restrict_eval;
@@ -205,7 +224,48 @@ impl Shared {
     }
 }
 
-/// The value of a source at an attribute path.
+/// The value that is asked for.
+pub(crate) fn requested(
+    evaluator: &mut Evaluator,
+    shared: &Shared,
+    request: &EvalRequest,
+) -> Result<(Value, Pos), Error> {
+    let Habits::Eval { apply } = &request.habits else {
+        let value = select(evaluator, shared, &request.source, &request.attr_path, &request.args)?;
+        return Ok((value, Pos::NONE));
+    };
+    let (value, pos) = select_value(evaluator, shared, &request.source, &request.attr_path, &request.args)?;
+    let Some(text) = apply else { return Ok((value, pos)) };
+    let function = evaluator.eval_text(text.as_bytes(), shared.config.working_dir.as_os_str().as_bytes())?;
+    let applied = evaluator.call(function, &[value], Pos::NONE)?;
+    Ok((evaluator.force(applied, pos)?, pos))
+}
+
+/// The value of a source at an attribute path; functions on the way to it are called.
+pub(crate) fn select_value(
+    evaluator: &mut Evaluator,
+    shared: &Shared,
+    source: &Source,
+    attr_path: &str,
+    args: &[AutoArg],
+) -> Result<(Value, Pos), Error> {
+    let args = auto_args(evaluator, shared.config.working_dir.as_os_str().as_bytes(), args)?;
+    let root = root(evaluator, shared, source)?;
+    let (value, pos) = evaluator.select_path(attr_path, args, root)?;
+    Ok((evaluator.force(value, pos)?, pos))
+}
+
+/// The value of a source.
+fn root(evaluator: &mut Evaluator, shared: &Shared, source: &Source) -> Result<Value, Error> {
+    let working_dir = shared.config.working_dir.as_os_str().as_bytes();
+    match source {
+        Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir),
+        Source::Stdin(text) => evaluator.eval_stdin(text, working_dir),
+        Source::File(path) => file(evaluator, shared, path),
+    }
+}
+
+/// The value of a source at an attribute path, called if it is a function and there are arguments.
 fn select(
     evaluator: &mut Evaluator,
     shared: &Shared,
@@ -215,11 +275,7 @@ fn select(
 ) -> Result<Value, Error> {
     let working_dir = shared.config.working_dir.as_os_str().as_bytes();
     let args = auto_args(evaluator, working_dir, args)?;
-    let root = match source {
-        Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir)?,
-        Source::Stdin(text) => evaluator.eval_stdin(text, working_dir)?,
-        Source::File(path) => file(evaluator, shared, path)?,
-    };
+    let root = root(evaluator, shared, source)?;
     let (value, pos) = evaluator.select_path(attr_path, args, root)?;
     let value = evaluator.force(value, pos)?;
     // as nix-instantiate does: without arguments a function stays a function
@@ -242,7 +298,7 @@ fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value
     evaluator.eval_main_file(Root::HOST, &path)
 }
 
-fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
+pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
     let mut builder = AttrsBuilder::with_capacity(args.len());
     for arg in args {
         let (name, value) = match arg {
@@ -260,11 +316,21 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
     let mut out = match request.format {
         EvalFormat::Raw => {
             let mut context = Context::EMPTY;
-            let what = "while generating the nix-instantiate output";
+            let what = match request.habits {
+                Habits::Instantiate => "while generating the nix-instantiate output",
+                Habits::Eval { .. } => "while generating the eval command output",
+            };
             let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
             return Ok(text.to_vec());
         }
         EvalFormat::Json => evaluator.print_json(value)?,
+        EvalFormat::PrettyJson => {
+            let text = evaluator.print_json(value)?;
+            Json::parse(&String::from_utf8_lossy(&text))
+                .map_err(|error| Error::eval(error.to_string()))?
+                .to_pretty()
+                .into_bytes()
+        }
         EvalFormat::Xml { location } => return evaluator.print_xml(value, request.strict, location),
         EvalFormat::Instantiate => {
             let value = if request.strict { evaluator.force_deep(value)? } else { value };
@@ -278,120 +344,4 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
     };
     out.push(b'\n');
     Ok(out)
-}
-
-/// Collects the derivations that a value stands for: itself, or those in it, in order of attribute names.
-fn derivations(
-    evaluator: &mut Evaluator,
-    value: Value,
-    args: Attrs,
-    attr: &str,
-    found: &mut Vec<Wanted>,
-) -> Result<(), Error> {
-    let called = evaluator.auto_call(value, args)?;
-    let value = evaluator.force(called, Pos::NONE)?;
-    match value.view() {
-        View::Attrs(attrs) if evaluator.is_derivation(attrs)? => {
-            found.push(wanted(evaluator, attrs, attr)?);
-            Ok(())
-        }
-        View::Attrs(attrs) => {
-            let mut members: Vec<(Vec<u8>, Value)> =
-                attrs.iter().map(|(name, value, _)| (evaluator.symbols.get(name).to_vec(), value)).collect();
-            members.sort_by(|one, other| one.0.cmp(&other.0));
-            for (name, member) in members {
-                let path = join(attr, &String::from_utf8_lossy(&name));
-                nested_derivations(evaluator, member, args, &path, found)?;
-            }
-            Ok(())
-        }
-        View::List(list) => {
-            for (index, member) in list.as_slice().iter().enumerate() {
-                nested_derivations(evaluator, *member, args, &join(attr, &index.to_string()), found)?;
-            }
-            Ok(())
-        }
-        _ => {
-            let message = "expression does not evaluate to a derivation (or a set or list of those)";
-            Err(Error::type_error(message))
-        }
-    }
-}
-
-/// A member counts if it is a derivation, or a set that asks for it with `recurseForDerivations`.
-fn nested_derivations(
-    evaluator: &mut Evaluator,
-    value: Value,
-    args: Attrs,
-    attr: &str,
-    found: &mut Vec<Wanted>,
-) -> Result<(), Error> {
-    let value = evaluator.force(value, Pos::NONE)?;
-    let View::Attrs(attrs) = value.view() else { return Ok(()) };
-    if evaluator.is_derivation(attrs)? {
-        found.push(wanted(evaluator, attrs, attr)?);
-        return Ok(());
-    }
-    let recurse = evaluator.symbols.intern(b"recurseForDerivations");
-    if let Some(recurse) = attrs.get(recurse) {
-        let what = "while evaluating the attribute `recurseForDerivations`";
-        if evaluator.force_bool(recurse, Pos::NONE, what)? {
-            derivations(evaluator, value, args, attr, found)?;
-        }
-    }
-    Ok(())
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-/// Derivation and output that a derivation value stands for.
-fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
-    let what = "while evaluating the 'drvPath' attribute of a derivation";
-    let name = evaluator.symbols.intern(b"drvPath");
-    let value = evaluator.require_attr(attrs, name, what)?;
-    let text = evaluator.force_string(value, Pos::NONE, what)?;
-    let store_dir = evaluator.settings.store_dir.clone();
-    let from_context = evaluator.contexts.get(text.context()).iter().find_map(|element| match element {
-        ContextElement::DrvDeep(path) | ContextElement::Opaque(path) if path.is_derivation() => Some(path.clone()),
-        ContextElement::Built { .. } | ContextElement::DrvDeep(_) | ContextElement::Opaque(_) => None,
-    });
-    let drv_path = match from_context {
-        Some(path) => path,
-        None => store_dir.parse(&text.to_lossy()).map_err(|error| Error::eval(error.to_string()))?,
-    };
-    let output_name = evaluator.symbols.intern(b"outputName");
-    let specified = evaluator.symbols.intern(b"outputSpecified");
-    let is_specified = match attrs.get(specified) {
-        Some(value) => evaluator.force_bool(value, Pos::NONE, "while evaluating the attribute 'outputSpecified'")?,
-        None => false,
-    };
-    let output = match attrs.get(output_name) {
-        Some(value) => {
-            let what = "while evaluating the output name of a derivation";
-            evaluator.force_string(value, Pos::NONE, what)?.to_lossy().into_owned()
-        }
-        None => "out".to_owned(),
-    };
-    let mut outputs: BTreeSet<String> = BTreeSet::from([output]);
-    if !is_specified {
-        outputs.extend(outputs_to_install(evaluator, attrs)?);
-    }
-    Ok(Wanted { drv_path, outputs: outputs.into_iter().collect(), attr: attr.to_owned() })
-}
-
-/// `meta.outputsToInstall`, which names more outputs than the first.
-fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs) -> Result<Vec<String>, Error> {
-    let what = "while evaluating the attribute 'meta.outputsToInstall'";
-    let (meta, names) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"outputsToInstall"));
-    let Some(meta) = attrs.get(meta) else { return Ok(Vec::new()) };
-    let meta = evaluator.force_attrs(meta, Pos::NONE, what)?;
-    let Some(names) = meta.get(names) else { return Ok(Vec::new()) };
-    let list = evaluator.force_list(names, Pos::NONE, what)?;
-    let mut outputs = Vec::with_capacity(list.len());
-    for name in list.as_slice() {
-        outputs.push(evaluator.force_string(*name, Pos::NONE, what)?.to_lossy().into_owned());
-    }
-    Ok(outputs)
 }

@@ -110,12 +110,12 @@ impl Host for EvalHost {
     }
 
     fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
-        let physical = self.shared.paths.locate_target(request.path).map_err(fs_error)?;
+        let physical = self.shared.paths.locate(request.path).map_err(fs_error)?;
         let options = AddOptions {
             name: request.name.to_owned(),
             method: request.method,
             algorithm: request.algorithm,
-            references: BTreeSet::new(),
+            references: request.references.clone(),
         };
         let mut callback_error = None;
         let logical_root = request.path;
@@ -193,7 +193,12 @@ impl Host for EvalHost {
             match item {
                 EvalWanted::Path(path) => found.push(path.clone()),
                 EvalWanted::Output { drv, output } => {
-                    let want = Wanted { drv_path: drv.clone(), outputs: vec![output.clone()], attr: String::new() };
+                    let want = Wanted {
+                        drv_path: drv.clone(),
+                        outputs: vec![output.clone()],
+                        output: String::new(),
+                        attr: String::new(),
+                    };
                     let built = self.shared.realise(&[want], &RealiseOptions::default()).map_err(failed)?;
                     let path = built.iter().flat_map(|built| &built.outputs).find(|(name, _)| name == output);
                     let (_, path) = path.ok_or_else(|| {

@@ -24,6 +24,24 @@ pub enum StoreError {
     /// A name or path is not one of a store.
     #[error(transparent)]
     Path(#[from] StorePathError),
+    /// Nobody who is trusted has signed a path.
+    #[error("cannot add path '{path}' because it lacks a signature by a trusted key")]
+    Untrusted {
+        /// The path.
+        path: String,
+    },
+    /// A stream of exported paths is none.
+    #[error("{reason}")]
+    BadExport {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Text that should register paths does not.
+    #[error("{reason}")]
+    BadRegistration {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The database does not hold what a database of ours holds.
     #[error("the store database '{}' is corrupt: {reason}", path.display())]
     Corrupt {

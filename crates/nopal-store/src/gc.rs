@@ -15,6 +15,7 @@ use nopal_report::{Activity, Level, Running};
 
 use crate::database::Persist;
 use crate::error::StoreError;
+use crate::optimise::LINKS;
 use crate::roots::{Root, RootReason};
 use crate::store::Store;
 use crate::temp_roots::{self, TEMP_PREFIX};
@@ -37,6 +38,8 @@ pub struct GcOptions {
     pub keep: BTreeSet<StorePath>,
     /// Only tell what would go.
     pub dry_run: bool,
+    /// Delete the paths of [`GcScope::Only`] even if roots need them.
+    pub ignore_liveness: bool,
     /// Derivations of live paths are alive, if valid.
     pub keep_derivations: bool,
     /// Outputs of live derivations are alive, if valid.
@@ -51,6 +54,7 @@ impl Default for GcOptions {
             max_freed_bytes: None,
             keep: BTreeSet::new(),
             dry_run: false,
+            ignore_liveness: false,
             keep_derivations: true,
             keep_outputs: false,
         }
@@ -127,7 +131,8 @@ impl Store {
         let order = match &options.scope {
             GcScope::Dead => deletion_order(&graph, graph.valid.iter().filter(|path| !graph.live.contains(*path))),
             GcScope::Only(paths) => {
-                self.check_deletable(paths, &roots, &graph)?;
+                let roots = if options.ignore_liveness { &[][..] } else { &roots[..] };
+                self.check_deletable(paths, roots, &graph, options.ignore_liveness)?;
                 deletion_order(&graph, paths.iter().filter(|path| graph.valid.contains(*path)))
             }
         };
@@ -146,6 +151,7 @@ impl Store {
             collection.delete(&order)?;
             if options.scope == GcScope::Dead && !collection.report.stopped_early {
                 collection.remove_litter(stale)?;
+                collection.report.freed_bytes += self.remove_unused_links()?;
             }
             self.create_reserve();
         }
@@ -200,7 +206,13 @@ impl Store {
     }
 
     /// Refuses to delete what a root, or a path that stays, needs.
-    fn check_deletable(&self, paths: &BTreeSet<StorePath>, roots: &[Root], graph: &Graph) -> Result<(), StoreError> {
+    fn check_deletable(
+        &self,
+        paths: &BTreeSet<StorePath>,
+        roots: &[Root],
+        graph: &Graph,
+        ignore_liveness: bool,
+    ) -> Result<(), StoreError> {
         for path in paths {
             if !graph.valid.contains(path) {
                 return Err(self.not_valid(path));
@@ -214,6 +226,9 @@ impl Store {
                 if referrer != *path && !paths.contains(&referrer) {
                     reasons.push(format!("'{}' refers to it", self.print(&referrer)));
                 }
+            }
+            if reasons.is_empty() && ignore_liveness {
+                continue;
             }
             if reasons.is_empty() && graph.live.contains(path) {
                 let needed = roots.iter().filter(|root| graph.leads_to(&root.path, path));
@@ -357,7 +372,7 @@ impl Collection<'_> {
                     if !used.contains(&path) {
                         suspects.push((path, tree));
                     }
-                } else {
+                } else if name != LINKS {
                     self.report.unknown.push(tree);
                 }
             }

@@ -50,6 +50,14 @@ pub(crate) enum CliError {
     /// Neither the home nor a folder is known.
     #[error("cannot tell where {0} lies: HOME is not set")]
     NoHome(&'static str, &'static str),
+    /// A build failed.
+    #[error("{message}")]
+    Build {
+        /// What to say.
+        message: String,
+        /// The exit code of Nix's old commands.
+        code: u8,
+    },
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),
@@ -75,6 +83,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Installable(_) => USAGE,
+            Self::Build { code, .. } => *code,
             Self::Engine(error) => match error.kind() {
                 ErrorKind::Usage => USAGE,
                 ErrorKind::Build(code) => code,
@@ -117,6 +126,43 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
     // there is nobody left to tell if standard error is closed
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(error.exit_code())
+}
+
+/// Tells how a command by one of Nix's names ended, in Nix's form, and gives Nix's exit code.
+pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str) -> ExitCode {
+    let error = match outcome {
+        Ok(code) => return code,
+        Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
+        Err(error) => error,
+    };
+    let text = match &error {
+        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Usage { .. } => {
+            format!("{}\nTry '{program} --help' for more information.", render_as_nix(&error)).into_bytes()
+        }
+        _ => render_as_nix(&error).into_bytes(),
+    };
+    let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
+    ExitCode::from(match error.exit_code() {
+        USAGE => FAILED,
+        // only the old commands tell kinds of failures apart
+        _ if program == "nix" => FAILED,
+        code => code,
+    })
+}
+
+/// The error in one message: causes follow after a colon, and further lines are indented, as Nix does.
+fn render_as_nix(error: &CliError) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !message.ends_with(&said) {
+            message = format!("{message}: {said}");
+        }
+        cause = inner.source();
+    }
+    format!("error: {}", message.replace('\n', "\n       "))
 }
 
 /// The error, its causes, and hints, each on lines of their own.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nopal_format::StorePath;
 use nopal_syntax::parser::Options;
 
 use crate::code::compile::{Input, compile};
@@ -248,6 +249,42 @@ impl Evaluator {
             format!("file '{shown}' was not found in the Nix search path (add it using $NIX_PATH or -I)")
         };
         Err(Error::new(ErrorKind::Throw, message).at(pos))
+    }
+
+    /// Lets the search path be read in restricted evaluation, and looks up what its entries are.
+    pub fn allow_search_path(&mut self) -> Result<()> {
+        if !self.settings.restrict_eval && !self.settings.pure_eval {
+            return Ok(());
+        }
+        for entry in self.settings.nix_path.clone() {
+            if pseudo_url(&String::from_utf8_lossy(&entry.value)).is_none() {
+                let path = absolute(&self.settings.working_dir, &entry.value);
+                self.allow_path_text(&path);
+                let text = String::from_utf8_lossy(&path).into_owned();
+                if let Ok((store_path, _)) = self.settings.store_dir.split(&text) {
+                    self.allow_closure(&store_path);
+                }
+            }
+            if let Some(found) = self.resolve_search_entry(&entry.value)? {
+                self.allow_path_text(&found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a store path be read in restricted and pure evaluation, and all that it needs.
+    pub(crate) fn allow_closure(&mut self, path: &StorePath) {
+        if self.allowed.is_none() {
+            return;
+        }
+        let mut pending = vec![path.clone()];
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(path) = pending.pop() {
+            if seen.insert(path.clone()) {
+                self.allow_path(&path);
+                pending.extend(self.host().references(&path).unwrap_or_default());
+            }
+        }
     }
 
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
