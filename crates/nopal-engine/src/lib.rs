@@ -12,13 +12,14 @@ mod error;
 mod eval;
 mod fetch;
 mod host;
+mod inputs;
 mod installable;
 mod paths;
 mod realise;
 mod run;
 mod show;
 
-pub use config::{DebianConfig, EngineConfig};
+pub use config::{DebianConfig, EngineConfig, FlakeConfig};
 pub use debian::DebLock;
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};

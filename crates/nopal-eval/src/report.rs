@@ -34,7 +34,7 @@ impl Evaluator {
 
     fn location(&self, pos: Pos) -> Option<Location> {
         let source = self.positions.source(pos)?;
-        let origin = crate::eval::import::syntax_origin(&source.origin);
+        let origin = self.syntax_origin(&source.origin);
         let offset = source.offset(pos);
         Location::new(&Source { origin: &origin, text: &source.text }, nopal_syntax::ast::Pos::at(offset))
     }

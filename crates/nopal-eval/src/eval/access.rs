@@ -116,14 +116,6 @@ impl Evaluator {
         }
     }
 
-    #[cold]
-    fn not_found(&self, path: &[u8]) -> Error {
-        let mut message = b"path '".to_vec();
-        message.extend_from_slice(path);
-        message.extend_from_slice(b"' does not exist");
-        Error::new(ErrorKind::Host, message)
-    }
-
     /// The contents of a file; links are followed.
     pub fn source_read(&self, root: Root, path: &[u8]) -> Result<Vec<u8>> {
         if root == Root::INTERNAL {
@@ -134,7 +126,7 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        self.host().read_file(crate::eval::as_path(&path)).map_err(|error| self.host_error(error, Pos::NONE))
+        self.host().read_file(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))
     }
 
     /// The target of a symbolic link.
@@ -150,7 +142,7 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.host_error(error, Pos::NONE))
+        self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))
     }
 
     /// The path with links in it resolved. What does not exist is kept as it is.
