@@ -124,7 +124,7 @@ impl Engine {
                 let origin = Origin::File { root: Root::HOST, path: path.as_os_str().as_bytes().to_vec() };
                 evaluator.parse_to_text(text, origin, dir)
             }
-            (Source::File(_), None) => Ok(Vec::new()),
+            (Source::File(_) | Source::Flake(_), _) => Ok(Vec::new()),
         })?;
         text.push(b'\n');
         Ok(text)
@@ -249,6 +249,12 @@ pub(crate) fn select_value(
     args: &[AutoArg],
 ) -> Result<(Value, Pos), Error> {
     let args = auto_args(evaluator, shared.config.working_dir.as_os_str().as_bytes(), args)?;
+    if let Source::Flake(flake) = source {
+        if !args.is_empty() {
+            return Err(Error::eval("'--arg' and '--argstr' are incompatible with flakes"));
+        }
+        return Ok((crate::flake::select(evaluator, shared, flake)?.0, Pos::NONE));
+    }
     let root = root(evaluator, shared, source)?;
     let (value, pos) = evaluator.select_path(attr_path, args, root)?;
     Ok((evaluator.force(value, pos)?, pos))
@@ -261,6 +267,7 @@ fn root(evaluator: &mut Evaluator, shared: &Shared, source: &Source) -> Result<V
         Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir),
         Source::Stdin(text) => evaluator.eval_stdin(text, working_dir),
         Source::File(path) => file(evaluator, shared, path),
+        Source::Flake(flake) => Ok(crate::flake::select(evaluator, shared, flake)?.0),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Looking short names up: in what flags say, in the user's registry, in the system's and in the global one.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nopal_eval::host::{HostError, HostResult};
 use nopal_format::flake::{FlakeRef, Input, Registry, RegistryEntry};
@@ -32,6 +32,15 @@ pub(crate) struct Registries {
     user: OnceLock<Registry>,
     system: OnceLock<Registry>,
     global: OnceLock<Registry>,
+    /// Inputs of flakes that flags name.
+    inputs: Mutex<Vec<RegistryEntry>>,
+}
+
+impl Registries {
+    /// Lets the inputs of a flake count as entries that flags name.
+    pub(crate) fn add_inputs(&self, entries: Vec<RegistryEntry>) {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+    }
 }
 
 /// What a name stands for.
@@ -51,7 +60,7 @@ pub(crate) fn resolve(shared: &Shared, input: &Input, which: Use) -> HostResult<
     for _ in 0..MAX_STEPS {
         match lookup(shared, &found.input, which)? {
             Some(entry) => {
-                found.input = Registry::apply(entry, &found.input).map_err(invalid)?;
+                found.input = Registry::apply(&entry, &found.input).map_err(invalid)?;
                 found.dir = entry.dir().map(str::to_owned);
             }
             None if found.input.is_direct() => return Ok(found),
@@ -74,14 +83,15 @@ pub(super) fn resolve_for_fetch(shared: &Shared, input: &Input) -> HostResult<In
     Ok(resolve(shared, input, Use::Limited)?.input)
 }
 
-fn lookup<'a>(shared: &'a Shared, input: &Input, which: Use) -> HostResult<Option<&'a RegistryEntry>> {
+fn lookup(shared: &Shared, input: &Input, which: Use) -> HostResult<Option<RegistryEntry>> {
     let (config, all) = (&shared.config.flakes, &shared.registries);
     if all.flags.get().is_none() {
         let flags = from_flags(&config.overrides)?;
         let _ = all.flags.set(flags);
     }
+    let inputs = Registry { entries: all.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone() };
     let files = [(&all.user, &config.user_registry), (&all.system, &config.system_registry)];
-    let mut asked = vec![all.flags.get_or_init(Registry::default)];
+    let mut asked = vec![all.flags.get_or_init(Registry::default), &inputs];
     if which == Use::All {
         asked.extend(
             files.map(|(cell, path)| {
@@ -90,10 +100,10 @@ fn lookup<'a>(shared: &'a Shared, input: &Input, which: Use) -> HostResult<Optio
         );
     }
     if let Some(entry) = asked.into_iter().find_map(|registry| registry.find(input)) {
-        return Ok(Some(entry));
+        return Ok(Some(entry.clone()));
     }
     // last, because it may have to be downloaded
-    Ok(global(shared)?.find(input))
+    Ok(global(shared)?.find(input).cloned())
 }
 
 fn global(shared: &Shared) -> HostResult<&Registry> {

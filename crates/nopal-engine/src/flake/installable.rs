@@ -1,0 +1,80 @@
+//! Flakes on the command line: `FLAKE#ATTRIBUTE`.
+
+use nopal_eval::{Error, Pos, Value};
+
+use super::{Flakes, LockFlags};
+use crate::engine::Shared;
+
+/// A flake as the source of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlakeSource {
+    /// What the user typed before `^`: a reference and perhaps a fragment.
+    pub text: String,
+    /// What may be done about the lock file.
+    pub lock: LockFlags,
+    /// The attributes that are looked for without a fragment.
+    pub defaults: Vec<String>,
+    /// What is tried before a fragment.
+    pub prefixes: Vec<String>,
+}
+
+impl FlakeSource {
+    /// The source for commands that build: `packages` and `legacyPackages` of a system.
+    pub fn packages(text: &str, system: &str, lock: LockFlags) -> Self {
+        Self {
+            text: text.to_owned(),
+            lock,
+            defaults: vec![format!("packages.{system}.default"), format!("defaultPackage.{system}")],
+            prefixes: vec![format!("packages.{system}."), format!("legacyPackages.{system}.")],
+        }
+    }
+}
+
+/// The value that a word names, and the attribute path where it was found.
+pub(crate) fn select(
+    ev: &mut nopal_eval::Evaluator,
+    shared: &Shared,
+    source: &FlakeSource,
+) -> Result<(Value, String), Error> {
+    let mut flakes = Flakes { ev, shared };
+    let (reference, fragment) = flakes.parse_typed(&source.text, false)?;
+    let locked = flakes.lock(&reference, &source.lock)?;
+    flakes.apply_config(&locked.flake)?;
+    let flake = flakes.call(&locked)?;
+    let outputs = flakes.outputs(flake)?;
+    let mut paths = Vec::new();
+    if let Some(path) = fragment.strip_prefix('.') {
+        // the path as it stands
+        paths.push(path.to_owned());
+    } else if fragment.is_empty() {
+        paths.extend(source.defaults.iter().cloned());
+    } else {
+        paths.extend(source.prefixes.iter().map(|prefix| format!("{prefix}{fragment}")));
+        paths.push(fragment);
+    }
+    let mut suggestions = Vec::new();
+    for path in &paths {
+        match flakes.ev.find_along(path, outputs)? {
+            Ok((value, pos)) => return Ok((flakes.ev.force(value, pos)?, path.clone())),
+            Err(near) => suggestions.extend(near),
+        }
+    }
+    suggestions.sort();
+    suggestions.dedup();
+    let shown: Vec<String> = paths.iter().map(|path| format!("'{path}'")).collect();
+    let shown = match shown.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => shown.concat(),
+    };
+    let message = format!("flake '{reference}' does not provide attribute {shown}");
+    Err(Error::eval(message).suggest(suggestions))
+}
+
+impl Flakes<'_> {
+    /// The set `outputs` of a flake's value.
+    pub(super) fn outputs(&mut self, flake: Value) -> Result<Value, Error> {
+        let flake = self.ev.force_attrs(flake, Pos::NONE, "while parsing cached flake data")?;
+        let name = self.ev.symbols.intern(b"outputs");
+        self.ev.require_attr(flake, name, "while evaluating a flake")
+    }
+}
