@@ -7,6 +7,7 @@
 
 mod config;
 mod debian;
+mod derivation;
 mod engine;
 mod error;
 mod eval;

@@ -142,6 +142,23 @@ impl Settings {
         &self.conf
     }
 
+    /// The value of a setting as Nix prints it; some defaults follow from the machine.
+    pub(crate) fn shown(&self, name: &'static str) -> String {
+        match name {
+            "system" if self.conf.get(name).is_none() => this_system(),
+            _ => self.conf.text(name).to_owned(),
+        }
+    }
+
+    /// The store as Nix names it.
+    pub(crate) fn store_url(&self) -> String {
+        match self.conf.text("store") {
+            "auto" | "" | "daemon" => "local".to_owned(),
+            path if path.starts_with('/') => format!("local://{path}"),
+            other => other.to_owned(),
+        }
+    }
+
     /// Something to warn of when the engine opens.
     pub(crate) fn note(&mut self, text: String) {
         self.notes.push(text);
@@ -236,7 +253,6 @@ impl Settings {
 
     fn engine_config(self, reporter: nopal_report::Reporter) -> EngineConfig {
         let conf = self.conf;
-        let system = || format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
         let search_path = match (env_vars::NIX_PATH.text(), conf.get("nix-path")) {
             (_, Some(words)) => words.split_whitespace().map(str::to_owned).collect(),
             (text, None) => split_nix_path(&text.unwrap_or_default()),
@@ -247,7 +263,7 @@ impl Settings {
             cache_dir: self.cache,
             working_dir: self.working_dir,
             environment: std::env::vars_os().collect(),
-            system: conf.get("system").map_or_else(system, str::to_owned),
+            system: conf.get("system").map_or_else(this_system, str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
             experimental_features: conf.words("experimental-features"),
             pure_eval: conf.flag("pure-eval"),
@@ -277,6 +293,11 @@ impl Settings {
             reporter,
         }
     }
+}
+
+/// The platform of this machine.
+fn this_system() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
 /// Whether the environment has a search path, which comes before that of the configuration.

@@ -262,7 +262,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, CliError> {
 }
 
 /// A number with an optional unit of powers of 1024.
-fn number(value: &str) -> Option<u64> {
+pub(crate) fn number(value: &str) -> Option<u64> {
     let shift = match value.bytes().next_back()?.to_ascii_uppercase() {
         b'K' => 10,
         b'M' => 20,
