@@ -136,6 +136,9 @@ impl Engine {
     /// Evaluation fails, or something else than derivations comes of it.
     pub fn instantiate(&self, what: &Installable, args: &[AutoArg]) -> Result<Vec<Wanted>, EngineError> {
         match what {
+            Installable::Attr { source: Source::Flake(flake), .. } => {
+                self.shared.with_evaluator(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
+            }
             Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
                 let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
@@ -419,7 +422,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// Derivation and output that a derivation value stands for.
-fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+pub(crate) fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
     let what = "while evaluating the 'drvPath' attribute of a derivation";
     let name = evaluator.symbols.intern(b"drvPath");
     let value = evaluator.require_attr(attrs, name, what)?;
@@ -454,7 +457,7 @@ fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted,
 }
 
 /// `meta.outputsToInstall`, which names more outputs than the first.
-fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs) -> Result<Vec<String>, Error> {
+pub(crate) fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs) -> Result<Vec<String>, Error> {
     let what = "while evaluating the attribute 'meta.outputsToInstall'";
     let (meta, names) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"outputsToInstall"));
     let Some(meta) = attrs.get(meta) else { return Ok(Vec::new()) };

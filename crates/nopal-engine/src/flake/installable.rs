@@ -4,6 +4,8 @@ use nopal_eval::{Error, Pos, Value};
 
 use super::{Flakes, LockFlags};
 use crate::engine::Shared;
+use crate::eval::{outputs_to_install, wanted};
+use crate::realise::Wanted;
 
 /// A flake as the source of values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,32 @@ pub(crate) fn select(
     };
     let message = format!("flake '{reference}' does not provide attribute {shown}");
     Err(Error::eval(message).suggest(suggestions))
+}
+
+/// The derivation that a word names, with the outputs that it is installed with.
+pub(crate) fn derivation(
+    ev: &mut nopal_eval::Evaluator,
+    shared: &Shared,
+    source: &FlakeSource,
+) -> Result<Vec<Wanted>, Error> {
+    let (value, path) = select(ev, shared, source)?;
+    if let Some(attrs) = value.as_attrs()
+        && ev.is_derivation(attrs)?
+    {
+        let mut found = wanted(ev, attrs, &path)?;
+        let specified = ev.symbols.intern(b"outputSpecified");
+        if attrs.get(specified).is_none() {
+            found.outputs = outputs_to_install(ev, attrs)?;
+            if found.outputs.is_empty() {
+                found.outputs.push("out".to_owned());
+            }
+        }
+        return Ok(vec![found]);
+    }
+    let (kind, shown) = (ev.show_type(value), String::from_utf8_lossy(&ev.show_error_value(value)).into_owned());
+    Err(Error::eval(format!(
+        "expected flake output attribute '{path}' to be a derivation or path but found {kind}: {shown}"
+    )))
 }
 
 impl Flakes<'_> {

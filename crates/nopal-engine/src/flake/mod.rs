@@ -22,7 +22,7 @@ use crate::engine::Shared;
 use crate::inputs::registry::{Resolved, Use, resolve};
 
 pub use installable::FlakeSource;
-pub(crate) use installable::select;
+pub(crate) use installable::{derivation, select};
 
 /// What may be done about a lock file.
 #[derive(Clone, Debug, PartialEq, Eq)]

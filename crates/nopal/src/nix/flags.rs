@@ -103,6 +103,7 @@ pub(crate) struct Common {
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
+    flake_overrides: Vec<(String, String)>,
     warnings: Vec<String>,
     /// Experimental features that the flags need.
     features: BTreeSet<&'static str>,
@@ -218,6 +219,11 @@ impl Common {
         self.eval_store = Some(store);
     }
 
+    /// Lets a flake stand for another.
+    pub(crate) fn override_flake(&mut self, from: String, to: String) {
+        self.flake_overrides.push((from, to));
+    }
+
     /// Tells more, or less.
     pub(crate) fn tell(&mut self, more: i32) {
         self.verbosity += more;
@@ -258,6 +264,7 @@ impl Common {
         for feature in &self.features {
             settings.require(feature)?;
         }
+        settings.override_flakes(&self.flake_overrides);
         settings.place()?;
         context.settings = settings;
         Ok(context)

@@ -5,6 +5,7 @@ mod config;
 mod derivation;
 mod eval;
 mod hash;
+mod lock_flags;
 mod log;
 mod nar;
 mod path_info;
@@ -12,6 +13,8 @@ mod paths;
 pub(crate) mod source;
 mod store;
 mod why_depends;
+
+pub(crate) use lock_flags::lock_flags;
 
 use super::VERSION;
 use super::cli::{Action, Command, Outcome, help_text, parse};
