@@ -27,7 +27,7 @@ pub use debian::DebLock;
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
-pub use flake::{FlakeSource, LockFlags};
+pub use flake::{CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, ShowOptions};
 pub use installable::{Installable, InstallableParseError, Source};
 pub use nopal_build::{CancelToken, Probe};
 pub use nopal_eval::pure::suggest;

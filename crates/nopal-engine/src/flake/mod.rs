@@ -4,11 +4,15 @@
 //! file in `locking`, putting flakes together in `call`, and what commands show in `commands`.
 
 mod call;
+mod check;
+mod commands;
 mod config;
 mod installable;
 mod locking;
 mod read;
 mod reference;
+mod show;
+mod template;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,8 +25,11 @@ use nopal_format::flake::{Attrs, FlakeError, FlakeRef, LockFile, NodeId};
 use crate::engine::Shared;
 use crate::inputs::registry::{Resolved, Use, resolve};
 
+pub use check::CheckOptions;
+pub use commands::{FlakeMetadata, Prefetched};
 pub use installable::FlakeSource;
 pub(crate) use installable::{derivation, select};
+pub use show::ShowOptions;
 
 /// What may be done about a lock file.
 #[derive(Clone, Debug, PartialEq, Eq)]

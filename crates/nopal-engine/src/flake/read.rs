@@ -317,7 +317,8 @@ impl Flakes<'_> {
                 View::Bool(flag) => ConfigValue::Text(flag.to_string()),
                 View::Path(path) => {
                     let (root, path) = (path.root(), path.as_bytes().to_vec());
-                    let copied = self.ev.copy_path_to_store(&mut nopal_eval::context::Context::EMPTY, root, &path)?;
+                    let mut context = nopal_eval::context::Context::EMPTY;
+                    let copied = self.ev.copy_path_to_store(&mut context, root, &path)?;
                     ConfigValue::Text(self.ev.settings.store_dir.print(&copied))
                 }
                 View::List(list) => {

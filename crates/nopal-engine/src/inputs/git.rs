@@ -10,6 +10,7 @@ use nopal_fetch::git::{Git, GitError, Repository};
 use nopal_format::flake::{Attr, Attrs, Input, Url};
 use nopal_format::hash::sha256;
 use nopal_format::json::Json;
+use nopal_format::{HashAlgorithm, Hasher};
 use nopal_fs::{PathLock, TempDir};
 
 use super::{Source, Tree, git_program, invalid, named, warn};
@@ -117,6 +118,43 @@ pub(crate) fn clone(shared: &Shared, input: &Input, destination: &Path) -> HostR
     }
     let branch = input.text("ref").map_err(invalid)?;
     git_program(shared).clone(&location.shown(), branch, destination).map_err(failed)
+}
+
+/// The commit, or for a working tree with changes what has changed.
+pub(super) fn fingerprint(shared: &Shared, input: &Input) -> HostResult<Option<String>> {
+    let flag = |name: &str, mark: &'static str| Ok(if input.flag(name).map_err(invalid)? { mark } else { "" });
+    let flags = [flag("submodules", ";s")?, flag("exportIgnore", ";e")?, flag("lfs", ";l")?].concat();
+    if let Some(rev) = input.rev().map_err(invalid)? {
+        return Ok(Some(rev + &flags));
+    }
+    let Location::Path(path) = Location::of(shared, input)? else { return Ok(None) };
+    let status = git_program(shared).worktree(&path).status().map_err(failed)?;
+    if status.has_submodules {
+        return Ok(None);
+    }
+    let mut hasher = Hasher::new(HashAlgorithm::Sha512);
+    let (gone, changed): (Vec<_>, Vec<_>) = status.changed.iter().partition(|file| !status.files.contains(*file));
+    for (what, files) in [("modified:", changed), ("deleted:", gone)] {
+        for file in files {
+            write_string(&mut hasher, what);
+            write_string(&mut hasher, &format!("/{}", file.display()));
+            if what == "modified:" {
+                let mut nar = Vec::new();
+                nopal_store::dump_tree(&path.join(file), &mut nar)
+                    .map_err(|error| HostError::Failed(error.to_string()))?;
+                hasher.update(&nar);
+            }
+        }
+    }
+    let head = status.head.as_deref().unwrap_or(NO_REV);
+    Ok(Some(format!("{head}{flags};d={}", hasher.finish().base16())))
+}
+
+/// A string as Nix serialises it: its length, its bytes, and zeros up to a multiple of eight.
+fn write_string(hasher: &mut Hasher, text: &str) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+    hasher.update(&[0; 8][..(8 - text.len() % 8) % 8]);
 }
 
 pub(super) fn fetch(shared: &Shared, input: &Input) -> HostResult<Source> {

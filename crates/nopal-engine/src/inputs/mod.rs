@@ -182,6 +182,20 @@ fn add(shared: &Shared, tree: Tree, name: &str) -> HostResult<(StorePath, Hash)>
     Ok((info.path, info.nar_hash))
 }
 
+/// What identifies the tree of an input that was fetched, without its contents being read again; `None` where nothing
+/// does.
+pub(crate) fn fingerprint(shared: &Shared, input: &Input) -> HostResult<Option<String>> {
+    let nar_hash = input.nar_hash().map_err(invalid)?.map(|hash| hash.sri());
+    let rev = input.rev().map_err(invalid)?;
+    Ok(match input.kind() {
+        "git" => git::fingerprint(shared, input)?,
+        "path" => nar_hash.map(|hash| format!("path:{hash}")),
+        "tarball" => nar_hash.or(rev),
+        "github" | "gitlab" | "sourcehut" => rev,
+        _ => None,
+    })
+}
+
 /// Shows a warning.
 pub(crate) fn warn(shared: &Shared, text: impl AsRef<str>) {
     shared.config.reporter.message(Level::Warning, text.as_ref());

@@ -8,7 +8,7 @@ use crate::eval::import::FileState;
 use crate::pos::{Origin, Pos};
 use crate::pure::path::parent;
 use crate::value::word::Kind;
-use crate::value::{Attrs, Root, Value, View};
+use crate::value::{Attrs, AttrsBuilder, Root, Value, View};
 
 impl Evaluator {
     /// Evaluates a file that must be a set as it stands, such as `flake.nix`.
@@ -53,6 +53,23 @@ impl Evaluator {
         let View::Closure(closure) = function.view() else { return Vec::new() };
         let formals = closure.lambda().formals.iter().flat_map(|formals| formals.list.iter());
         formals.map(|formal| self.symbols.get(formal.name).to_vec()).collect()
+    }
+
+    /// The name of a function's argument, if it has no set pattern.
+    pub fn plain_argument(&self, function: Value) -> Option<String> {
+        let View::Closure(closure) = function.view() else { return None };
+        let lambda = closure.lambda();
+        let name = lambda.arg.filter(|_| lambda.formals.is_none())?;
+        Some(self.symbol_name(name).into_owned())
+    }
+
+    /// No arguments, for [`select_path`](Self::select_path).
+    pub fn no_arguments(&mut self) -> Attrs {
+        let empty = AttrsBuilder::with_capacity(0).finish(&mut self.heap);
+        match empty.as_attrs() {
+            Some(attrs) => attrs,
+            None => unreachable!("a set that was just made"),
+        }
     }
 
     /// Evaluates a text that belongs to the program.

@@ -339,6 +339,16 @@ impl Repository {
         self.run(&["add", "--intent-to-add", "--", path], None).map(drop)
     }
 
+    /// As [`intend_to_add`](Self::intend_to_add) for several files, ignored or not.
+    ///
+    /// # Errors
+    /// `git` fails.
+    pub fn intend_to_add_all(&self, paths: &[PathBuf]) -> Result<(), GitError> {
+        let mut command = self.command();
+        command.args(["add", "--intent-to-add", "--force", "--"]).args(paths);
+        run(&mut command, "add", None).map(drop)
+    }
+
     /// Commits one file. The user may be asked for a passphrase.
     ///
     /// # Errors

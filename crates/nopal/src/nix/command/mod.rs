@@ -4,6 +4,7 @@ mod build;
 mod config;
 mod derivation;
 mod eval;
+mod flake;
 mod hash;
 mod lock_flags;
 mod log;
@@ -33,6 +34,7 @@ static NIX: Command = Command::group(
         config::COMMAND,
         derivation::COMMAND,
         eval::COMMAND,
+        flake::COMMAND,
         hash::COMMAND,
         store::KEY,
         log::COMMAND,
