@@ -17,6 +17,7 @@ mod host;
 mod inputs;
 mod inspect;
 mod installable;
+mod packages;
 mod paths;
 mod realise;
 mod run;

@@ -105,6 +105,9 @@ impl Settings {
     pub(crate) fn place(&mut self) -> Result<(), CliError> {
         let wish = StoreUri::parse(self.conf.text("store"), &self.working_dir)?;
         self.read_only_eval |= wish.dummy;
+        if let Some(store_dir) = &wish.store {
+            self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
+        }
         let state_dir = || {
             let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
             env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
@@ -168,9 +171,11 @@ impl Settings {
         }
     }
 
-    /// Something to warn of when the engine opens.
-    pub(crate) fn note(&mut self, text: String) {
-        self.notes.push(text);
+    /// Takes what is to be warned of.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut self.conf.warnings);
+        notes
     }
 
     /// Adds flags of evaluation.
@@ -350,6 +355,8 @@ struct StoreUri {
     real: Option<PathBuf>,
     state: Option<PathBuf>,
     log: Option<PathBuf>,
+    /// The logical store directory.
+    store: Option<String>,
     /// A store that holds nothing.
     dummy: bool,
 }
@@ -370,8 +377,10 @@ impl StoreUri {
             }
         }
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = Some(PathBuf::from(value.replace("%2F", "/").replace("%2f", "/")));
+            let text = value.replace("%2F", "/").replace("%2f", "/");
+            let value = Some(PathBuf::from(&text));
             match name {
+                "store" => uri.store = Some(text),
                 "root" => uri.root = value,
                 "real" => uri.real = value,
                 "state" => uri.state = value,

@@ -8,7 +8,7 @@ use nopal_report::Level;
 use super::{Flakes, LockFlags, Locked};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::eval::wanted;
+use crate::packages::wanted;
 use crate::realise::Wanted;
 
 /// How a flake is checked.

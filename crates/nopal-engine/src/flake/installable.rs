@@ -4,7 +4,7 @@ use nopal_eval::{Error, Pos, Value};
 
 use super::{Flakes, LockFlags};
 use crate::engine::Shared;
-use crate::eval::{outputs_to_install, wanted};
+use crate::packages::wanted;
 use crate::realise::Wanted;
 
 /// A flake as the source of values.
@@ -83,19 +83,38 @@ pub(crate) fn derivation(
         && ev.is_derivation(attrs)?
     {
         let mut found = wanted(ev, attrs, &path)?;
-        let specified = ev.symbols.intern(b"outputSpecified");
-        if attrs.get(specified).is_none() {
-            found.outputs = outputs_to_install(ev, attrs)?;
-            if found.outputs.is_empty() {
-                found.outputs.push("out".to_owned());
-            }
-        }
+        found.outputs = outputs(ev, attrs)?;
         return Ok(vec![found]);
     }
     let (kind, shown) = (ev.show_type(value), String::from_utf8_lossy(&ev.show_error_value(value)).into_owned());
     Err(Error::eval(format!(
         "expected flake output attribute '{path}' to be a derivation or path but found {kind}: {shown}"
     )))
+}
+
+/// The outputs that a derivation is installed with. Unlike elsewhere, a name nobody chose does not count.
+fn outputs(ev: &mut nopal_eval::Evaluator, attrs: nopal_eval::value::Attrs) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    let [specified, output, meta, install] =
+        ["outputSpecified", "outputName", "meta", "outputsToInstall"].map(|name| ev.symbols.intern(name.as_bytes()));
+    let what = "while evaluating the outputs of a derivation";
+    if let Some(value) = attrs.get(specified) {
+        let is_chosen = ev.force_bool(value, Pos::NONE, what)?;
+        if let Some(name) = attrs.get(output).filter(|_| is_chosen) {
+            names.push(ev.force_string(name, Pos::NONE, what)?.to_lossy().into_owned());
+        }
+    } else if let Some(meta) = attrs.get(meta) {
+        let meta = ev.force_attrs(meta, Pos::NONE, what)?;
+        if let Some(list) = meta.get(install) {
+            for name in ev.force_list(list, Pos::NONE, what)?.as_slice() {
+                names.push(ev.force_string(*name, Pos::NONE, what)?.to_lossy().into_owned());
+            }
+        }
+    }
+    if names.is_empty() {
+        names.push("out".to_owned());
+    }
+    Ok(names)
 }
 
 impl Flakes<'_> {

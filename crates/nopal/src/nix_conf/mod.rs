@@ -237,6 +237,8 @@ impl NixConf {
     /// A setting that says what is done about a kind of literal.
     pub(crate) fn lint(&self, name: &'static str) -> Lint {
         match self.text(name) {
+            // the old name of this setting's value
+            "ignore" if name == "lint-short-path-literals" && self.flag("warn-short-path-literals") => Lint::Warn,
             "warn" => Lint::Warn,
             "fatal" => Lint::Fatal,
             _ => Lint::Ignore,

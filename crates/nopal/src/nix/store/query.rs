@@ -158,7 +158,8 @@ impl Asker<'_> {
     /// The path itself, or the outputs of the derivation.
     fn maybe_outputs(&self, path: &StorePath, use_output: bool) -> Result<BTreeSet<StorePath>, CliError> {
         if self.force && path.is_derivation() {
-            let wanted = Wanted { drv_path: path.clone(), outputs: Vec::new(), attr: String::new() };
+            let wanted =
+                Wanted { drv_path: path.clone(), outputs: Vec::new(), output: String::new(), attr: String::new() };
             self.engine.realise(&[wanted], &RealiseOptions::default())?;
         }
         if !use_output || !path.is_derivation() {
