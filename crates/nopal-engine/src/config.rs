@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub environment: BTreeMap<OsString, OsString>,
     /// The platform to build for, such as `x86_64-linux`.
     pub system: String,
+    /// The platform that expressions are evaluated for; `None` is the one to build for.
+    pub eval_system: Option<String>,
     /// Search path entries `name=path` or `path`, in order of precedence.
     pub nix_path: Vec<String>,
     /// Experimental features that are on, by Nix's names.
@@ -59,6 +61,14 @@ pub struct EngineConfig {
     pub cores: usize,
     /// Go on with other builds after a failure.
     pub keep_going: bool,
+    /// Sign what is built with the keys in these files.
+    pub secret_key_files: Vec<PathBuf>,
+    /// Link the files of what is built to those with equal contents.
+    pub auto_optimise: bool,
+    /// Bytes a builder may write to its log.
+    pub max_log_bytes: Option<u64>,
+    /// A program to run after each build.
+    pub post_build_hook: Option<PathBuf>,
     /// Keep the build directory of a failed build.
     pub keep_failed: bool,
     /// Limit of a whole build.

@@ -86,6 +86,26 @@ pub enum EngineError {
     /// A derivation cannot be shown as JSON.
     #[error(transparent)]
     Json(#[from] nopal_format::derivation::DerivationJsonError),
+    /// A program that was to be run after a build failed.
+    #[error("program '{}' {}", program.display(), match status.code() {
+        Some(code) => format!("failed with exit code {code}"),
+        None => "was ended by a signal".to_owned(),
+    })]
+    Hook {
+        /// The program.
+        program: std::path::PathBuf,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// A text is no regular expression.
+    #[error(transparent)]
+    Regex(#[from] nopal_eval::pure::regex::RegexError),
+    /// A key file holds no key.
+    #[error(transparent)]
+    Key(#[from] nopal_format::signature::SignatureError),
+    /// A path cannot be signed.
+    #[error(transparent)]
+    Fingerprint(#[from] nopal_format::path_info::FingerprintError),
     /// A derivation given as JSON states what does not follow from it.
     #[error(transparent)]
     Modulo(#[from] nopal_format::derivation::DerivationError),
@@ -143,6 +163,7 @@ impl EngineError {
         match self {
             Self::Evaluation { .. } => ErrorKind::Evaluation,
             Self::NotADerivation { .. }
+            | Self::Regex(_)
             | Self::Installable(_)
             | Self::NoProgram { .. }
             | Self::NotValid { .. }
@@ -161,9 +182,13 @@ impl EngineError {
             | Self::Derivation { .. }
             | Self::Json(_)
             | Self::Modulo(_)
+            | Self::Key(_)
+            | Self::Fingerprint(_)
             | Self::NoLog { .. } => ErrorKind::Store,
             Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
-            Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => ErrorKind::Environment,
+            Self::Hook { .. } | Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => {
+                ErrorKind::Environment
+            }
         }
     }
 

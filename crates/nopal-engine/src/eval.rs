@@ -203,7 +203,8 @@ impl Shared {
 
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
-        let mut settings = Settings::new(&config.system, config.store_dir.clone());
+        let mut settings =
+            Settings::new(config.eval_system.as_ref().unwrap_or(&config.system), config.store_dir.clone());
         if !config.pure_eval {
             settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
         }

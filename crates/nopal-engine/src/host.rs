@@ -114,7 +114,7 @@ impl Host for EvalHost {
     }
 
     fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
-        let physical = self.shared.paths.locate_target(request.path).map_err(fs_error)?;
+        let physical = self.shared.paths.locate(request.path).map_err(fs_error)?;
         let options = AddOptions {
             name: request.name.to_owned(),
             method: request.method,

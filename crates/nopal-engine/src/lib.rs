@@ -5,6 +5,7 @@
 //! ([`Engine::realise`]), and a program of them is described for execution ([`Engine::prepare_run`]). Results and
 //! events come back up.
 
+mod after;
 mod config;
 mod debian;
 mod derivation;
@@ -17,10 +18,12 @@ mod host;
 mod inputs;
 mod inspect;
 mod installable;
+mod items;
 mod packages;
 mod paths;
 mod realise;
 mod run;
+mod search;
 mod show;
 
 pub use config::{DebianConfig, EngineConfig, FlakeConfig};
@@ -28,11 +31,13 @@ pub use debian::DebLock;
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
-pub use flake::{CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, ShowOptions};
+pub use flake::{CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, RegistryChange, ShowOptions};
 pub use installable::{Installable, InstallableParseError, Source};
+pub use items::Item;
 pub use nopal_build::{CancelToken, Probe};
 pub use nopal_eval::pure::suggest;
 pub use nopal_import::debian::Explanation;
 pub use nopal_syntax::parser::Lint;
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use run::RunPlan;
+pub use search::{FoundPackage, Patterns};

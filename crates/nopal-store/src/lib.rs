@@ -35,7 +35,7 @@ pub use add::{AddOptions, NarChecks, TextToAdd, content_hash, path_of_source};
 pub use cache::{CacheCompression, CacheImport, CacheOptions};
 pub use closure::Direction;
 pub use config::{Durability, StoreConfig};
-pub use contents::{dump_tree, restore_tree};
+pub use contents::{dump_tree, restore_tree, unpack_tree};
 pub use database::Realisation;
 pub use error::StoreError;
 pub use gc::{GcOptions, GcReport, GcScope};

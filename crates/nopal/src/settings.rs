@@ -9,6 +9,7 @@ use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig, FlakeConfig};
 use nopal_format::StoreDir;
 use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     /// Flakes that stand for others (`--override-flake`).
     flake_overrides: Vec<(String, String)>,
     notes: Vec<String>,
+    /// The environment of programs that are run, if it is not that of this one.
+    environment: Option<BTreeMap<OsString, OsString>>,
 }
 
 impl Settings {
@@ -76,6 +79,7 @@ impl Settings {
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
             flake_overrides: Vec::new(),
             notes: Vec::new(),
+            environment: None,
         })
     }
 
@@ -83,6 +87,11 @@ impl Settings {
     pub(crate) fn under_nix_name(mut self) -> Result<Self, CliError> {
         if env_vars::NOPAL_STORE_DIR.get().is_none() {
             self.store_dir = store_dir(&env_vars::NIX_STORE_DIR)?;
+        }
+        if env_vars::NOPAL_CACHE.get().is_none() {
+            let own = env_vars::NIX_CACHE_HOME.get().map(PathBuf::from);
+            let cache = own.or_else(|| xdg(&env_vars::XDG_CACHE_HOME, ".cache").map(|dir| dir.join("nix")));
+            self.cache = cache.map_or(self.cache, |cache| self.working_dir.join(cache));
         }
         let mut conf = NixConf::default();
         let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
@@ -93,6 +102,9 @@ impl Settings {
         conf.read(&env_vars::NIX_CONFIG.text().unwrap_or_default(), Path::new("NIX_CONFIG"), has_search_path())?;
         if env_vars::NIX_ABORT_ON_WARN.flag() {
             conf.set("abort-on-warn", "true")?;
+        }
+        if has_search_path() {
+            conf.set("nix-path", &split_nix_path(&env_vars::NIX_PATH.text().unwrap_or_default()).join(" "))?;
         }
         if let Some(remote) = env_vars::NIX_REMOTE.text() {
             conf.set("store", &remote)?;
@@ -231,6 +243,11 @@ impl Settings {
         self
     }
 
+    /// Sets the environment of programs that are run.
+    pub(crate) fn set_environment(&mut self, environment: BTreeMap<OsString, OsString>) {
+        self.environment = Some(environment);
+    }
+
     /// Evaluates without writing to the store.
     pub(crate) fn evaluate_read_only(&mut self, read_only: bool) {
         self.read_only_eval |= read_only;
@@ -276,8 +293,9 @@ impl Settings {
             store_dir: self.store_dir,
             cache_dir: self.cache,
             working_dir: self.working_dir,
-            environment: std::env::vars_os().collect(),
+            environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
             system: conf.get("system").map_or_else(this_system, str::to_owned),
+            eval_system: Some(conf.text("eval-system")).filter(|text| !text.is_empty()).map(str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
             experimental_features: conf.words("experimental-features"),
             pure_eval: conf.flag("pure-eval"),
@@ -297,6 +315,10 @@ impl Settings {
             cores: conf.number("cores").unwrap_or(0),
             keep_going: conf.flag("keep-going"),
             keep_failed: conf.flag("keep-failed"),
+            secret_key_files: conf.words("secret-key-files").into_iter().map(PathBuf::from).collect(),
+            auto_optimise: conf.flag("auto-optimise-store"),
+            max_log_bytes: conf.number("max-build-log-size").filter(|bytes| *bytes != 0),
+            post_build_hook: Some(conf.text("post-build-hook")).filter(|text| !text.is_empty()).map(PathBuf::from),
             timeout: conf.seconds("timeout"),
             max_silent_time: conf.seconds("max-silent-time"),
             offline: self.offline,

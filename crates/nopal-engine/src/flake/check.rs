@@ -100,6 +100,7 @@ type Item = (String, Value, Pos);
 
 impl Check<'_, '_> {
     fn flake(&mut self, locked: &Locked) -> Result<(), Error> {
+        self.say("evaluating flake...");
         let flake = self.flakes.call(locked)?;
         let outputs = self.flakes.outputs(flake)?;
         let what = "while evaluating the outputs of a flake";
@@ -134,7 +135,13 @@ impl Check<'_, '_> {
         }
     }
 
+    /// Tells what is going on.
+    fn say(&self, text: impl Into<String>) {
+        self.flakes.notice(text);
+    }
+
     fn output(&mut self, name: &str, value: Value, pos: Pos) -> Result<(), Error> {
+        self.say(format!("checking flake output '{name}'..."));
         self.flakes.ev.force(value, pos)?;
         if let Some((_, instead)) = DEPRECATED.iter().find(|(old, _)| *old == name) {
             self.flakes.warn(format!("flake output attribute '{name}' is deprecated; use '{instead}' instead"));
@@ -217,6 +224,15 @@ impl Check<'_, '_> {
     }
 
     fn member(&mut self, kind: Member, path: &str, value: Value, pos: Pos) -> Result<(), Error> {
+        self.say(match kind {
+            Member::Derivation => format!("checking derivation {path}..."),
+            Member::App => format!("checking app '{path}'..."),
+            Member::Overlay => format!("checking overlay '{path}'..."),
+            Member::Module => format!("checking NixOS module '{path}'..."),
+            Member::Configuration => format!("checking NixOS configuration '{path}'..."),
+            Member::Template => format!("checking template '{path}'..."),
+            Member::Bundler => format!("checking bundler '{path}'..."),
+        });
         let (result, what) = match kind {
             Member::Derivation => (self.derivation(path, value), "derivation"),
             Member::App => (self.app(path, value, pos), "app definition"),
@@ -238,6 +254,8 @@ impl Check<'_, '_> {
             return Err(not_one());
         }
         let mut found = wanted(self.flakes.ev, attrs, path)?;
+        let shown = self.flakes.ev.settings.store_dir.print(&found.drv_path);
+        self.say(format!("derivation evaluated to {shown}"));
         let system = path.strip_prefix("checks.").and_then(|rest| rest.split('.').next());
         if system.is_some_and(|system| system == self.flakes.ev.settings.system) {
             // all outputs
@@ -332,6 +350,7 @@ impl Check<'_, '_> {
     }
 
     fn job_set(&mut self, path: &str, value: Value, pos: Pos) -> Result<(), Error> {
+        self.say(format!("checking Hydra job '{path}'..."));
         let set = self.flakes.ev.force_attrs(value, pos, "")?;
         if self.flakes.ev.is_derivation(set)? {
             return Err(Error::eval("jobset should not be a derivation at top-level"));
@@ -340,6 +359,7 @@ impl Check<'_, '_> {
             let member = self.flakes.ev.force_attrs(value, place, "")?;
             let path = format!("{path}.{name}");
             if self.flakes.ev.is_derivation(member)? {
+                self.say(format!("checking Hydra job '{path}'..."));
                 self.member(Member::Derivation, &path, value, place)?;
             } else {
                 self.jobs(&path, value, place)?;

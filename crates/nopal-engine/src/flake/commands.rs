@@ -164,7 +164,7 @@ impl Engine {
 
 impl Flakes<'_> {
     /// What a reference stands for, with all registries asked.
-    fn looked_up(&self, reference: &FlakeRef) -> Result<FlakeRef, Error> {
+    pub(super) fn looked_up(&self, reference: &FlakeRef) -> Result<FlakeRef, Error> {
         let found = resolve(self.shared, &reference.input, Use::All);
         let found = found.map_err(|error| self.ev.host_error(error, Pos::NONE))?;
         Ok(FlakeRef { input: found.input, subdir: found.dir.unwrap_or_else(|| reference.subdir.clone()) })

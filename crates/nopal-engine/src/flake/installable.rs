@@ -4,6 +4,7 @@ use nopal_eval::{Error, Pos, Value};
 
 use super::{Flakes, LockFlags};
 use crate::engine::Shared;
+use crate::items::{Item, single};
 use crate::packages::wanted;
 use crate::realise::Wanted;
 
@@ -72,24 +73,37 @@ pub(crate) fn select(
     Err(Error::eval(message).suggest(suggestions))
 }
 
-/// The derivation that a word names, with the outputs that it is installed with.
-pub(crate) fn derivation(
-    ev: &mut nopal_eval::Evaluator,
-    shared: &Shared,
-    source: &FlakeSource,
-) -> Result<Vec<Wanted>, Error> {
+/// What a word stands for: a derivation with the outputs that it is installed with, or a store path.
+pub(crate) fn items(ev: &mut nopal_eval::Evaluator, shared: &Shared, source: &FlakeSource) -> Result<Vec<Item>, Error> {
     let (value, path) = select(ev, shared, source)?;
     if let Some(attrs) = value.as_attrs()
         && ev.is_derivation(attrs)?
     {
         let mut found = wanted(ev, attrs, &path)?;
         found.outputs = outputs(ev, attrs)?;
-        return Ok(vec![found]);
+        return Ok(vec![Item::Outputs(found)]);
+    }
+    let frame = format!("while evaluating the flake output attribute '{path}'");
+    if let Some(item) = single(ev, value, Pos::NONE, &frame)? {
+        return Ok(vec![item]);
     }
     let (kind, shown) = (ev.show_type(value), String::from_utf8_lossy(&ev.show_error_value(value)).into_owned());
     Err(Error::eval(format!(
         "expected flake output attribute '{path}' to be a derivation or path but found {kind}: {shown}"
     )))
+}
+
+/// The derivation that a word names.
+pub(crate) fn derivation(
+    ev: &mut nopal_eval::Evaluator,
+    shared: &Shared,
+    source: &FlakeSource,
+) -> Result<Vec<Wanted>, Error> {
+    let wanted = |item| match item {
+        Item::Outputs(wanted) => Ok(wanted),
+        Item::Path(_) => Err(Error::eval(format!("'{}' does not evaluate to a derivation", source.text))),
+    };
+    items(ev, shared, source)?.into_iter().map(wanted).collect()
 }
 
 /// The outputs that a derivation is installed with. Unlike elsewhere, a name nobody chose does not count.

@@ -11,6 +11,7 @@ mod installable;
 mod locking;
 mod read;
 mod reference;
+mod registries;
 mod show;
 mod template;
 
@@ -28,7 +29,8 @@ use crate::inputs::registry::{Resolved, Use, resolve};
 pub use check::CheckOptions;
 pub use commands::{FlakeMetadata, Prefetched};
 pub use installable::FlakeSource;
-pub(crate) use installable::{derivation, select};
+pub(crate) use installable::{derivation, items, select};
+pub use registries::RegistryChange;
 pub use show::ShowOptions;
 
 /// What may be done about a lock file.

@@ -70,6 +70,9 @@ impl Flakes<'_> {
         }
         if wanted != locked.input {
             // it wants to be fetched differently
+            let shown = FlakeRef { input: wanted.clone(), subdir: locked.subdir.clone() };
+            let text = format!("refetching input '{shown}' due to self attribute");
+            self.shared.config.reporter.message(nopal_report::Level::Info, text);
             wanted.remove("narHash");
             wanted.remove(nopal_format::flake::input::FINAL);
             tree = self.ev.fetch_tree(&wanted)?;

@@ -35,7 +35,7 @@ pub(super) fn fetch(shared: &Shared, input: &Input) -> HostResult<Source> {
     let fetch = Fetch { shared };
     let (temp, root, newest) = fetch.unpack_to_temp(&fetch.download(&url, None)?, &url)?;
     input.set("lastModified", Attr::Int(newest));
-    Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount) })
+    Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount), key: None })
 }
 
 impl<'a> Place<'a> {

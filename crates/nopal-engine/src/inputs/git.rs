@@ -13,7 +13,7 @@ use nopal_format::json::Json;
 use nopal_format::{HashAlgorithm, Hasher};
 use nopal_fs::{PathLock, TempDir};
 
-use super::{Source, Tree, git_program, invalid, named, warn};
+use super::{Source, Tree, git_program, invalid, known, named, warn};
 use crate::engine::Shared;
 
 /// What stands for a commit where there is none yet.
@@ -212,6 +212,14 @@ impl Fetch<'_> {
             let rev = local.head.as_deref().unwrap_or(NO_REV);
             input.set("rev", rev);
             if !shallow {
+                if let Some(head) = local.head.as_ref().filter(|_| repository.is_shallow().unwrap_or(false)) {
+                    return Err(HostError::Failed(format!(
+                        "Failed to retrieve the parents of Git commit '{head}'. This may be due to an incomplete \
+                         repository history. To resolve this, either enable the shallow parameter in your flake URL \
+                         (?shallow=1) or add set the shallow parameter to true in builtins.fetchGit, or fetch the \
+                         complete history for this branch."
+                    )));
+                }
                 let count = local.head.as_ref().map(|rev| repository.rev_count(rev).map_err(failed)).transpose()?;
                 input.set("revCount", Attr::Int(count.unwrap_or(0)));
             }
@@ -221,7 +229,7 @@ impl Fetch<'_> {
         input.set("lastModified", Attr::Int(time.map_or(0, |commit| commit.time)));
         let mount = Mount { shown: path.display().to_string().into_bytes(), is_worktree: true };
         let tree = Tree::Path { root: path.to_owned(), only: Some(local.files), temp: None };
-        Ok(Source { input, tree, mount: Some(mount) })
+        Ok(Source { input, tree, mount: Some(mount), key: None })
     }
 
     fn look_at(&self, input: &Input, path: &Path) -> HostResult<Local> {
@@ -278,11 +286,17 @@ impl Fetch<'_> {
     fn commit(&self, input: Input, location: &Location) -> HostResult<Source> {
         let (input, repository, rev) = self.resolve(input, location)?;
         let mount = named(&input)?;
+        let flags = |name| input.flag(name).map_err(invalid);
+        let key = format!("git:{rev}:{}:{}", flags("exportIgnore")?, flags("submodules")?);
+        if let Some((path, hash)) = known::find(self.shared, &key, input.name())? {
+            return Ok(Source { input, tree: Tree::Store(path, hash), mount: Some(mount), key: None });
+        }
         let cache = self.shared.cache_dir("unpack").map_err(crate::host::failed)?;
         let temp = TempDir::new_in(&cache, "git").map_err(crate::host::failed)?;
         let root = temp.path().join("tree");
         self.write(&input, &repository, &rev, &root)?;
-        Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount) })
+        let tree = Tree::Path { root, only: None, temp: Some(temp) };
+        Ok(Source { input, tree, mount: Some(mount), key: Some(key) })
     }
 
     /// Finds the commit that an input means, fetching what is missing. Returns the input with what is known of it.
@@ -331,7 +345,7 @@ impl Fetch<'_> {
     }
 
     fn cache_path(&self, url: &Url, shallow: bool) -> HostResult<PathBuf> {
-        let dir = self.shared.cache_dir("git").map_err(crate::host::failed)?;
+        let dir = self.shared.cache_dir("gitv3").map_err(crate::host::failed)?;
         let suffix = if shallow { "-shallow" } else { "" };
         Ok(dir.join(format!("{}{suffix}", sha256(url.to_string().as_bytes()).nix32())))
     }

@@ -5,6 +5,7 @@
 
 mod forge;
 mod git;
+mod known;
 mod plain;
 pub(crate) mod registry;
 
@@ -48,6 +49,8 @@ struct Source {
     tree: Tree,
     /// How messages name it.
     mount: Option<Mount>,
+    /// By what name to remember the tree, if it is always the same under that name.
+    key: Option<String>,
 }
 
 /// Turns a refused reference into a failure of the host.
@@ -77,10 +80,10 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
             return Err(HostError::Failed(format!("cannot fetch unsupported input '{shown}'")));
         }
     };
-    let Source { input: mut result, tree, mount } = source;
+    let Source { input: mut result, tree, mount, key } = source;
     result.set(FINAL, Attr::Bool(true));
     let mut result = check_locks(input, result)?;
-    let (store_path, nar_hash) = add(shared, tree, result.name())?;
+    let (store_path, nar_hash) = add(shared, tree, result.name(), mount.as_ref())?;
     if let Some(promised) = input.nar_hash().map_err(invalid)?.filter(|promised| *promised != nar_hash) {
         return Err(HostError::HashMismatch(format!(
             "NAR hash mismatch in input '{}', expected '{}' but got '{}'",
@@ -88,6 +91,9 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
             promised.sri(),
             nar_hash.sri()
         )));
+    }
+    if let Some(key) = key {
+        known::remember(shared, &key, &nar_hash)?;
     }
     result.set("narHash", nar_hash.sri());
     Ok(Fetched { store_path, input: Some(result), mount })
@@ -158,11 +164,13 @@ fn check_locks(specified: &Input, result: Input) -> HostResult<Input> {
     Ok(result)
 }
 
-fn add(shared: &Shared, tree: Tree, name: &str) -> HostResult<(StorePath, Hash)> {
+fn add(shared: &Shared, tree: Tree, name: &str, mount: Option<&Mount>) -> HostResult<(StorePath, Hash)> {
     let (root, only, temp) = match tree {
         Tree::Store(path, hash) => return Ok((path, hash)),
         Tree::Path { root, only, temp } => (root, only, temp),
     };
+    let shown = mount.map_or_else(|| root.display().to_string(), |mount| String::from_utf8_lossy(&mount.shown).into());
+    shared.config.reporter.message(Level::Info, format!("copying '{shown}/' to the store"));
     let store = shared.store().map_err(failed)?;
     let options = AddOptions::source(name);
     let info = match only {

@@ -39,7 +39,7 @@ pub(super) fn path(shared: &Shared, input: &Input) -> HostResult<Source> {
     if input.int("lastModified").map_err(invalid)?.is_none() {
         input.set("lastModified", Attr::Int(modified));
     }
-    Ok(Source { input, tree, mount: None })
+    Ok(Source { input, tree, mount: None, key: None })
 }
 
 /// A valid store object by the name that copies have.
@@ -76,12 +76,17 @@ pub(super) fn tarball(shared: &Shared, input: &Input) -> HostResult<Source> {
     if newest > 0 && !input.attrs().contains_key("lastModified") {
         input.set("lastModified", Attr::Int(newest));
     }
-    Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount) })
+    Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount), key: None })
 }
 
 pub(super) fn file(shared: &Shared, input: &Input) -> HostResult<Source> {
     let url = input.need("url").map_err(invalid)?;
     let root = Fetch { shared }.download(url, None)?;
     let mount = named(input)?;
-    Ok(Source { input: input.clone(), tree: Tree::Path { root, only: None, temp: None }, mount: Some(mount) })
+    Ok(Source {
+        input: input.clone(),
+        tree: Tree::Path { root, only: None, temp: None },
+        mount: Some(mount),
+        key: None,
+    })
 }

@@ -1,6 +1,6 @@
 //! Looking short names up: in what flags say, in the user's registry, in the system's and in the global one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nopal_eval::host::{HostError, HostResult};
@@ -106,6 +106,18 @@ fn lookup(shared: &Shared, input: &Input, which: Use) -> HostResult<Option<Regis
     Ok(global(shared)?.find(input).cloned())
 }
 
+/// All registries, in the order in which they are asked.
+pub(crate) fn all(shared: &Shared) -> HostResult<Vec<(&'static str, Registry)>> {
+    let config = &shared.config.flakes;
+    let from_file = |path: &Option<PathBuf>| path.as_ref().map(|path| read(shared, path)).unwrap_or_default();
+    Ok(vec![
+        ("flags", from_flags(&config.overrides)?),
+        ("user", from_file(&config.user_registry)),
+        ("system", from_file(&config.system_registry)),
+        ("global", global(shared)?.clone()),
+    ])
+}
+
 fn global(shared: &Shared) -> HostResult<&Registry> {
     if let Some(known) = shared.registries.global.get() {
         return Ok(known);
@@ -120,7 +132,7 @@ fn global(shared: &Shared) -> HostResult<&Registry> {
 }
 
 /// A registry out of a file. One that cannot be read is told of and counts as empty.
-fn read(shared: &Shared, path: &Path) -> Registry {
+pub(crate) fn read(shared: &Shared, path: &Path) -> Registry {
     let text = match nopal_fs::read_file_if_exists(path).map_err(failed) {
         Ok(None) => return Registry::default(),
         Ok(Some(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),

@@ -142,7 +142,12 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))
+        let mut entries =
+            self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))?;
+        if self.allowed.is_some() {
+            entries.retain(|(name, _)| self.check_access(root, &absolute(&path, name)).is_ok());
+        }
+        Ok(entries)
     }
 
     /// The path with links in it resolved. What does not exist is kept as it is.

@@ -87,7 +87,8 @@ impl Evaluator {
 fn is_plain(code: &ThunkCode) -> bool {
     match &code.body {
         Expr::Attrs(literal) => literal.dynamic.is_empty(),
-        Expr::List(_) | Expr::Lambda(_) => true,
+        // an empty set or list is a constant
+        Expr::List(_) | Expr::Lambda(_) | Expr::Const(_) => true,
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nopal_format::StorePath;
 use nopal_syntax::parser::Options;
 
 use crate::code::compile::{Input, compile};
@@ -254,7 +255,10 @@ impl Evaluator {
             if pseudo_url(&String::from_utf8_lossy(&entry.value)).is_none() {
                 let path = absolute(&self.settings.working_dir, &entry.value);
                 self.allow_path_text(&path);
-                self.allow_closure_of(&path)?;
+                let text = String::from_utf8_lossy(&path).into_owned();
+                if let Ok((store_path, _)) = self.settings.store_dir.split(&text) {
+                    self.allow_closure(&store_path);
+                }
             }
             if let Some(found) = self.resolve_search_entry(&entry.value)? {
                 self.allow_path_text(&found);
@@ -263,11 +267,12 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Lets all be read that a store path needs, if this is in one.
-    fn allow_closure_of(&mut self, path: &[u8]) -> Result<()> {
-        let text = String::from_utf8_lossy(path).into_owned();
-        let Ok((root, _)) = self.settings.store_dir.split(&text) else { return Ok(()) };
-        let mut pending = vec![root];
+    /// Lets a store path be read in restricted and pure evaluation, and all that it needs.
+    pub(crate) fn allow_closure(&mut self, path: &StorePath) {
+        if self.allowed.is_none() {
+            return;
+        }
+        let mut pending = vec![path.clone()];
         let mut seen = std::collections::BTreeSet::new();
         while let Some(path) = pending.pop() {
             if seen.insert(path.clone()) {
@@ -275,7 +280,6 @@ impl Evaluator {
                 pending.extend(self.host().references(&path).unwrap_or_default());
             }
         }
-        Ok(())
     }
 
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).

@@ -84,7 +84,7 @@ impl Evaluator {
         let mut rewrites = Vec::new();
         for (wanted, path) in wanted.iter().zip(&built) {
             let printed = self.settings.store_dir.print(path);
-            self.allow_path(path);
+            self.allow_closure(path);
             if let Wanted::Output { drv, output } = wanted
                 && self.settings.has_feature("ca-derivations")
                 && let Ok(placeholder) = nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)

@@ -63,6 +63,11 @@ impl Words {
         self.raw()?.ok_or_else(|| CliError::usage(format!("flag '{flag}' requires more arguments")))
     }
 
+    /// All words that are left.
+    pub(crate) fn take_rest(&mut self) -> Result<Vec<String>, CliError> {
+        std::iter::from_fn(|| self.raw().transpose()).collect()
+    }
+
     /// Puts words in the place of the one taken last.
     pub(crate) fn put_back(&mut self, words: &[&str]) {
         self.pending.extend(words.iter().rev().map(|word| (*word).to_owned()));
@@ -202,6 +207,11 @@ impl Common {
             Ok(()) => self.settings.push((name, value)),
             Err(error) => self.warnings.push(error.to_string()),
         }
+    }
+
+    /// Makes the command fail unless an experimental feature is on.
+    pub(crate) fn need(&mut self, feature: &'static str) {
+        self.features.insert(feature);
     }
 
     /// Something to warn of once there is somebody to tell it.

@@ -5,11 +5,13 @@ mod build;
 mod cli;
 mod collect_garbage;
 mod command;
+mod env;
 mod flags;
 mod hash;
 mod hashing;
 mod instantiate;
 mod missing;
+mod process;
 mod quote;
 mod size;
 mod store;
@@ -37,6 +39,7 @@ pub(crate) fn command(name: &str) -> Option<Program> {
         "nix-instantiate" => Some(instantiate::main),
         "nix-build" => Some(build::main),
         "nix-collect-garbage" => Some(collect_garbage::main),
+        "nix-env" => Some(env::main),
         "nix-hash" => Some(hash::main),
         "nix-store" => Some(store::main),
         _ => None,

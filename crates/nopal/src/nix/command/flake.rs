@@ -157,8 +157,11 @@ fn check(mut line: Line) -> Result<ExitCode, CliError> {
         CheckOptions { all_systems: line.has("all-systems"), keep_going: engine.config().keep_going, no_build };
     let (checks, omitted) = engine.flake_check(url(&line), &flags, options)?;
     if !no_build && !checks.is_empty() {
+        let planned = engine.plan(&checks)?.len();
+        eprintln!("running {planned} flake checks...");
         engine.realise(&checks, &RealiseOptions::default())?;
     }
+    eprintln!("all checks passed!");
     if !omitted.is_empty() {
         let systems = omitted.into_iter().collect::<Vec<_>>().join(", ");
         eprintln!(

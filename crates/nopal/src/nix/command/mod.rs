@@ -3,6 +3,8 @@
 mod build;
 mod config;
 mod derivation;
+mod edit;
+mod environment;
 mod eval;
 mod flake;
 mod hash;
@@ -11,6 +13,10 @@ mod log;
 mod nar;
 mod path_info;
 mod paths;
+mod registry;
+mod run;
+mod search;
+mod shell;
 pub(crate) mod source;
 mod store;
 mod why_depends;
@@ -33,6 +39,8 @@ static NIX: Command = Command::group(
         build::COMMAND,
         config::COMMAND,
         derivation::COMMAND,
+        edit::COMMAND,
+        shell::COMMAND,
         eval::COMMAND,
         flake::COMMAND,
         hash::COMMAND,
@@ -40,6 +48,9 @@ static NIX: Command = Command::group(
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        registry::COMMAND,
+        run::COMMAND,
+        search::COMMAND,
         store::COMMAND,
         why_depends::COMMAND,
     ],
@@ -69,6 +80,7 @@ const ALIASES: &[(&str, &[&str], bool)] = &[
     ("to-base16", &["hash", "to-base16"], true),
     ("to-base32", &["hash", "to-base32"], true),
     ("to-base64", &["hash", "to-base64"], true),
+    ("store ping", &["info"], true),
     ("verify", &["store", "verify"], true),
 ];
 
@@ -77,7 +89,11 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let complete = env_vars::NIX_GET_COMPLETIONS.text().and_then(|number| number.parse().ok());
     match parse(&NIX, ALIASES, words, complete)? {
         Outcome::Completions(lines) => output::lines(lines)?,
-        Outcome::Help(path) => output::data(help_text(&path).as_bytes())?,
+        Outcome::Help(path, line) => {
+            // flags may need a feature that is off
+            line.context()?;
+            output::data(help_text(&path).as_bytes())?;
+        }
         Outcome::Version => output::line(&format!("nix (Nix) {VERSION}"))?,
         Outcome::Run(command, mut line) => {
             // unlike the old commands, these evaluate purely unless something says otherwise

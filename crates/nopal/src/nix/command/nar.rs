@@ -113,7 +113,8 @@ pub(super) fn print_listing(line: &Line, listing: &Listing, name: &str) -> Resul
         }
         let listing = if line.has("recursive") { listing.clone() } else { listing.shallow() };
         let json = listing.to_json().map_err(|error| CliError::Found(error.to_string()))?;
-        return output::line(&json.to_compact());
+        // without what a listing that lies beside an archive has around it
+        return output::line(&json.get("root").unwrap_or(&json).to_compact());
     }
     let mut text = String::new();
     let how = How { long: line.has("long"), recursive: line.has("recursive") };

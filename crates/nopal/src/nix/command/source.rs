@@ -3,7 +3,7 @@
 use crate::commands::installables::{read_stdin, stdin};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use nopal_engine::{Engine, FlakeSource, Installable, LockFlags, Source, Wanted};
+use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Source};
 use nopal_format::StorePath;
 use std::path::PathBuf;
 
@@ -110,18 +110,22 @@ pub(crate) fn targets(line: &Line, lookup: &Lookup, engine: &Engine) -> Result<V
 }
 
 impl Target {
-    /// The derivations that it stands for, in the store, with the outputs that are meant.
-    pub(crate) fn derivations(&self, engine: &Engine, line: &Line) -> Result<Vec<Wanted>, CliError> {
-        let What::Installable(installable) = &self.what else { return Ok(Vec::new()) };
-        let mut wanted = engine.instantiate(installable, &line.auto_args())?;
-        for item in &mut wanted {
+    /// The store paths and derivations that it stands for, with the outputs that are meant.
+    pub(crate) fn items(&self, engine: &Engine, line: &Line) -> Result<Vec<Item>, CliError> {
+        let installable = match &self.what {
+            What::Path(path) => return Ok(vec![Item::Path(path.clone())]),
+            What::Installable(installable) => installable,
+        };
+        let mut items = engine.items(installable, &line.auto_args())?;
+        for item in &mut items {
+            let Item::Outputs(wanted) = item else { continue };
             match &self.outputs {
                 Outputs::Default => {}
-                Outputs::All => item.outputs.clear(),
-                Outputs::Names(names) => item.outputs.clone_from(names),
+                Outputs::All => wanted.outputs.clear(),
+                Outputs::Names(names) => wanted.outputs.clone_from(names),
             }
         }
-        Ok(wanted)
+        Ok(items)
     }
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     if operation == Operation::Restore {
         request.only(&[])?;
-        nopal_store::restore_tree(&mut std::io::stdin().lock(), Path::new(request.one_operand()?))?;
+        nopal_store::unpack_tree(&mut std::io::stdin().lock(), Path::new(request.one_operand()?))?;
         return Ok(ExitCode::SUCCESS);
     }
     let context = common.context()?;
