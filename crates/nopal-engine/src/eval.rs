@@ -194,7 +194,7 @@ impl Shared {
                 let mut report = evaluator.render_error(&error);
                 // a message of the program may end in spaces or empty lines, and they are shown
                 report.pop_if(|last| *last == b'\n');
-                EngineError::Evaluation { report }
+                EngineError::Evaluation { report, is_mismatch: error.kind() == nopal_eval::ErrorKind::HashMismatch }
             })
         })?;
         host.flush()?;
@@ -322,6 +322,14 @@ pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[A
     evaluator.force_attrs(value, Pos::NONE, "while evaluating the arguments given on the command line")
 }
 
+/// A value as JSON; `nix eval` does not copy paths to the store for it.
+fn json(evaluator: &mut Evaluator, value: Value, habits: &Habits) -> Result<Vec<u8>, Error> {
+    match habits {
+        Habits::Instantiate => evaluator.print_json(value),
+        Habits::Eval { .. } => evaluator.print_json_in_place(value),
+    }
+}
+
 fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Result<Vec<u8>, Error> {
     let mut out = match request.format {
         EvalFormat::Raw => {
@@ -333,9 +341,9 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
             let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
             return Ok(text.to_vec());
         }
-        EvalFormat::Json => evaluator.print_json(value)?,
+        EvalFormat::Json => json(evaluator, value, &request.habits)?,
         EvalFormat::PrettyJson => {
-            let text = evaluator.print_json(value)?;
+            let text = json(evaluator, value, &request.habits)?;
             Json::parse(&String::from_utf8_lossy(&text))
                 .map_err(|error| Error::eval(error.to_string()))?
                 .to_pretty()

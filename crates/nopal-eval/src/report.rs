@@ -47,6 +47,12 @@ impl Evaluator {
         crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, true)
     }
 
+    /// As [`Self::print_json`], with paths as they are: they are not copied to the store.
+    pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
+        let mut context = Context::EMPTY;
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, false)
+    }
+
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.
     pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
         let mut context = Context::EMPTY;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use nopal_eval::value::RootVec;
 use nopal_eval::{Error, Pos, Value, View};
 use nopal_report::Level;
+use nopal_syntax::Symbol;
 
 use super::{Flakes, LockFlags, Locked};
 use crate::engine::Engine;
@@ -95,8 +97,8 @@ const UNCHECKED: [&str; 10] = [
     "nixopsConfigurations",
 ];
 
-/// A member of a set.
-type Item = (String, Value, Pos);
+/// Attributes that outlive an evaluation.
+type Items = RootVec<(Symbol, Pos, Value)>;
 
 impl Check<'_, '_> {
     fn flake(&mut self, locked: &Locked) -> Result<(), Error> {
@@ -105,14 +107,14 @@ impl Check<'_, '_> {
         let outputs = self.flakes.outputs(flake)?;
         let what = "while evaluating the outputs of a flake";
         let outputs = self.flakes.ev.force_attrs(outputs, Pos::NONE, what)?;
-        let mut items: Vec<Item> = Vec::new();
-        for (name, value, pos) in outputs.iter() {
-            items.push((self.flakes.ev.symbol_name(name).into_owned(), value, pos));
-        }
-        // jobs first: they may not build anything while they are evaluated
-        items.sort_by_key(|(name, ..)| name != "hydraJobs");
+        let jobs = self.flakes.ev.symbols.intern(b"hydraJobs");
+        let all: Items = outputs.iter().map(|(name, value, pos)| (name, pos, value)).collect();
         let may_build = self.flakes.ev.settings.allow_import_from_derivation;
-        for (name, value, pos) in items {
+        // jobs first: they may not build anything while they are evaluated
+        let first = all.iter().filter(|(name, ..)| *name == jobs);
+        let others = all.iter().filter(|(name, ..)| *name != jobs);
+        for (name, pos, value) in first.chain(others).copied() {
+            let name = self.name(name);
             self.flakes.ev.settings.allow_import_from_derivation = may_build && name != "hydraJobs";
             let result = self.output(&name, value, pos);
             self.report(result.map_err(|error| error.trace(pos, format!("while checking flake output '{name}'"))))?;
@@ -154,7 +156,8 @@ impl Check<'_, '_> {
             "bundlers" => self.by_system(name, value, pos, Member::Bundler, true),
             "defaultBundler" => self.by_system(name, value, pos, Member::Bundler, false),
             "legacyPackages" => {
-                for (system, _, place) in self.items(value, pos)? {
+                for (system, place, _) in self.items(value, pos)?.iter().copied() {
+                    let system = self.name(system);
                     self.check_system(&system, place)?;
                     self.is_for_us(&system);
                 }
@@ -176,15 +179,18 @@ impl Check<'_, '_> {
         }
     }
 
-    fn items(&mut self, value: Value, pos: Pos) -> Result<Vec<Item>, Error> {
+    fn items(&mut self, value: Value, pos: Pos) -> Result<Items, Error> {
         let set = self.flakes.ev.force_attrs(value, pos, "")?;
-        let items: Vec<_> = set.iter().collect();
-        let name = |symbol| self.flakes.ev.symbol_name(symbol).into_owned();
-        Ok(items.into_iter().map(|(symbol, value, pos)| (name(symbol), value, pos)).collect())
+        Ok(set.iter().map(|(name, value, pos)| (name, pos, value)).collect())
+    }
+
+    fn name(&self, symbol: Symbol) -> String {
+        self.flakes.ev.symbol_name(symbol).into_owned()
     }
 
     fn by_system(&mut self, name: &str, value: Value, pos: Pos, kind: Member, named: bool) -> Result<(), Error> {
-        for (system, value, place) in self.items(value, pos)? {
+        for (system, place, value) in self.items(value, pos)?.iter().copied() {
+            let system = self.name(system);
             self.check_system(&system, place)?;
             if !self.is_for_us(&system) {
                 continue;
@@ -193,7 +199,8 @@ impl Check<'_, '_> {
                 self.member(kind, &format!("{name}.{system}"), value, place)?;
                 continue;
             }
-            for (member, value, place) in self.items(value, place)? {
+            for (member, place, value) in self.items(value, place)?.iter().copied() {
+                let member = self.name(member);
                 self.member(kind, &format!("{name}.{system}.{member}"), value, place)?;
             }
         }
@@ -201,7 +208,8 @@ impl Check<'_, '_> {
     }
 
     fn members(&mut self, name: &str, value: Value, pos: Pos, kind: Member) -> Result<(), Error> {
-        for (member, value, place) in self.items(value, pos)? {
+        for (member, place, value) in self.items(value, pos)?.iter().copied() {
+            let member = self.name(member);
             self.member(kind, &format!("{name}.{member}"), value, place)?;
         }
         Ok(())
@@ -288,9 +296,10 @@ impl Check<'_, '_> {
     }
 
     fn only(&mut self, path: &str, value: Value, pos: Pos, what: &str, known: &[&str]) -> Result<(), Error> {
-        match self.items(value, pos)?.iter().find(|(name, ..)| !known.contains(&name.as_str())) {
+        let names: Vec<String> = self.items(value, pos)?.iter().map(|(name, ..)| self.name(*name)).collect();
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some((name, ..)) => Err(Error::eval(format!("{what} '{path}' has unsupported attribute '{name}'"))),
+            Some(name) => Err(Error::eval(format!("{what} '{path}' has unsupported attribute '{name}'"))),
         }
     }
 
@@ -355,7 +364,8 @@ impl Check<'_, '_> {
         if self.flakes.ev.is_derivation(set)? {
             return Err(Error::eval("jobset should not be a derivation at top-level"));
         }
-        for (name, value, place) in self.items(value, pos)? {
+        for (name, place, value) in self.items(value, pos)?.iter().copied() {
+            let name = self.name(name);
             let member = self.flakes.ev.force_attrs(value, place, "")?;
             let path = format!("{path}.{name}");
             if self.flakes.ev.is_derivation(member)? {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nopal_eval::{Error, Evaluator, Pos};
 use nopal_format::flake::input::attrs_to_json;
 use nopal_format::flake::lock::{day, show_input_path};
+use nopal_format::flake::reference::absolute;
 use nopal_format::flake::{Edge, FlakeRef, LockFile, NodeId};
 use nopal_format::hash::sha256;
 use nopal_format::json::Json;
@@ -13,6 +14,7 @@ use nopal_format::{Hash, StorePath};
 use nopal_report::Level;
 
 use super::read::attrs_json;
+use super::show::{BOLD, NORMAL};
 use super::{FlakeSource, Flakes, LockFlags, Locked, refused};
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
@@ -151,7 +153,8 @@ impl Engine {
     /// # Errors
     /// The template cannot be evaluated, or files are in the way.
     pub fn flake_init(&self, template: &str, destination: &Path) -> Result<(), EngineError> {
-        let destination = self.config().working_dir.join(destination);
+        let base = self.config().working_dir.display().to_string();
+        let destination = PathBuf::from(absolute(&base, &destination.display().to_string()));
         let source = FlakeSource {
             text: template.to_owned(),
             lock: LockFlags { write: false, ..LockFlags::default() },
@@ -234,19 +237,19 @@ impl Flakes<'_> {
         json.extend(count.map(|count| ("revCount", Json::from(count))));
         json.extend(modified.map(|time| ("lastModified", Json::from(time))));
         json.extend(fingerprint.as_deref().map(|text| ("fingerprint", Json::from(text))));
-        let mut lines = vec![format!("Resolved URL:  {}", flake.resolved)];
+        let mut lines = vec![format!("{BOLD}Resolved URL:{NORMAL}  {}", flake.resolved)];
         if input.is_locked().map_err(refused)? {
-            lines.push(format!("Locked URL:    {}", flake.locked));
+            lines.push(format!("{BOLD}Locked URL:{NORMAL}    {}", flake.locked));
         }
-        lines.extend(flake.description.as_deref().map(|text| format!("Description:   {text}")));
-        lines.push(format!("Path:          {path}"));
-        lines.extend(rev.as_deref().map(|rev| format!("Revision:      {rev}")));
-        lines.extend(dirty_rev.map(|rev| format!("Revision:      {rev}")));
-        lines.extend(count.map(|count| format!("Revisions:     {count}")));
-        lines.extend(modified.map(|time| format!("Last modified: {}", moment(time))));
-        lines.extend(fingerprint.map(|text| format!("Fingerprint:   {text}")));
+        lines.extend(flake.description.as_deref().map(|text| format!("{BOLD}Description:{NORMAL}   {text}")));
+        lines.push(format!("{BOLD}Path:{NORMAL}          {path}"));
+        lines.extend(rev.as_deref().map(|rev| format!("{BOLD}Revision:{NORMAL}      {rev}")));
+        lines.extend(dirty_rev.map(|rev| format!("{BOLD}Revision:{NORMAL}      {rev}")));
+        lines.extend(count.map(|count| format!("{BOLD}Revisions:{NORMAL}     {count}")));
+        lines.extend(modified.map(|time| format!("{BOLD}Last modified:{NORMAL} {}", moment(time))));
+        lines.extend(fingerprint.map(|text| format!("{BOLD}Fingerprint:{NORMAL}   {text}")));
         if !locked.lock_file.inputs(LockFile::ROOT).is_empty() {
-            lines.push("Inputs:".to_owned());
+            lines.push(format!("{BOLD}Inputs:{NORMAL}"));
         }
         show_inputs(&locked.lock_file, LockFile::ROOT, "", &mut BTreeSet::from([LockFile::ROOT]), &mut lines);
         Ok(FlakeMetadata { json: Json::object(json), lines })
@@ -290,13 +293,13 @@ fn show_inputs(file: &LockFile, node: NodeId, prefix: &str, seen: &mut BTreeSet<
         let branch = if is_last { "└───" } else { "├───" };
         match edge {
             Edge::Follows(path) => {
-                lines.push(format!("{prefix}{branch}{name} follows input '{}'", show_input_path(path)));
+                lines.push(format!("{prefix}{branch}{BOLD}{name}{NORMAL} follows input '{}'", show_input_path(path)));
             }
             Edge::Node(child) => {
                 let Some(known) = file.locked(*child) else { continue };
                 let time = known.locked.input.int("lastModified").ok().flatten();
                 let time = time.map(|time| format!(" ({})", moment(time))).unwrap_or_default();
-                lines.push(format!("{prefix}{branch}{name}: {}{time}", known.locked));
+                lines.push(format!("{prefix}{branch}{BOLD}{name}{NORMAL}: {}{time}", known.locked));
                 if seen.insert(*child) {
                     let below = if is_last { "    " } else { "│   " };
                     show_inputs(file, *child, &format!("{prefix}{below}"), seen, lines);

@@ -98,6 +98,11 @@ impl Flakes<'_> {
     /// Reads the `flake.nix` of a tree.
     pub(super) fn read(&mut self, place: &Place<'_>) -> Result<Flake, Error> {
         let dir = absolute(place.root, &place.resolved.subdir);
+        if !self.ev.settings.pure_eval {
+            // a relative path may lead out of the tree
+            let split = self.ev.settings.store_dir.split(&dir).map(drop);
+            split.map_err(|error| Error::eval(error.to_string()))?;
+        }
         let set = self.ev.eval_plain_set(format!("{dir}/flake.nix").as_bytes())?;
         let mut flake = Flake {
             original: place.original.clone(),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nopal_eval::value::RootVec;
 use nopal_eval::{Error, ErrorKind, Pos, Value, View};
 use nopal_format::json::Json;
+use nopal_syntax::Symbol;
 
 use super::{Flakes, LockFlags};
 use crate::engine::Engine;
@@ -41,7 +43,7 @@ impl Engine {
             let locked = flakes.lock(&reference, flags)?;
             let flake = flakes.call(&locked)?;
             let outputs = flakes.outputs(flake)?;
-            let header = locked.flake.locked.to_string();
+            let header = format!("{BOLD}{}{NORMAL}", locked.flake.locked);
             Show { flakes, options, print }.visit(outputs, &[], &header, "")
         })
     }
@@ -52,6 +54,12 @@ struct Show<'a, 'b> {
     options: ShowOptions,
     print: Lines<'a>,
 }
+
+// Nix writes colours to standard output wherever it goes
+pub(super) const BOLD: &str = "\x1b[1m";
+pub(super) const NORMAL: &str = "\x1b[0m";
+const GREEN: &str = "\x1b[32;1m";
+const WARNING: &str = "\x1b[35;1m";
 
 /// Outputs that have systems, and below these names.
 const BY_SYSTEM: [&str; 4] = ["checks", "packages", "devShells", "apps"];
@@ -70,6 +78,9 @@ const FLAT: [&str; 8] = [
 
 type Pairs = BTreeMap<String, Json>;
 
+/// Attributes that outlive an evaluation.
+type Members = RootVec<(Symbol, Pos, Value)>;
+
 impl Show<'_, '_> {
     fn line(&mut self, text: &str) {
         if !self.options.json {
@@ -78,6 +89,7 @@ impl Show<'_, '_> {
     }
 
     fn visit(&mut self, value: Value, path: &[String], header: &str, indent: &str) -> Result<Json, Error> {
+        self.flakes.notice(format!("evaluating '{}'...", path.join(".")));
         let shown = self.visit_kind(value, path, header, indent);
         match shown {
             Ok(pairs) => Ok(Json::Object(pairs)),
@@ -127,7 +139,7 @@ impl Show<'_, '_> {
                     ("nixosModule", 1) | ("nixosModules", 2) => ("nixos-module", "NixOS module"),
                     _ => ("unknown", "unknown"),
                 };
-                self.line(&format!("{header}: {text}"));
+                self.line(&format!("{header}: {WARNING}{text}{NORMAL}"));
                 Ok(Pairs::from([("type".to_owned(), Json::from(kind))]))
             }
         }
@@ -147,7 +159,10 @@ impl Show<'_, '_> {
         if self.options.json {
             self.flakes.warn(format!("{} omitted {why}", path.join(".")));
         } else {
-            self.line(&format!("{header} omitted {why}"));
+            self.line(&match why.strip_prefix("due") {
+                Some(_) => format!("{header} {WARNING}omitted {why}{NORMAL}"),
+                None => format!("{header} {WARNING}omitted{NORMAL} {why}"),
+            });
         }
     }
 
@@ -187,29 +202,39 @@ impl Show<'_, '_> {
 
     fn recurse(&mut self, value: Value, path: &[String], header: &str, indent: &str) -> Result<Pairs, Error> {
         self.line(header);
-        let mut members = Vec::new();
-        for (name, value) in self.members(value)? {
-            let below = [path, std::slice::from_ref(&name)].concat();
+        let all = self.members(value)?;
+        let mut members = Members::new();
+        for (symbol, pos, value) in all.iter().copied() {
+            let below = self.below(path, symbol);
             if self.has_content(value, &below) {
-                members.push((name, below, value));
+                members.push((symbol, pos, value));
             }
         }
         let mut pairs = Pairs::new();
         let count = members.len();
-        for (index, (name, below, value)) in members.into_iter().enumerate() {
+        for (index, (symbol, _, value)) in members.iter().copied().enumerate() {
+            let (name, below) = (self.flakes.ev.symbol_name(symbol).into_owned(), self.below(path, symbol));
             let (branch, next) = if index + 1 == count { ("└───", "    ") } else { ("├───", "│   ") };
-            let json = self.visit(value, &below, &format!("{indent}{branch}{name}"), &format!("{indent}{next}"))?;
+            let json = self.visit(
+                value,
+                &below,
+                &format!("{GREEN}{indent}{branch}{NORMAL}{BOLD}{name}{NORMAL}"),
+                &format!("{indent}{next}"),
+            )?;
             pairs.insert(name, json);
         }
         Ok(pairs)
     }
 
     /// The attributes of a set by name.
-    fn members(&mut self, value: Value) -> Result<Vec<(String, Value)>, Error> {
+    fn members(&mut self, value: Value) -> Result<Members, Error> {
         let what = "while evaluating an attribute set";
         let set = self.flakes.ev.force_attrs(value, Pos::NONE, what)?;
-        let sorted = set.sorted(&self.flakes.ev.symbols);
-        Ok(sorted.into_iter().map(|(name, value, _)| (self.flakes.ev.symbol_name(name).into_owned(), value)).collect())
+        Ok(set.sorted(&self.flakes.ev.symbols))
+    }
+
+    fn below(&self, path: &[String], name: Symbol) -> Vec<String> {
+        [path, &[self.flakes.ev.symbol_name(name).into_owned()]].concat()
     }
 
     /// Whether there is anything to show. Frameworks make empty sets of everything there might be.
@@ -221,8 +246,8 @@ impl Show<'_, '_> {
             return true;
         }
         let Ok(members) = self.members(value) else { return true };
-        members.into_iter().any(|(name, value)| {
-            let below = [path, &[name]].concat();
+        members.iter().copied().any(|(name, _, value)| {
+            let below = self.below(path, name);
             self.has_content(value, &below)
         })
     }
@@ -274,7 +299,7 @@ impl Show<'_, '_> {
         if kind.as_deref() != Some("app") {
             return Err(Error::eval("not an app definition"));
         }
-        self.line(&format!("{header}: app: {}", description.as_deref().unwrap_or("no description")));
+        self.line(&format!("{header}: app: {BOLD}{}{NORMAL}", description.as_deref().unwrap_or("no description")));
         let mut found = pairs([("type", "app")]);
         found.extend(description.map(|text| ("description".to_owned(), Json::from(text))));
         Ok(found)
@@ -283,7 +308,7 @@ impl Show<'_, '_> {
     fn template(&mut self, value: Value, header: &str) -> Result<Pairs, Error> {
         let description = self.text(value, "description")?;
         let description = description.ok_or_else(|| Error::eval("attribute 'description' missing"))?;
-        self.line(&format!("{header}: template: {description}"));
+        self.line(&format!("{header}: template: {BOLD}{description}{NORMAL}"));
         Ok(pairs([("type", "template"), ("description", &description)]))
     }
 }

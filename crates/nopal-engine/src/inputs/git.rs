@@ -399,9 +399,11 @@ impl Fetch<'_> {
         repository.set_origin(&address).map_err(failed)?;
         // how old a reference is: files of references keep their time when nothing is new
         let stamp = dir.join(format!("nopal-fetched-{}", sha256(reference.as_bytes()).nix32()));
+        let local_ref =
+            if reference.starts_with("refs/") { reference.to_owned() } else { format!("refs/heads/{reference}") };
         let must_fetch = match &rev {
             Some(rev) => !repository.has_object(rev),
-            None => all || !self.is_recent(&stamp),
+            None => all || !self.is_recent(&stamp) || !nopal_fs::exists(&dir.join(local_ref)),
         };
         if !must_fetch {
             return Ok(repository);

@@ -31,6 +31,7 @@ impl Evaluator {
     pub fn host_error(&self, error: HostError, pos: Pos) -> Error {
         let kind = match error {
             HostError::Interrupted => ErrorKind::Interrupted,
+            HostError::HashMismatch(_) => ErrorKind::HashMismatch,
             _ => ErrorKind::Host,
         };
         Error::new(kind, error.to_string()).at(pos)
