@@ -85,8 +85,55 @@ pub struct EngineConfig {
     pub ca_files: Vec<PathBuf>,
     /// Where Debian packages come from.
     pub debian: DebianConfig,
+    /// What concerns flakes and what they fetch.
+    pub flakes: FlakeConfig,
     /// Receives progress.
     pub reporter: Reporter,
+}
+
+/// Settings of flakes and of what they fetch.
+#[derive(Clone, Debug)]
+pub struct FlakeConfig {
+    /// `use-registries`.
+    pub use_registries: bool,
+    /// `flake-registry`: a file or URL; empty is none.
+    pub global_registry: String,
+    /// The user's registry.
+    pub user_registry: Option<PathBuf>,
+    /// The system's registry.
+    pub system_registry: Option<PathBuf>,
+    /// `--override-flake`: what is looked up, and what it stands for.
+    pub overrides: Vec<(String, String)>,
+    /// `allow-dirty`: whether working trees may have changes.
+    pub allow_dirty: bool,
+    /// `warn-dirty`.
+    pub warn_dirty: bool,
+    /// `allow-dirty-locks`: whether a lock file may have inputs of which only the hash of the tree is known.
+    pub allow_dirty_locks: bool,
+    /// `accept-flake-config`.
+    pub accept_config: bool,
+    /// `commit-lock-file-summary`; empty is a sentence of our own.
+    pub commit_summary: String,
+    /// `tarball-ttl`: how long something fetched without a promised hash is used again.
+    pub tarball_ttl: Duration,
+}
+
+impl Default for FlakeConfig {
+    fn default() -> Self {
+        Self {
+            use_registries: true,
+            global_registry: String::new(),
+            user_registry: None,
+            system_registry: None,
+            overrides: Vec::new(),
+            allow_dirty: true,
+            warn_dirty: true,
+            allow_dirty_locks: false,
+            accept_config: false,
+            commit_summary: String::new(),
+            tarball_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// Where Debian packages come from: flags, or else the machine's apt configuration.

@@ -10,6 +10,7 @@ use nopal_store::Store;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::inputs::registry::Registries;
 use crate::paths::PathMap;
 
 /// Evaluates, instantiates, realises and runs. See the crate's page.
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) paths: PathMap,
     pub(crate) cancel: CancelToken,
+    pub(crate) registries: Registries,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
     opening: Mutex<()>,
@@ -45,6 +47,7 @@ impl Engine {
                 config,
                 paths,
                 cancel,
+                registries: Registries::default(),
                 store: OnceLock::new(),
                 opening: Mutex::new(()),
                 plain_fetcher: OnceLock::new(),

@@ -37,6 +37,8 @@ pub enum EngineError {
     Evaluation {
         /// Several lines, beginning with `error:`, not ending in a newline. Quotes sources, which need not be UTF-8.
         report: Vec<u8>,
+        /// Whether something that was fetched had another hash than it should have.
+        is_mismatch: bool,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]
@@ -154,6 +156,9 @@ pub enum EngineError {
     },
 }
 
+/// Nix's exit code for something with a wrong hash.
+const HASH_MISMATCH: u8 = 102;
+
 /// Program names shown in a hint; more would hide the rest.
 const SHOWN_PROGRAMS: usize = 12;
 
@@ -161,6 +166,7 @@ impl EngineError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Evaluation { is_mismatch: true, .. } => ErrorKind::Build(HASH_MISMATCH),
             Self::Evaluation { .. } => ErrorKind::Evaluation,
             Self::NotADerivation { .. }
             | Self::Regex(_)

@@ -7,7 +7,7 @@ use nopal_format::StorePath;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::eval::{AutoArg, auto_args, select_value};
-use crate::installable::Installable;
+use crate::installable::{Installable, Source};
 use crate::packages::derivations;
 use crate::realise::Wanted;
 
@@ -30,6 +30,9 @@ impl Engine {
         let Installable::Attr { source, attr_path } = what else {
             return Ok(self.instantiate(what, args)?.into_iter().map(Item::Outputs).collect());
         };
+        if let Source::Flake(flake) = source {
+            return self.shared.with_evaluator(|evaluator| crate::flake::items(evaluator, &self.shared, flake));
+        }
         self.shared.with_evaluator(|evaluator| {
             let (value, pos) = select_value(evaluator, &self.shared, source, attr_path, args)?;
             let frame = format!("while evaluating the attribute '{attr_path}'");
@@ -57,7 +60,7 @@ impl Engine {
 }
 
 /// A path or string that stands for one store path or output.
-fn single(evaluator: &mut Evaluator, value: Value, pos: Pos, frame: &str) -> Result<Option<Item>, Error> {
+pub(crate) fn single(evaluator: &mut Evaluator, value: Value, pos: Pos, frame: &str) -> Result<Option<Item>, Error> {
     let mut context = Context::EMPTY;
     match value.view() {
         View::Path(_) => {

@@ -312,12 +312,12 @@ impl Host for MemHost {
         let (url, name, sha256, method) = match request {
             FetchRequest::File { url, name, sha256 } => (url, name, sha256, ContentAddressMethod::Flat),
             FetchRequest::Tarball { url, name, sha256 } => (url, name, sha256, ContentAddressMethod::Nar),
-            FetchRequest::Tree { .. } => return Err(HostError::Unsupported("fetching of trees")),
+            FetchRequest::Tree(_) => return Err(HostError::Unsupported("fetching of trees")),
         };
         let tree = self.state().urls.get(url).cloned();
         let tree = tree.ok_or_else(|| HostError::Failed(format!("unable to download '{url}': not found")))?;
         let store_path = self.add_tree(name, tree, method, HashAlgorithm::Sha256, *sha256, &BTreeSet::new())?;
-        Ok(Fetched { store_path, attrs: Vec::new() })
+        Ok(Fetched { store_path, input: None, mount: None })
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

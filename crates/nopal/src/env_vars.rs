@@ -49,6 +49,8 @@ env_vars! {
     /// Folder for downloads, package indexes and locks of ad-hoc runs. May be deleted at any time.
     /// Default: `$XDG_CACHE_HOME/nopal`.
     NOPAL_CACHE = "NOPAL_CACHE";
+    /// The same for the commands that go by Nix's names, unless `NOPAL_CACHE` is set. Default: `$XDG_CACHE_HOME/nix`.
+    NIX_CACHE_HOME = "NIX_CACHE_HOME";
     /// Set to anything but `0`, no network is used, as with `--offline`.
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
     /// Where data of the user lies. Default: `~/.local/share`.

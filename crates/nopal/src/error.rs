@@ -120,7 +120,7 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
     };
     let text = match &error {
         // sources that it quotes need not be UTF-8
-        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
         _ => render(&error).into_bytes(),
     };
     // there is nobody left to tell if standard error is closed
@@ -136,7 +136,7 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
         Err(error) => error,
     };
     let text = match &error {
-        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
         CliError::Usage { .. } => {
             format!("{}\nTry '{program} --help' for more information.", render_as_nix(&error)).into_bytes()
         }

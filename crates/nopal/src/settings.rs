@@ -5,12 +5,13 @@ use crate::env_vars;
 use crate::error::CliError;
 use crate::nix_conf::{NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig};
+use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig, FlakeConfig};
 use nopal_format::StoreDir;
 use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Nix looks for its configuration unless a variable names another place.
 const NIX_CONF_DIR: &str = "/etc/nix";
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     include: Vec<String>,
     read_only_eval: bool,
     debian: DebianConfig,
+    /// Flakes that stand for others (`--override-flake`).
+    flake_overrides: Vec<(String, String)>,
     notes: Vec<String>,
     /// The environment of programs that are run, if it is not that of this one.
     environment: Option<BTreeMap<OsString, OsString>>,
@@ -74,6 +77,7 @@ impl Settings {
             include: Vec::new(),
             read_only_eval: false,
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
+            flake_overrides: Vec::new(),
             notes: Vec::new(),
             environment: None,
         })
@@ -83,6 +87,11 @@ impl Settings {
     pub(crate) fn under_nix_name(mut self) -> Result<Self, CliError> {
         if env_vars::NOPAL_STORE_DIR.get().is_none() {
             self.store_dir = store_dir(&env_vars::NIX_STORE_DIR)?;
+        }
+        if env_vars::NOPAL_CACHE.get().is_none() {
+            let own = env_vars::NIX_CACHE_HOME.get().map(PathBuf::from);
+            let cache = own.or_else(|| xdg(&env_vars::XDG_CACHE_HOME, ".cache").map(|dir| dir.join("nix")));
+            self.cache = cache.map_or(self.cache, |cache| self.working_dir.join(cache));
         }
         let mut conf = NixConf::default();
         let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
@@ -118,6 +127,11 @@ impl Settings {
     /// The store that a URI names; `None` is the one that nothing else is said of.
     pub(crate) fn store_at(&self, uri: &str) -> Result<Option<StoreConfig>, CliError> {
         Ok(StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir))
+    }
+
+    /// Lets flakes stand for others.
+    pub(crate) fn override_flakes(&mut self, overrides: &[(String, String)]) {
+        self.flake_overrides.extend_from_slice(overrides);
     }
 
     /// Refuses to go on without an experimental feature.
@@ -295,6 +309,7 @@ impl Settings {
             proxies: proxies(),
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
             debian: self.debian,
+            flakes: flake_config(&conf, self.flake_overrides),
             reporter,
         }
     }
@@ -323,6 +338,24 @@ fn decode_percent(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What concerns flakes.
+fn flake_config(conf: &NixConf, overrides: Vec<(String, String)>) -> FlakeConfig {
+    let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
+    FlakeConfig {
+        use_registries: conf.flag("use-registries"),
+        global_registry: conf.text("flake-registry").to_owned(),
+        user_registry: xdg(&env_vars::XDG_CONFIG_HOME, ".config").map(|dir| dir.join("nix/registry.json")),
+        system_registry: Some(system.join("registry.json")),
+        overrides,
+        allow_dirty: conf.flag("allow-dirty"),
+        warn_dirty: conf.flag("warn-dirty"),
+        allow_dirty_locks: conf.flag("allow-dirty-locks"),
+        accept_config: conf.flag("accept-flake-config"),
+        commit_summary: conf.text("commit-lock-file-summary").to_owned(),
+        tarball_ttl: Duration::from_secs(conf.text("tarball-ttl").parse().unwrap_or(u64::MAX)),
+    }
 }
 
 /// Whether the environment has a search path, which comes before that of the configuration.

@@ -21,9 +21,6 @@ use crate::value::{Root, Value};
 /// Brackets may nest this deep in a source. The parser takes little of the stack for each.
 const MAX_SOURCE_DEPTH: u32 = 20_000;
 
-/// What Nix puts before paths of texts that are part of the program.
-const INTERNAL_PREFIX: &str = "«nix-internal»";
-
 /// What became of a file.
 pub(super) enum FileState {
     /// It is being evaluated.
@@ -36,7 +33,7 @@ pub(super) enum FileState {
 
 impl Evaluator {
     /// Parses and compiles a source. `dir` is what relative paths in it are relative to.
-    fn compile_source(
+    pub(super) fn compile_source(
         &mut self,
         text: Arc<[u8]>,
         origin: Origin,
@@ -46,7 +43,7 @@ impl Evaluator {
     ) -> Result<&'static ThunkCode> {
         let base = self.positions.add(origin.clone(), text.clone());
         let options = self.parser_options();
-        let syntax_origin = syntax_origin(&origin);
+        let syntax_origin = self.syntax_origin(&origin);
         let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
             Ok(parsed) => parsed,
             Err(problem) => {
@@ -107,7 +104,7 @@ impl Evaluator {
     /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
     pub fn parse_to_text(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
         let base = self.positions.add(origin.clone(), text.into());
-        let syntax_origin = syntax_origin(&origin);
+        let syntax_origin = self.syntax_origin(&origin);
         let fail = |problem: Box<nopal_syntax::Diagnostic>| syntax_error(&problem, &syntax_origin, text, base);
         let options = self.parser_options();
         let parsed = nopal_syntax::parse(text, &mut self.symbols, &options).map_err(fail)?;
@@ -207,7 +204,7 @@ impl Evaluator {
         let code = self.compile_file(root, path, None)?;
         self.run(code).map_err(|error| {
             let mut message = b"while evaluating the file '".to_vec();
-            message.extend_from_slice(path);
+            message.extend_from_slice(&self.shown_path(root, path));
             message.extend_from_slice(b"':");
             error.trace(Pos::NONE, message)
         })
@@ -335,24 +332,6 @@ pub fn pseudo_url(text: &str) -> Option<String> {
     }
     let (scheme, _) = text.split_once("://")?;
     matches!(scheme, "http" | "https" | "file" | "channel" | "git" | "s3" | "ssh").then(|| text.to_owned())
-}
-
-/// A path as messages show it.
-pub(crate) fn shown_path(root: Root, path: &[u8]) -> Vec<u8> {
-    match root {
-        Root::INTERNAL if path == crate::derivation::INTERNAL_PATH => [INTERNAL_PREFIX.as_bytes(), path].concat(),
-        Root::INTERNAL => [b"<nix", path, b">"].concat(),
-        _ => path.to_vec(),
-    }
-}
-
-/// The origin as the syntax crate knows it.
-pub(crate) fn syntax_origin(origin: &Origin) -> nopal_syntax::source::Origin {
-    match origin {
-        Origin::File { root, path } => nopal_syntax::source::Origin::Path(shown_path(*root, path)),
-        Origin::Text => nopal_syntax::source::Origin::String,
-        Origin::Stdin => nopal_syntax::source::Origin::Stdin,
-    }
 }
 
 #[cold]

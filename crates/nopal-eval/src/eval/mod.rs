@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::context::Contexts;
 use crate::error::Error;
-use crate::host::{Host, Message};
+use crate::host::{Host, Message, Mount};
 use crate::pos::PosTable;
 use crate::settings::Settings;
 use crate::value::{Heap, Root, Value};
@@ -19,10 +19,12 @@ mod call;
 pub(crate) mod coerce;
 mod equal;
 mod expr;
+mod flake_file;
 mod force;
 pub(crate) mod globals;
 pub(crate) mod import;
 mod intrinsics;
+mod mounts;
 mod ops;
 mod select;
 mod store;
@@ -59,6 +61,8 @@ pub struct Evaluator {
     pub(crate) drv_hashes: DrvHashes,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<FxHashSet<Vec<u8>>>,
+    /// Trees copied to the store that messages name otherwise, by their store paths.
+    mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
 }
 
@@ -81,6 +85,7 @@ impl Evaluator {
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
             allowed,
+            mounts: Vec::new(),
             host,
         };
         evaluator.heap.hold();

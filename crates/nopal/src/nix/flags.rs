@@ -112,6 +112,7 @@ pub(crate) struct Common {
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
+    flake_overrides: Vec<(String, String)>,
     warnings: Vec<String>,
     /// Whether the warnings were told.
     told: Cell<bool>,
@@ -236,6 +237,11 @@ impl Common {
         self.eval_store = Some(store);
     }
 
+    /// Lets a flake stand for another.
+    pub(crate) fn override_flake(&mut self, from: String, to: String) {
+        self.flake_overrides.push((from, to));
+    }
+
     /// Tells more, or less.
     pub(crate) fn tell(&mut self, more: i32) {
         self.verbosity += more;
@@ -285,6 +291,7 @@ impl Common {
         for feature in &self.features {
             settings.require(feature)?;
         }
+        settings.override_flakes(&self.flake_overrides);
         settings.place()?;
         settings.evaluate_read_only(self.read_only);
         let notes = settings.take_notes();

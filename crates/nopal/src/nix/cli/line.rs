@@ -53,6 +53,7 @@ impl Line {
             }
             "include" => common.eval.include.push(next()),
             "impure" => common.set("pure-eval", "false"),
+            "override-flake" => common.override_flake(next(), next()),
             "eval-store" => common.set_eval_store(next()),
             _ => self.flags.push((long, given.collect())),
         }

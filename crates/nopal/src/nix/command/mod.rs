@@ -7,17 +7,22 @@ mod derivation;
 mod edit;
 mod environment;
 mod eval;
+mod flake;
 mod hash;
+mod lock_flags;
 mod log;
 mod nar;
 mod path_info;
 mod paths;
+mod registry;
 mod run;
 mod search;
 mod shell;
 pub(crate) mod source;
 mod store;
 mod why_depends;
+
+pub(crate) use lock_flags::lock_flags;
 
 use super::VERSION;
 use super::cli::{Action, Command, Outcome, help_text, parse};
@@ -39,11 +44,13 @@ static NIX: Command = Command::group(
         edit::COMMAND,
         shell::COMMAND,
         eval::COMMAND,
+        flake::COMMAND,
         hash::COMMAND,
         store::KEY,
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        registry::COMMAND,
         run::COMMAND,
         search::COMMAND,
         store::COMMAND,
