@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub import_from_derivation: bool,
     /// `max-call-depth`; Nix's default is 10,000.
     pub max_call_depth: u32,
+    /// Values and stack of an evaluation may take this many bytes together; more is an error.
+    pub max_eval_memory_bytes: Option<usize>,
     /// `lint-url-literals`.
     pub lint_url_literals: Lint,
     /// `lint-absolute-path-literals`.

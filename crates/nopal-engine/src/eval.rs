@@ -215,6 +215,7 @@ impl Shared {
         settings.allow_import_from_derivation = config.import_from_derivation;
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
+        settings.max_memory_bytes = config.max_eval_memory_bytes;
         settings.lint_url_literals = config.lint_url_literals;
         settings.lint_absolute_path_literals = config.lint_absolute_path_literals;
         settings.lint_short_path_literals = config.lint_short_path_literals;

@@ -69,7 +69,7 @@ pub struct Settings {
 }
 
 /// Default of [`Settings::collect_after_bytes`]: small evaluations are over before, and live data rarely fits a cache.
-const COLLECT_AFTER_BYTES: usize = 64 << 20;
+const COLLECT_AFTER_BYTES: usize = 96 << 20;
 
 impl Settings {
     /// Nix's defaults for a system and a store directory.

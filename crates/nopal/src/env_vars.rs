@@ -51,6 +51,9 @@ env_vars! {
     NOPAL_CACHE = "NOPAL_CACHE";
     /// The same for the commands that go by Nix's names, unless `NOPAL_CACHE` is set. Default: `$XDG_CACHE_HOME/nix`.
     NIX_CACHE_HOME = "NIX_CACHE_HOME";
+    /// Memory that values and stack of an evaluation may take together, in bytes or with a unit (`512M`, `2G`); when that is
+    /// not enough, evaluation ends with an error. Sources and code come on top. Default: no limit.
+    NOPAL_EVAL_MEMORY = "NOPAL_EVAL_MEMORY";
     /// Set to anything but `0`, no network is used, as with `--offline`.
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
     /// Where data of the user lies. Default: `~/.local/share`.

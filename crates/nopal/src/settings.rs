@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     debian: DebianConfig,
     /// Flakes that stand for others (`--override-flake`).
     flake_overrides: Vec<(String, String)>,
+    /// See [`env_vars::NOPAL_EVAL_MEMORY`].
+    max_eval_memory_bytes: Option<usize>,
     notes: Vec<String>,
     /// The environment of programs that are run, if it is not that of this one.
     environment: Option<BTreeMap<OsString, OsString>>,
@@ -78,6 +80,7 @@ impl Settings {
             read_only_eval: false,
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
             flake_overrides: Vec::new(),
+            max_eval_memory_bytes: env_vars::NOPAL_EVAL_MEMORY.text().map(|text| bytes(&text)).transpose()?,
             notes: Vec::new(),
             environment: None,
         })
@@ -285,6 +288,7 @@ impl Settings {
             restrict_eval: conf.flag("restrict-eval"),
             import_from_derivation: conf.flag("allow-import-from-derivation"),
             max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
+            max_eval_memory_bytes: self.max_eval_memory_bytes,
             lint_url_literals: conf.lint("lint-url-literals"),
             lint_absolute_path_literals: conf.lint("lint-absolute-path-literals"),
             lint_short_path_literals: conf.lint("lint-short-path-literals"),
@@ -338,6 +342,17 @@ fn decode_percent(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A number of bytes, possibly with a unit of 1024, 1024² or 1024³ behind it.
+fn bytes(text: &str) -> Result<usize, CliError> {
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let shift = ["", "K", "M", "G"].iter().position(|known| known.eq_ignore_ascii_case(unit));
+    let number = digits.parse::<usize>().ok().zip(shift).and_then(|(n, shift)| n.checked_mul(1 << (10 * shift)));
+    number.ok_or_else(|| CliError::Found(format!("'{text}' is no amount of memory; write bytes, or 512M or 2G")))
 }
 
 /// What concerns flakes.

@@ -140,10 +140,12 @@ impl Evaluator {
     }
 
     fn force_deep_level(&mut self, value: Value, pos: Pos, seen: &mut rustc_hash::FxHashSet<Value>) -> Result<Value> {
-        if value.is_object() && !seen.insert(value) {
-            return Ok(value);
-        }
         let forced = self.force(value, pos)?;
+        // Lists and sets stay where they are; the thunk that led to one may be gone before the end of this.
+        let has_parts = matches!(forced.view(), View::Attrs(_) | View::List(_));
+        if has_parts && !seen.insert(forced) {
+            return Ok(forced);
+        }
         match forced.view() {
             View::Attrs(attrs) => {
                 for (name, inner, pos) in attrs.iter() {

@@ -18,11 +18,12 @@ enum Ended {
     Error(Vec<u8>),
 }
 
-fn run(case: &Case) -> Ended {
+fn run(case: &Case, collect_after_bytes: usize) -> Ended {
     let text = case.text.clone();
     let name = case.name.clone();
     nopal_eval::with_stack(move || {
         let mut settings = Settings::new("x86_64-linux", StoreDir::default());
+        settings.collect_after_bytes = collect_after_bytes;
         settings.experimental_features.extend(["nix-command".to_owned(), "flakes".to_owned()]);
         let host = Arc::new(MemHost::new(StoreDir::default()));
         let path = format!("/pwd/lang/{name}.nix");
@@ -51,14 +52,17 @@ fn run(case: &Case) -> Ended {
     })
 }
 
-fn check(prefix: &str, extension: &str) {
+/// More than any of the programs allocates.
+const NEVER: usize = usize::MAX;
+
+fn check(prefix: &str, extension: &str, collect_after_bytes: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/lang");
     let cases = Cases::new(&folder, "nix", &["exp", "err"]).load();
     let mut faults = Vec::new();
     let mut count = 0;
     for case in cases.iter().filter(|case| case.name.starts_with(prefix)) {
         count += 1;
-        let (kind, got) = match run(case) {
+        let (kind, got) = match run(case, collect_after_bytes) {
             Ended::Value(text) => ("exp", text),
             Ended::Error(text) => ("err", text),
         };
@@ -75,10 +79,16 @@ fn check(prefix: &str, extension: &str) {
 
 #[test]
 fn programs_that_have_a_value() {
-    check("eval-okay-", "exp");
+    check("eval-okay-", "exp", NEVER);
 }
 
 #[test]
 fn programs_that_fail() {
-    check("eval-fail-", "err");
+    check("eval-fail-", "err", NEVER);
+}
+
+/// Whatever a builtin forgets to show to the collector is gone at once.
+#[test]
+fn programs_while_memory_is_always_collected() {
+    check("eval-okay-", "exp", 0);
 }
