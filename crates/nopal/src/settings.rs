@@ -426,7 +426,10 @@ impl StoreUri {
             "" | "auto" | "local" | "daemon" | "unix://" => {}
             _ if place.starts_with("dummy://") => uri.dummy = true,
             _ => {
-                let path = place.strip_prefix("local://").unwrap_or(place);
+                let path = match place.strip_prefix("local://") {
+                    Some(encoded) => decode_percent(encoded),
+                    None => place.to_owned(),
+                };
                 if path.contains("://") || !(path.starts_with('/') || path.starts_with("./")) {
                     return Err(CliError::Found(format!("don't know how to open Nix store '{text}'")));
                 }

@@ -297,7 +297,7 @@ fn sources(
         sources.push(match operand.as_str() {
             "-" => Ok(stdin()?),
             _ if request.expressions => Ok(Source::Expr(operand)),
-            _ => match super::command::source::store_path(engine, &operand)?.filter(StorePath::is_derivation) {
+            _ => match super::command::source::store_path(engine, bare(&operand))?.filter(StorePath::is_derivation) {
                 Some(path) => Err(path),
                 None => {
                     // files that a script names lie beside it
@@ -311,6 +311,11 @@ fn sources(
         });
     }
     Ok(sources)
+}
+
+/// A derivation of the store may be named with an output, which does not matter here.
+fn bare(word: &str) -> &str {
+    word.split_once('!').map_or(word, |(path, _)| path)
 }
 
 /// The file that a shell is made of: of a folder its `shell.nix` or `default.nix`.
