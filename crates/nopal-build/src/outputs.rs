@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nopal_format::store_path::{References, output_path_name};
-use nopal_format::{ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, PathInfo, StorePath};
+use nopal_format::{
+    ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, HashAlgorithm, PathInfo, StorePath,
+};
 use nopal_store::{BuiltOutput, OutputScan, Store, StoreError, content_hash, rewrite_tree, scan_tree};
 
 use crate::error::BuildError;
@@ -166,6 +168,15 @@ impl Outputs<'_> {
         let mut ca = None;
         if let Some(DerivationOutput::Fixed { ca: wanted }) = self.derivation.outputs.get(name) {
             let got = self.content_address(name, &scanned, wanted)?;
+            let may_refer = got.method == ContentAddressMethod::Nar && got.hash.algorithm() == HashAlgorithm::Sha256;
+            if !may_refer && !scanned.scan.references.is_empty() {
+                let name = output_path_name(&self.derivation.name, name);
+                let text = format!(
+                    "fixed output derivation '{name}' is not allowed to refer to other store paths.\nYou may need to use \
+                     the 'unsafeDiscardReferences' derivation attribute, see the manual for more details."
+                );
+                return Err(BuildError::Derivation { text });
+            }
             if got.hash != wanted.hash {
                 self.keep_wrong(name, &scanned, &got)?;
                 return Err(BuildError::HashMismatch {

@@ -234,6 +234,11 @@ impl Settings {
         self.environment = Some(environment);
     }
 
+    /// Resolves relative paths of expressions from here.
+    pub(crate) fn set_base(&mut self, folder: PathBuf) {
+        self.working_dir = folder;
+    }
+
     /// Evaluates without writing to the store.
     pub(crate) fn evaluate_read_only(&mut self, read_only: bool) {
         self.read_only_eval |= read_only;
@@ -436,7 +441,10 @@ impl StoreUri {
             "" | "auto" | "local" | "daemon" | "unix://" => {}
             _ if place.starts_with("dummy://") => uri.dummy = true,
             _ => {
-                let path = place.strip_prefix("local://").unwrap_or(place);
+                let path = match place.strip_prefix("local://") {
+                    Some(encoded) => decode_percent(encoded),
+                    None => place.to_owned(),
+                };
                 if path.contains("://") || !(path.starts_with('/') || path.starts_with("./")) {
                     return Err(CliError::Found(format!("don't know how to open Nix store '{text}'")));
                 }

@@ -24,7 +24,9 @@ consoles! {
     bad_input
     build
     eval
+    nix
     nix_names
+    nix_store
     store
 }
 
