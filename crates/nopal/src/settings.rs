@@ -217,6 +217,11 @@ impl Settings {
         self.environment = Some(environment);
     }
 
+    /// Resolves relative paths of expressions from here.
+    pub(crate) fn set_base(&mut self, folder: PathBuf) {
+        self.working_dir = folder;
+    }
+
     /// Evaluates without writing to the store.
     pub(crate) fn evaluate_read_only(&mut self, read_only: bool) {
         self.read_only_eval |= read_only;

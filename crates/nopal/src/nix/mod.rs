@@ -14,6 +14,7 @@ mod instantiate;
 mod missing;
 mod process;
 mod quote;
+mod shell;
 mod size;
 mod store;
 
@@ -55,6 +56,7 @@ pub(crate) fn command(name: &str) -> Option<Program> {
         "nix-collect-garbage" => Some(collect_garbage::main),
         "nix-env" => Some(env::main),
         "nix-hash" => Some(hash::main),
+        "nix-shell" => Some(shell::main),
         "nix-store" => Some(store::main),
         _ => None,
     }
