@@ -238,10 +238,10 @@ impl BuildError {
             | Self::ForbiddenReferences { .. }
             | Self::OutputTooLarge { .. }
             | Self::ClosureTooLarge { .. }
-            | Self::NothingToCheck { .. }
-            | Self::Platform { .. }
-            | Self::Features { .. } => FailureKind::Rejected,
-            Self::HashMismatch { .. } | Self::FixedOutputReferences { .. } => FailureKind::HashMismatch,
+            | Self::FixedOutputReferences { .. }
+            | Self::Derivation { .. }
+            | Self::NothingToCheck { .. } => FailureKind::Rejected,
+            Self::HashMismatch { .. } => FailureKind::HashMismatch,
             Self::NotDeterministic { .. } => FailureKind::NotDeterministic,
             Self::Sandbox(_) | Self::Fs(_) | Self::Store { .. } | Self::System { .. } => FailureKind::Machine,
             _ => FailureKind::Build,

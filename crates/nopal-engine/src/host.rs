@@ -119,7 +119,7 @@ impl Host for EvalHost {
             name: request.name.to_owned(),
             method: request.method,
             algorithm: request.algorithm,
-            references: BTreeSet::new(),
+            references: request.references.clone(),
         };
         let mut callback_error = None;
         let logical_root = request.path;

@@ -3,6 +3,7 @@
 //! Paths handed to a host are absolute and canonical. Paths below the logical store directory mean store objects; where
 //! those lie physically is the host's affair.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nopal_format::flake::Input;
@@ -80,6 +81,8 @@ pub struct AddPath<'a> {
     pub algorithm: HashAlgorithm,
     /// The hash it must have.
     pub expected: Option<Hash>,
+    /// What the store object that it lies in refers to.
+    pub references: &'a BTreeSet<StorePath>,
 }
 
 /// Decides whether a path (relative to nothing: absolute) of this type is copied; an error ends the copy.

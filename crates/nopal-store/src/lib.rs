@@ -14,6 +14,7 @@ mod closure;
 mod config;
 mod content;
 mod contents;
+mod copy;
 mod database;
 mod error;
 mod gc;

@@ -61,6 +61,10 @@ env_vars! {
     EDITOR = "EDITOR";
     /// The shell that `nix shell` starts. Default: `bash`.
     SHELL = "SHELL";
+    /// The shell that `nix-shell` starts. Default: `bash`.
+    NIX_BUILD_SHELL = "NIX_BUILD_SHELL";
+    /// The time zone, which `nix-shell` passes on.
+    TZ = "TZ";
     /// The user's home.
     HOME = "HOME";
     /// Search path of `<name>`: entries `name=path` or `path`, separated by colons. `-I` comes before it.

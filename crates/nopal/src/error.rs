@@ -50,6 +50,14 @@ pub(crate) enum CliError {
     /// Neither the home nor a folder is known.
     #[error("cannot tell where {0} lies: HOME is not set")]
     NoHome(&'static str, &'static str),
+    /// A build failed.
+    #[error("{message}")]
+    Build {
+        /// What to say.
+        message: String,
+        /// The exit code of Nix's old commands.
+        code: u8,
+    },
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),
@@ -75,6 +83,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Installable(_) => USAGE,
+            Self::Build { code, .. } => *code,
             Self::Engine(error) => match error.kind() {
                 ErrorKind::Usage => USAGE,
                 ErrorKind::Build(code) => code,
@@ -136,6 +145,8 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(match error.exit_code() {
         USAGE => FAILED,
+        // only the old commands tell kinds of failures apart
+        _ if program == "nix" => FAILED,
         code => code,
     })
 }

@@ -120,35 +120,18 @@ impl Settings {
         if let Some(store_dir) = &wish.store {
             self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
         }
-        let state_dir = || {
-            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
-            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
-        };
-        self.store = match (wish.root, state_dir()) {
-            // the folder is nopal's own, as with `nopal --store`
-            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
-                Some(StoreConfig::at(&root, self.store_dir.clone()))
-            }
-            (Some(root), _) => {
-                let below = |place: &str| root.join(place.trim_start_matches('/'));
-                let physical = wish.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
-                let state = wish.state.unwrap_or_else(|| below(NIX_STATE_DIR));
-                let log = wish.log.unwrap_or_else(|| below(NIX_LOG_DIR));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
-                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
-                let physical = wish.real.unwrap_or_else(|| PathBuf::from(self.store_dir.as_str()));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, _) => None,
-        };
+        self.store = wish.config(&self.store_dir);
         Ok(())
     }
 
     /// Lets flakes stand for others.
     pub(crate) fn override_flakes(&mut self, overrides: &[(String, String)]) {
         self.flake_overrides.extend_from_slice(overrides);
+    }
+
+    /// The store that a URI names; `None` is the one that nothing else is said of.
+    pub(crate) fn store_at(&self, uri: &str) -> Result<Option<StoreConfig>, CliError> {
+        Ok(StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir))
     }
 
     /// Refuses to go on without an experimental feature.
@@ -246,6 +229,11 @@ impl Settings {
     /// Sets the environment of programs that are run.
     pub(crate) fn set_environment(&mut self, environment: BTreeMap<OsString, OsString>) {
         self.environment = Some(environment);
+    }
+
+    /// Resolves relative paths of expressions from here.
+    pub(crate) fn set_base(&mut self, folder: PathBuf) {
+        self.working_dir = folder;
     }
 
     /// Evaluates without writing to the store.
@@ -355,6 +343,26 @@ fn flake_config(conf: &NixConf, overrides: Vec<(String, String)>) -> FlakeConfig
     }
 }
 
+/// A value of a URI with its `%XX` decoded.
+fn decode_percent(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Whether the environment has a search path, which comes before that of the configuration.
 fn has_search_path() -> bool {
     std::env::var_os(env_vars::NIX_PATH.name).is_some()
@@ -384,6 +392,33 @@ struct StoreUri {
 }
 
 impl StoreUri {
+    /// Where the store is, if that is not nopal's own place.
+    fn config(self, store_dir: &StoreDir) -> Option<StoreConfig> {
+        let state_dir = || {
+            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
+            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
+        };
+        match (self.root, state_dir()) {
+            // the folder is nopal's own, as with `nopal --store`
+            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
+                Some(StoreConfig::at(&root, store_dir.clone()))
+            }
+            (Some(root), _) => {
+                let below = |place: &str| root.join(place.trim_start_matches('/'));
+                let physical = self.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
+                let state = self.state.unwrap_or_else(|| below(NIX_STATE_DIR));
+                let log = self.log.unwrap_or_else(|| below(NIX_LOG_DIR));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
+                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
+                let physical = self.real.unwrap_or_else(|| PathBuf::from(store_dir.as_str()));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, _) => None,
+        }
+    }
+
     fn parse(text: &str, working_dir: &Path) -> Result<Self, CliError> {
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         let mut uri = Self::default();
@@ -399,7 +434,7 @@ impl StoreUri {
             }
         }
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let text = value.replace("%2F", "/").replace("%2f", "/");
+            let text = decode_percent(value);
             let value = Some(PathBuf::from(&text));
             match name {
                 "store" => uri.store = Some(text),

@@ -3,6 +3,7 @@
 use crate::args::{EvalArgs, GlobalArgs};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::nix::failures::Teller;
 use crate::nix_conf::{NixConf, SettingFlag};
 use crate::ui;
 use nopal_engine::AutoArg;
@@ -106,6 +107,8 @@ pub(crate) struct Common {
     defaults: Vec<(String, String)>,
     settings: Vec<(String, String)>,
     build_logs: bool,
+    /// Whether the command is one of `nix`.
+    of_nix: bool,
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
@@ -249,6 +252,17 @@ impl Common {
         self.build_logs = true;
     }
 
+    /// Tells of builds as the commands of `nix` do.
+    pub(crate) fn speak_as_nix(&mut self) {
+        self.of_nix = true;
+    }
+
+    /// Who tells of builds that fail.
+    pub(crate) fn teller(&self) -> Teller {
+        let logs = self.build_logs;
+        if self.of_nix { Teller::New { logs } } else { Teller::Old { logs } }
+    }
+
     /// Settings that stand before all others, as a command has them by default.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) {
         self.defaults.push((name.to_owned(), value.to_owned()));
@@ -263,6 +277,7 @@ impl Common {
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
+        context.style.manner = if self.of_nix { ui::Manner::Nix } else { ui::Manner::OldNix };
         context.style.verbosity = match self.verbosity {
             ..0 => ui::Verbosity::Quiet,
             0 => ui::Verbosity::Usual,

@@ -2,6 +2,7 @@
 
 mod build;
 mod config;
+mod copy;
 mod derivation;
 mod edit;
 mod environment;
@@ -38,6 +39,7 @@ static NIX: Command = Command::group(
     &[
         build::COMMAND,
         config::COMMAND,
+        copy::COMMAND,
         derivation::COMMAND,
         edit::COMMAND,
         shell::COMMAND,
@@ -98,6 +100,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         Outcome::Run(command, mut line) => {
             // unlike the old commands, these evaluate purely unless something says otherwise
             line.common.set_default("pure-eval", "true");
+            line.common.speak_as_nix();
             if let Some(feature) = command.feature {
                 line.context()?.settings.require(feature)?;
             }

@@ -3,7 +3,7 @@
 use super::source::{Target, targets};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use crate::nix::missing;
+use crate::nix::{failures, missing};
 use nopal_engine::{Engine, Item, RealiseOptions, Wanted};
 use nopal_format::StorePath;
 use nopal_store::Direction;
@@ -58,7 +58,7 @@ pub(crate) fn build(
         }
     }
     missing::print(engine, &wanted)?;
-    let built = engine.realise(&wanted, options)?;
+    let built = failures::realise(engine, &wanted, options, line.common.teller())?;
     Ok(items
         .into_iter()
         .map(|item| match item {
