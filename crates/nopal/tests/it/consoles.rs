@@ -24,6 +24,7 @@ consoles! {
     bad_input
     build
     eval
+    flakes
     nix_names
     store
 }
