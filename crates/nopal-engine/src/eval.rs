@@ -339,7 +339,10 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
                 Habits::Instantiate => "while generating the nix-instantiate output",
                 Habits::Eval { .. } => "while generating the eval command output",
             };
-            let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
+            // `nix eval` copies paths to the store
+            let copy_to_store = request.habits != Habits::Instantiate;
+            let coerce = Coerce { copy_to_store, ..Coerce::NO_COPY };
+            let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, coerce)?;
             return Ok(text.to_vec());
         }
         EvalFormat::Json => json(evaluator, value, &request.habits)?,

@@ -105,6 +105,11 @@ impl CliError {
         }
     }
 
+    /// Whether something that evaluation fetched had another hash than it should have.
+    fn is_wrong_fetch(&self) -> bool {
+        matches!(self, Self::Engine(error) if matches!(**error, EngineError::Evaluation { is_mismatch: true, .. }))
+    }
+
     /// Whether the reader of our output went away: no reason to say anything.
     fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -146,7 +151,8 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
     ExitCode::from(match error.exit_code() {
         USAGE => FAILED,
         // only the old commands tell kinds of failures apart
-        _ if program == "nix" => FAILED,
+        // and what evaluation found to have another hash
+        _ if program == "nix" && !error.is_wrong_fetch() => FAILED,
         code => code,
     })
 }

@@ -10,6 +10,8 @@
 mod export;
 mod status;
 mod submodules;
+#[cfg(test)]
+mod tests;
 
 pub use status::{Worktree, contains};
 pub use submodules::Submodule;

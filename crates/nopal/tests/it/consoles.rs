@@ -24,6 +24,7 @@ consoles! {
     bad_input
     build
     eval
+    flakes
     nix
     nix_names
     nix_store
