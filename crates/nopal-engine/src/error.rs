@@ -124,6 +124,20 @@ pub enum EngineError {
         /// The path.
         path: String,
     },
+    /// A derivation does not have an output.
+    #[error("derivation '{drv_path}' does not have wanted outputs '{output}'")]
+    NoOutput {
+        /// The derivation.
+        drv_path: String,
+        /// The output asked for.
+        output: String,
+    },
+    /// A binary cache that cannot be read yet.
+    #[error("cannot copy a closure from '{address}': only binary caches in folders can be read yet")]
+    Cache {
+        /// The address of the cache.
+        address: String,
+    },
     /// No program to run.
     #[error("{what} has no program '{program}'")]
     NoProgram {
@@ -168,6 +182,8 @@ impl EngineError {
             | Self::NoProgram { .. }
             | Self::NotValid { .. }
             | Self::Exists { .. }
+            | Self::NoOutput { .. }
+            | Self::Cache { .. }
             | Self::MixedUniverses { .. } => ErrorKind::Usage,
             Self::Realise(error) => match error {
                 RealiseError::Failed { failures }

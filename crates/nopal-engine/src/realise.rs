@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nopal_build::builtin::{self, BuiltinBuilders, BuiltinContext, BuiltinError};
 use nopal_build::{BuildConfig, BuildLimits, BuildMode, OutputsWanted, SandboxMode};
-use nopal_format::StorePath;
+use nopal_format::{SingleDerivedPath, StorePath};
 use nopal_import::debian;
 
 use crate::engine::{Engine, Shared};
@@ -80,6 +80,22 @@ impl Shared {
                 built: done.built,
             })
             .collect())
+    }
+
+    /// The store path that a deriving path has, built first if need be.
+    pub(crate) fn obtain(&self, path: &SingleDerivedPath) -> Result<StorePath, EngineError> {
+        let built = match path {
+            SingleDerivedPath::Opaque(path) => return Ok(path.clone()),
+            SingleDerivedPath::Built(built) => built,
+        };
+        let drv_path = self.obtain(&built.drv)?;
+        let wanted = Wanted { drv_path, outputs: vec![built.output.clone()], attr: String::new() };
+        let done = self.realise(&[wanted], &RealiseOptions::default())?;
+        let path = done.into_iter().flat_map(|done| done.outputs).find(|(name, _)| *name == built.output);
+        path.map(|(_, path)| path).ok_or_else(|| EngineError::NoOutput {
+            drv_path: built.drv.display(&self.config.store_dir),
+            output: built.output.clone(),
+        })
     }
 
     /// The builders inside this program. The package repositories are asked for their names only when something

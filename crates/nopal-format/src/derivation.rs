@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
+use crate::derived_path::{BuiltPath, SingleDerivedPath};
 use crate::hash::HashAlgorithm;
 use crate::json::{Json, JsonError};
 use crate::store_path::{StoreDir, StorePath, StorePathError, output_path_name};
@@ -103,6 +104,16 @@ impl<S: Into<String>> FromIterator<S> for InputOutputs {
     }
 }
 
+impl InputOutputs {
+    /// The needs of what `path`, a derivation, makes: those of a derivation in the store are these themselves.
+    fn slot(&mut self, path: &SingleDerivedPath) -> &mut Self {
+        match path {
+            SingleDerivedPath::Opaque(_) => self,
+            SingleDerivedPath::Built(built) => self.slot(&built.drv).dynamic.entry(built.output.clone()).or_default(),
+        }
+    }
+}
+
 impl DerivationOutput {
     /// The output's path if it is known before the build.
     ///
@@ -118,6 +129,36 @@ impl DerivationOutput {
 }
 
 impl Derivation {
+    /// Makes an output of another derivation an input.
+    pub fn add_input(&mut self, built: &BuiltPath) {
+        let needed = self.input_drvs.entry(built.drv.base().clone()).or_default();
+        needed.slot(&built.drv).outputs.insert(built.output.clone());
+    }
+
+    /// Every output of another derivation that is an input, outputs of derivations in the store before those of
+    /// derivations that are built.
+    pub fn inputs(&self) -> Vec<BuiltPath> {
+        let mut inputs = Vec::new();
+        let mut todo: Vec<(SingleDerivedPath, &InputOutputs)> =
+            self.input_drvs.iter().map(|(path, needed)| (path.clone().into(), needed)).collect();
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for (drv, needed) in todo {
+                inputs
+                    .extend(needed.outputs.iter().map(|output| BuiltPath { drv: drv.clone(), output: output.clone() }));
+                let dynamic = needed.dynamic.iter();
+                next.extend(dynamic.map(|(output, inner)| (SingleDerivedPath::built(drv.clone(), output), inner)));
+            }
+            todo = next;
+        }
+        inputs
+    }
+
+    /// Whether an input is an output of a derivation that is built itself.
+    pub fn has_dynamic_inputs(&self) -> bool {
+        self.input_drvs.values().any(|needed| !needed.dynamic.is_empty())
+    }
+
     /// Whether it is a fixed-output derivation.
     pub fn is_fixed(&self) -> bool {
         matches!(self.outputs.get("out"), Some(DerivationOutput::Fixed { .. }))

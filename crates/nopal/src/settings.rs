@@ -294,6 +294,8 @@ impl Settings {
             mirrors: BTreeMap::new(),
             proxies: proxies(),
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
+            trusted_public_keys: Vec::new(),
+            require_sigs: true,
             debian: self.debian,
             reporter,
         }
