@@ -136,6 +136,7 @@ impl Shared {
                 ..BuildLimits::default()
             },
             systems,
+            experimental_features: config.experimental_features.iter().cloned().collect(),
             environment: environment_bytes(&config.environment),
             ca_file: config.ca_files.first().cloned(),
             builtins,

@@ -4,6 +4,7 @@ mod aterm_parse;
 mod aterm_print;
 mod json;
 mod modulo;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,6 +163,11 @@ impl Derivation {
     /// Whether it is a fixed-output derivation.
     pub fn is_fixed(&self) -> bool {
         matches!(self.outputs.get("out"), Some(DerivationOutput::Fixed { .. }))
+    }
+
+    /// Whether its builder may use the network and variables of the caller: its outputs are fixed or impure.
+    pub fn is_networked(&self) -> bool {
+        self.is_fixed() || matches!(self.outputs.values().next(), Some(DerivationOutput::Impure { .. }))
     }
 
     /// Whether the builder is part of the program that builds (`builtin:fetchurl`).
