@@ -75,6 +75,15 @@ pub enum DerivationOutput {
     },
 }
 
+/// How a derivation is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DerivationForm {
+    /// As `.drv` files are.
+    Aterm,
+    /// As `nix derivation show` prints it.
+    Json,
+}
+
 /// What all outputs of a derivation have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DerivationKind {
@@ -158,6 +167,37 @@ impl Derivation {
     /// Whether an input is an output of a derivation that is built itself.
     pub fn has_dynamic_inputs(&self) -> bool {
         self.input_drvs.values().any(|needed| !needed.dynamic.is_empty())
+    }
+
+    /// The experimental features that reading it in this form needs, in the order in which Nix asks for them, each with
+    /// the reason that Nix gives, which may be empty.
+    pub fn required_features(&self, form: DerivationForm) -> Vec<(&'static str, String)> {
+        let suffix = if form == DerivationForm::Json { " in JSON" } else { "" };
+        let mut needed = Vec::new();
+        let dynamic = self.input_drvs.values().find_map(|needed| needed.dynamic.keys().next());
+        if form == DerivationForm::Aterm && dynamic.is_some() {
+            let why = format!("derivation '{}', ATerm format version 'xp-dyn-drv'", self.name);
+            needed.push(("dynamic-derivations", why));
+        }
+        for output in self.outputs.values() {
+            let method = match output {
+                DerivationOutput::InputAddressed { .. } | DerivationOutput::Deferred => continue,
+                DerivationOutput::Fixed { ca } => ca.method,
+                DerivationOutput::Floating { method, .. } | DerivationOutput::Impure { method, .. } => *method,
+            };
+            if method == ContentAddressMethod::Text {
+                needed.push(("dynamic-derivations", format!("text-hashed derivation output{suffix}")));
+            }
+            match output {
+                DerivationOutput::Floating { .. } => needed.push(("ca-derivations", String::new())),
+                DerivationOutput::Impure { .. } => needed.push(("impure-derivations", String::new())),
+                _ => {}
+            }
+        }
+        if let (DerivationForm::Json, Some(output)) = (form, dynamic) {
+            needed.push(("dynamic-derivations", format!("dynamic output '{output}' in JSON")));
+        }
+        needed
     }
 
     /// Whether it is a fixed-output derivation.

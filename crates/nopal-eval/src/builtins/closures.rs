@@ -133,7 +133,7 @@ impl Fetch<'_> {
     fn admit(&self, ev: &mut Evaluator, path: &StorePath) -> Result<bool> {
         let host = ev.host();
         let info = host.closure_info(path).map_err(|error| ev.host_error(error, Pos::NONE))?;
-        info.closure.iter().for_each(|path| ev.allow_path(path));
+        ev.allow_closure(path);
         Ok(info.is_content_addressed)
     }
 

@@ -1,7 +1,7 @@
 //! Outputs of derivations as strings: paths where they are known, placeholders where they are not.
 
-use nopal_format::derivation::DerivationOutput;
-use nopal_format::{BuiltPath, ContentAddressMethod, Derivation, SingleDerivedPath, StorePath};
+use nopal_format::derivation::{DerivationForm, DerivationOutput};
+use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
 
 use crate::context::ContextElement;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,26 +32,8 @@ impl Evaluator {
 
     /// Fails if a derivation is of a kind that is experimental and not on.
     pub(crate) fn check_derivation_features(&self, drv: &Derivation) -> Result<()> {
-        if drv.has_dynamic_inputs() {
-            let why = format!("derivation '{}', ATerm format version 'xp-dyn-drv'", drv.name);
-            self.require_feature("dynamic-derivations", &why)?;
-        }
-        for output in drv.outputs.values() {
-            let method = match output {
-                DerivationOutput::InputAddressed { .. } | DerivationOutput::Deferred => continue,
-                DerivationOutput::Fixed { ca } => ca.method,
-                DerivationOutput::Floating { method, .. } | DerivationOutput::Impure { method, .. } => *method,
-            };
-            if method == ContentAddressMethod::Text {
-                self.require_feature("dynamic-derivations", "text-hashed derivation output")?;
-            }
-            match output {
-                DerivationOutput::Floating { .. } => self.require_feature("ca-derivations", "")?,
-                DerivationOutput::Impure { .. } => self.require_feature("impure-derivations", "")?,
-                _ => {}
-            }
-        }
-        Ok(())
+        let needed = drv.required_features(DerivationForm::Aterm);
+        needed.iter().try_for_each(|(feature, why)| self.require_feature(feature, why))
     }
 
     /// The string for an output of a derivation: its path, or a placeholder where that is not known yet.

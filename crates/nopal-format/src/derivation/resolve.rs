@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Derivation, DerivationError, DerivationKind, DerivationOutput, DrvHash, OutputMask, STRUCTURED_ATTRS_VARIABLE};
+use super::{
+    Derivation, DerivationError, DerivationKind, DerivationOutput, DrvHash, OutputMask, STRUCTURED_ATTRS_VARIABLE,
+};
 use crate::bytes::ByteString;
 use crate::derived_path::BuiltPath;
 use crate::json::Json;
