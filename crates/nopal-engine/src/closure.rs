@@ -18,7 +18,7 @@ pub(crate) fn fetch(shared: &Shared, request: &ClosureRequest<'_>) -> Result<Sto
     let wanted = std::slice::from_ref(request.path);
     if !request.rewrite {
         let trust = CacheImport {
-            trusted_keys: shared.config.trusted_public_keys.clone(),
+            trusted_keys: shared.config.trusted_public_keys.iter().map(|key| key.parse()).collect::<Result<_, _>>()?,
             accept_unsigned: !shared.config.require_sigs,
         };
         store.import_from_cache(directory, wanted, &trust)?;

@@ -84,7 +84,7 @@ pub struct EngineConfig {
     /// PEM files with trusted CA certificates; empty means those of the machine.
     pub ca_files: Vec<PathBuf>,
     /// Keys whose signatures on paths from binary caches are trusted.
-    pub trusted_public_keys: Vec<nopal_format::signature::PublicKey>,
+    pub trusted_public_keys: Vec<String>,
     /// Whether paths from binary caches that are not content-addressed must be signed by one of them.
     pub require_sigs: bool,
     /// Where Debian packages come from.

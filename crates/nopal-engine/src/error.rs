@@ -132,6 +132,16 @@ pub enum EngineError {
         /// The output asked for.
         output: String,
     },
+    /// An experimental feature that is not on.
+    #[error(
+        "experimental Nix feature '{feature}' is disabled{why}; add '--extra-experimental-features {feature}' to enable it"
+    )]
+    Feature {
+        /// The feature, by Nix's name.
+        feature: &'static str,
+        /// What needs it, in brackets after a blank, or nothing.
+        why: String,
+    },
     /// A binary cache that cannot be read yet.
     #[error("cannot copy a closure from '{address}': only binary caches in folders can be read yet")]
     Cache {
@@ -184,6 +194,7 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::NoOutput { .. }
             | Self::Cache { .. }
+            | Self::Feature { .. }
             | Self::MixedUniverses { .. } => ErrorKind::Usage,
             Self::Realise(error) => match error {
                 RealiseError::Failed { failures }

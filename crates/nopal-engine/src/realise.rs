@@ -69,7 +69,8 @@ impl Shared {
         let targets = to_build(wanted);
         let plan_config = self.build_config(options, BuiltinBuilders::new());
         let will_build = nopal_build::plan(store, &plan_config, &targets)?.will_build;
-        let config = self.build_config(options, self.builtins(&will_build)?);
+        let mut config = self.build_config(options, self.builtins(&will_build)?);
+        config.secret_keys = self.secret_keys()?;
         let done = nopal_build::realise(store, &config, &targets, &self.cancel)?;
         self.after_builds(&will_build)?;
         Ok(done
@@ -89,7 +90,8 @@ impl Shared {
             SingleDerivedPath::Built(built) => built,
         };
         let drv_path = self.obtain(&built.drv)?;
-        let wanted = Wanted { drv_path, outputs: vec![built.output.clone()], attr: String::new() };
+        let wanted =
+            Wanted { drv_path, outputs: vec![built.output.clone()], output: String::new(), attr: String::new() };
         let done = self.realise(&[wanted], &RealiseOptions::default())?;
         let path = done.into_iter().flat_map(|done| done.outputs).find(|(name, _)| *name == built.output);
         path.map(|(_, path)| path).ok_or_else(|| EngineError::NoOutput {

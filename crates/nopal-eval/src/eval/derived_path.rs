@@ -6,6 +6,7 @@ use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
 use crate::context::ContextElement;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
+use crate::host::Wanted;
 use crate::pos::Pos;
 use crate::value::Value;
 
@@ -144,6 +145,21 @@ impl Evaluator {
             ),
         };
         Err(Error::eval(message).trace(pos, what))
+    }
+
+    /// The store path of a derivation, which is built first if it is an output.
+    pub fn obtain_derivation(&self, path: &SingleDerivedPath) -> Result<StorePath> {
+        let built = match path {
+            SingleDerivedPath::Opaque(path) => return Ok(path.clone()),
+            SingleDerivedPath::Built(built) => built,
+        };
+        let failed = |reason: String| {
+            let what = format!("failed to obtain derivation of '{}'", built.display(&self.settings.store_dir));
+            Error::new(ErrorKind::Host, format!("{what}\n{reason}").trim_end().to_owned())
+        };
+        let found = self.host().realise(&[Wanted::Output((**built).clone())]);
+        let mut found = found.map_err(|error| failed(error.to_string()))?;
+        found.pop().ok_or_else(|| failed(String::new()))
     }
 
     /// The store path that a deriving path has turned out to be.
