@@ -124,8 +124,8 @@ impl BuilderRun<'_> {
         }
         steps.extend(identity_steps());
         let mut namespaces = NAMESPACES;
-        let fixed = self.derivation.is_fixed();
-        if !fixed {
+        let networked = self.derivation.is_networked();
+        if !networked {
             namespaces |= NETWORK;
             steps.push(Step::Loopback);
         }
@@ -140,7 +140,7 @@ impl BuilderRun<'_> {
             inputs: self.inputs,
             fhs: self.fhs.as_ref(),
             kvm: self.kvm,
-            network: fixed.then_some(NetworkFiles { ca_file: self.config.ca_file.as_deref() }),
+            network: networked.then_some(NetworkFiles { ca_file: self.config.ca_file.as_deref() }),
         });
         steps.extend(root.map_err(|error| match error {
             RootError::Sandbox(error) => BuildError::Sandbox(error),

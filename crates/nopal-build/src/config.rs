@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nopal_format::ByteString;
+use nopal_format::signature::SecretKey;
 use nopal_report::Reporter;
 
 use crate::builtin::BuiltinBuilders;
@@ -66,7 +67,7 @@ pub struct BuildConfig {
     pub sandbox: SandboxMode,
     /// Build, or build again and compare.
     pub mode: BuildMode,
-    /// Builds at the same time; at least 1.
+    /// Builds at the same time. With 0 nothing is built: what is not there already is an error.
     pub max_jobs: usize,
     /// What builders read in `NIX_BUILD_CORES`; 0 means all of the machine.
     pub cores: usize,
@@ -80,6 +81,10 @@ pub struct BuildConfig {
     pub systems: BTreeSet<String>,
     /// What `requiredSystemFeatures` may ask for, such as `kvm` and `big-parallel`.
     pub features: BTreeSet<String>,
+    /// Experimental features that are on, by Nix's names.
+    pub experimental_features: BTreeSet<String>,
+    /// Keys that sign records of what outputs turned out to be.
+    pub secret_keys: Vec<SecretKey>,
     /// The environment that `impureEnvVars` of fixed-output derivations draws from.
     pub environment: BTreeMap<ByteString, ByteString>,
     /// The CA bundle that fixed-output builders find at `/etc/ssl/certs/ca-certificates.crt`.
@@ -102,11 +107,20 @@ impl Default for BuildConfig {
             limits: BuildLimits::default(),
             systems: native_systems(),
             features: ["benchmark", "big-parallel", "nixos-test"].into_iter().map(str::to_owned).collect(),
+            experimental_features: BTreeSet::new(),
+            secret_keys: Vec::new(),
             environment: BTreeMap::new(),
             ca_file: None,
             builtins: BuiltinBuilders::new(),
             reporter: Reporter::silent(),
         }
+    }
+}
+
+impl BuildConfig {
+    /// Whether an experimental feature is on.
+    pub(crate) fn has_feature(&self, name: &str) -> bool {
+        self.experimental_features.contains(name)
     }
 }
 

@@ -67,6 +67,8 @@ impl EnvironmentSource<'_> {
         }
         if derivation.is_fixed() {
             set("NIX_OUTPUT_CHECKED", b"1");
+        }
+        if derivation.is_networked() {
             for name in &options.impure_variables {
                 let value = config.environment.get(name.as_slice()).map(|value| value.as_bytes()).unwrap_or_default();
                 environment.variables.insert(name.clone(), value.to_vec());

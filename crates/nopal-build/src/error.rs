@@ -92,11 +92,25 @@ pub enum BuildError {
         /// What is wrong.
         text: String,
     },
-    /// A part of Nix that this version does not have.
-    #[error("{what} is not supported yet")]
-    Unsupported {
-        /// Which part.
-        what: &'static str,
+    /// The derivation is of a kind that is experimental and not on.
+    #[error(
+        "experimental Nix feature '{feature}' is disabled; add '--extra-experimental-features {feature}' to enable it"
+    )]
+    Feature {
+        /// The feature, by Nix's name.
+        feature: &'static str,
+    },
+    /// Nothing may be built here.
+    #[error(
+        "local builds are disabled (max-jobs = 0)\nHint: set 'max-jobs' to a non-zero value to enable local builds, or \
+         configure remote builders via 'builders'"
+    )]
+    NoJobs,
+    /// The derivation was resolved, and the result was not built.
+    #[error("build of resolved derivation '{drv_path}' failed")]
+    Resolved {
+        /// The resolved derivation.
+        drv_path: String,
     },
     /// The sandbox did not come about.
     #[error(transparent)]
@@ -229,7 +243,7 @@ impl BuildError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Cancelled => FailureKind::Cancelled,
-            Self::Dependencies { .. } => FailureKind::Dependency,
+            Self::Dependencies { .. } | Self::Resolved { .. } => FailureKind::Dependency,
             Self::TimedOut { .. } | Self::Silent { .. } => FailureKind::TimedOut,
             Self::LogLimit { .. }
             | Self::OutputRejected { .. }
@@ -240,6 +254,8 @@ impl BuildError {
             | Self::ClosureTooLarge { .. }
             | Self::FixedOutputReferences { .. }
             | Self::Derivation { .. }
+            | Self::Feature { .. }
+            | Self::NoJobs
             | Self::NothingToCheck { .. } => FailureKind::Rejected,
             Self::HashMismatch { .. } => FailureKind::HashMismatch,
             Self::NotDeterministic { .. } => FailureKind::NotDeterministic,

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nopal_fetch::FetchError;
-use nopal_format::{Derivation, Hash, HashAlgorithm, PathInfo, StorePath};
+use nopal_format::derivation::DrvHashes;
+use nopal_format::store_path::output_path_name;
+use nopal_format::{Derivation, DerivationOutput, DrvOutput, Hash, HashAlgorithm, PathInfo, Realisation, StorePath};
 use nopal_fs::PathLock;
 use nopal_report::{Activity, Level, Running};
 use nopal_store::{BuiltOutput, Direction, Store};
@@ -40,7 +42,14 @@ pub(crate) struct Job<'a> {
     pub(crate) cancel: &'a CancelToken,
     pub(crate) drv_path: &'a StorePath,
     pub(crate) derivation: &'a Derivation,
-    pub(crate) outputs: &'a BTreeMap<String, StorePath>,
+    /// Paths of its outputs, as far as they are known.
+    pub(crate) outputs: &'a BTreeMap<String, Option<StorePath>>,
+    /// Outputs of other derivations that it needs, beside its sources.
+    pub(crate) inputs: &'a [StorePath],
+    /// The text of the derivation if it is not in the store yet.
+    pub(crate) text: Option<&'a [u8]>,
+    /// Hashes of derivations seen so far.
+    pub(crate) hashes: &'a Mutex<DrvHashes>,
     /// Build again what is valid, and compare.
     pub(crate) check: bool,
     /// Where build directories and their locks are.
@@ -56,6 +65,14 @@ pub(crate) enum Outcome {
     WasValid,
 }
 
+/// The end of a job that succeeded.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    /// The outputs that are valid now.
+    pub(crate) outputs: BTreeMap<String, StorePath>,
+}
+
 /// A failed job, and what is left of it.
 #[derive(Debug)]
 pub(crate) struct JobFailure {
@@ -63,11 +80,13 @@ pub(crate) struct JobFailure {
     pub(crate) log_tail: Vec<Vec<u8>>,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) kept_dir: Option<PathBuf>,
+    /// What was built in the place of the derivation.
+    pub(crate) resolved: Option<StorePath>,
 }
 
 impl From<BuildError> for Box<JobFailure> {
     fn from(error: BuildError) -> Self {
-        Self::new(JobFailure { error, log_tail: Vec::new(), log_file: None, kept_dir: None })
+        Self::new(JobFailure { error, log_tail: Vec::new(), log_file: None, kept_dir: None, resolved: None })
     }
 }
 
@@ -89,25 +108,32 @@ struct Build<'a> {
 
 impl Job<'_> {
     /// Builds the derivation and registers its outputs, or compares them.
-    pub(crate) fn run(&self) -> Result<Outcome, Box<JobFailure>> {
+    pub(crate) fn run(&self) -> Result<Done, Box<JobFailure>> {
         let options = BuildOptions::of(self.derivation, self.store.store_dir())?;
         self.check_supported(&options)?;
         let _locks = self.lock_outputs()?;
-        let valid = self.store.valid_of(self.outputs.values()).map_err(store_error)?;
-        let all_valid = self.outputs.values().all(|path| valid.contains(path));
+        let known = self.known_outputs()?;
+        let valid = self.store.valid_of(known.values().flatten()).map_err(store_error)?;
+        let all_valid = known.values().all(|path| path.as_ref().is_some_and(|path| valid.contains(path)));
         if self.check && valid.is_empty() {
             return Err(BuildError::NothingToCheck { drv_path: self.store.print(self.drv_path) }.into());
         }
         if !self.check && all_valid {
-            return Ok(Outcome::WasValid);
+            let outputs = known.into_iter().filter_map(|(name, path)| Some((name, path?))).collect();
+            self.record(&outputs)?;
+            return Ok(Done { outcome: Outcome::WasValid, outputs });
         }
+        if self.config.max_jobs == 0 {
+            return Err(BuildError::NoJobs.into());
+        }
+        self.store_text()?;
         let activity = self
             .config
             .reporter
             .start(Activity::Build { drv_path: self.store.print(self.drv_path), name: self.derivation.name.clone() });
         let inputs = self.input_closure()?;
         let scratch = Scratch::new_in(self.builds_dir)?;
-        let places = self.places(&scratch, &valid)?;
+        let places = self.places(&scratch, &known, &valid)?;
         let running = Build {
             job: self,
             options: &options,
@@ -118,11 +144,58 @@ impl Job<'_> {
         };
         let outcome = running.build().and_then(|()| Ok(running.register()?));
         self.drop_unsandboxed(&places);
-        outcome.map_err(|failure| running.keep(failure))?;
+        let outputs = outcome.map_err(|failure| running.keep(failure))?;
+        if !self.check {
+            self.record(&outputs)?;
+        }
         // the outputs are registered; what is left over now is litter that the next build sweeps
         let _ = scratch.remove();
         activity.succeed();
-        Ok(Outcome::Built)
+        Ok(Done { outcome: Outcome::Built, outputs })
+    }
+
+    fn is_impure(&self) -> bool {
+        self.derivation.outputs.values().any(|output| matches!(output, DerivationOutput::Impure { .. }))
+    }
+
+    /// The paths of outputs, now that nobody else builds them.
+    fn known_outputs(&self) -> Result<BTreeMap<String, Option<StorePath>>, BuildError> {
+        let is_known = self.outputs.values().all(Option::is_some);
+        let known = if is_known || self.is_impure() {
+            self.outputs.clone()
+        } else {
+            let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+            self.store.known_outputs(self.derivation, &mut hashes).map_err(store_error)?
+        };
+        let paths: Vec<StorePath> = known.values().flatten().cloned().collect();
+        self.store.add_temp_roots(&paths).map_err(store_error)?;
+        Ok(known)
+    }
+
+    /// Records what the outputs of the derivation are.
+    pub(crate) fn record(&self, outputs: &BTreeMap<String, StorePath>) -> Result<(), BuildError> {
+        if !self.config.has_feature("ca-derivations") || self.is_impure() {
+            return Ok(());
+        }
+        let drv_hash = {
+            let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+            self.store.output_hash(self.derivation, &mut hashes).map_err(store_error)?
+        };
+        let mut realisations = Vec::with_capacity(outputs.len());
+        for (output, path) in outputs {
+            let id = DrvOutput { drv_hash, output: output.clone() };
+            let mut realisation = Realisation::new(id, path.clone());
+            self.config.secret_keys.iter().for_each(|key| realisation.sign(key));
+            realisations.push(realisation);
+        }
+        self.store.register_realisations(&realisations).map_err(store_error)
+    }
+
+    /// Puts a resolved derivation into the store, as part of the record of what is built.
+    fn store_text(&self) -> Result<(), BuildError> {
+        let Some(text) = self.text else { return Ok(()) };
+        let name = self.drv_path.name();
+        self.store.add_text(name, text, &self.derivation.references()).map(drop).map_err(store_error)
     }
 
     /// Whether this machine and configuration can build it.
@@ -172,10 +245,17 @@ impl Job<'_> {
 
     /// Keeps other processes from building the same meanwhile.
     fn lock_outputs(&self) -> Result<Vec<PathLock>, BuildError> {
-        let paths: BTreeSet<&StorePath> = self.outputs.values().collect();
-        let mut locks = Vec::with_capacity(paths.len());
-        for path in paths {
-            let file = self.builds_dir.join(format!("{path}{LOCK_SUFFIX}"));
+        let names: BTreeMap<String, &str> = self
+            .outputs
+            .iter()
+            .map(|(name, path)| match path {
+                Some(path) => (path.base_name(), name.as_str()),
+                None => (format!("{}.{name}", self.drv_path), name.as_str()),
+            })
+            .collect();
+        let mut locks = Vec::with_capacity(names.len());
+        for (lock, output) in names {
+            let file = self.builds_dir.join(format!("{lock}{LOCK_SUFFIX}"));
             let mut told = false;
             loop {
                 if let Some(lock) = PathLock::try_acquire(&file)? {
@@ -183,7 +263,8 @@ impl Job<'_> {
                     break;
                 }
                 if !told {
-                    let text = format!("waiting for another process to build '{}'", self.store.print(path));
+                    let drv_path = self.store.print(self.drv_path);
+                    let text = format!("waiting for another process to build '{drv_path}^{output}'");
                     self.config.reporter.message(Level::Notice, text);
                     told = true;
                 }
@@ -198,26 +279,7 @@ impl Job<'_> {
 
     /// The closure of sources and needed outputs of input derivations, protected from the collector.
     fn input_closure(&self) -> Result<BTreeSet<StorePath>, BuildError> {
-        let mut direct: Vec<StorePath> = self.derivation.input_srcs.iter().cloned().collect();
-        for (drv_path, wanted) in &self.derivation.input_drvs {
-            if !wanted.dynamic.is_empty() {
-                return Err(BuildError::Unsupported {
-                    what: "an input that is an output of an output (dynamic derivations)",
-                });
-            }
-            let derivation = crate::scheduler::read_derivation(self.store, drv_path)?;
-            let paths = crate::scheduler::output_paths(self.store, drv_path, &derivation)?;
-            for name in &wanted.outputs {
-                let path = paths.get(name).ok_or_else(|| BuildError::Derivation {
-                    text: format!(
-                        "derivation '{}' requires non-existent output '{name}' from input derivation '{}'",
-                        self.store.print(self.drv_path),
-                        self.store.print(drv_path)
-                    ),
-                })?;
-                direct.push(path.clone());
-            }
-        }
+        let direct: Vec<StorePath> = self.derivation.input_srcs.iter().chain(self.inputs).cloned().collect();
         self.store.add_temp_roots(&direct).map_err(store_error)?;
         Ok(self.store.closure(&direct, Direction::References).map_err(store_error)?.into_iter().collect())
     }
@@ -226,14 +288,19 @@ impl Job<'_> {
     fn places(
         &self,
         scratch: &Scratch,
+        known: &BTreeMap<String, Option<StorePath>>,
         valid: &BTreeSet<StorePath>,
     ) -> Result<BTreeMap<String, OutputPlace>, BuildError> {
         let unsandboxed = self.config.sandbox == SandboxMode::Disabled && !self.derivation.is_builtin();
         let mut places = BTreeMap::new();
-        for (name, path) in self.outputs {
-            let is_valid = valid.contains(path);
-            let scratch_path =
-                if unsandboxed && (is_valid || self.check) { self.fallback_path(path)? } else { path.clone() };
+        for (name, path) in known {
+            let is_valid = path.as_ref().is_some_and(|path| valid.contains(path));
+            let scratch_path = match path {
+                Some(path) if unsandboxed && (is_valid || self.check) => self.fallback_path(path)?,
+                Some(path) => path.clone(),
+                None => self.unknown_path(name)?,
+            };
+            let path = path.as_ref().unwrap_or(&scratch_path).clone();
             let location = if unsandboxed {
                 let location = self.store.physical_path(&scratch_path);
                 nopal_fs::remove_tree_if_exists(&location)?;
@@ -242,26 +309,45 @@ impl Job<'_> {
                 scratch.output_dir().join(path.base_name())
             };
             let keep_valid = is_valid && !self.check;
-            places
-                .insert(name.clone(), OutputPlace { path: path.clone(), scratch: scratch_path, location, keep_valid });
+            places.insert(name.clone(), OutputPlace { path, scratch: scratch_path, location, keep_valid });
         }
         Ok(places)
     }
 
     /// A store path to build at where the real one is taken, as Nix makes it.
     fn fallback_path(&self, path: &StorePath) -> Result<StorePath, BuildError> {
-        let kind = format!("rewrite:{}:{path}", self.drv_path);
+        self.made_up_path(&format!("rewrite:{}:{path}", self.drv_path), path.name())
+    }
+
+    /// A store path to build at while the real one is not known, as Nix makes it: for an impure output another one
+    /// each time.
+    fn unknown_path(&self, output: &str) -> Result<StorePath, BuildError> {
+        let name = output_path_name(&self.derivation.name, output);
+        if self.is_impure() {
+            let unique = nopal_fs::temp::unique_name(&format!("rewrite:{}:name:{output}", self.drv_path));
+            return self.made_up_path(&unique, &name);
+        }
+        self.made_up_path(&format!("rewrite:{}:name:{output}", self.drv_path), &name)
+    }
+
+    fn made_up_path(&self, kind: &str, name: &str) -> Result<StorePath, BuildError> {
         let zero = Hash::from_bytes(HashAlgorithm::Sha256, &[0; 32]).unwrap_or_else(|| Hash::sha256([0; 32]));
         self.store
             .store_dir()
-            .make_store_path(&kind, &zero, path.name())
+            .make_store_path(kind, &zero, name)
             .map_err(|error| BuildError::Derivation { text: error.to_string() })
     }
 
     /// Removes what a builder without sandbox left in the store.
     fn drop_unsandboxed(&self, places: &BTreeMap<String, OutputPlace>) {
         if self.config.sandbox == SandboxMode::Disabled && !self.derivation.is_builtin() {
-            for place in places.values().filter(|place| place.scratch != place.path) {
+            let is_renamed = |name: &String| {
+                matches!(
+                    self.derivation.outputs.get(name),
+                    Some(DerivationOutput::Floating { .. } | DerivationOutput::Impure { .. })
+                )
+            };
+            for (_, place) in places.iter().filter(|(name, place)| place.scratch != place.path || is_renamed(name)) {
                 // never valid, so the collector would remove it too
                 let _ = nopal_fs::remove_tree_if_exists(&place.location);
             }
@@ -277,7 +363,9 @@ impl Build<'_> {
         let log = BuildLog::create(log_file, self.activity)?;
         let (outcome, log) = if job.derivation.is_builtin() { self.run_builtin(log) } else { self.run_builder(log) };
         let (log_file, log_tail) = log.finish();
-        outcome.map_err(|error| Box::new(JobFailure { error, log_tail, log_file: Some(log_file), kept_dir: None }))
+        outcome.map_err(|error| {
+            Box::new(JobFailure { error, log_tail, log_file: Some(log_file), kept_dir: None, resolved: None })
+        })
     }
 
     fn run_builder<'l>(&self, mut log: BuildLog<'l>) -> (Result<(), BuildError>, BuildLog<'l>) {
@@ -358,6 +446,7 @@ impl Build<'_> {
             let _ = log.write(format!("{line}\n").as_bytes());
         };
         let inputs: Vec<StorePath> = self.inputs.iter().cloned().collect();
+        let output_paths = self.places.iter().map(|(name, place)| (name.clone(), place.scratch.clone())).collect();
         let locations = self.places.iter().map(|(name, place)| (name.clone(), place.location.clone())).collect();
         let outcome = builtin.build(&BuiltinContext {
             derivation,
@@ -365,7 +454,7 @@ impl Build<'_> {
             physical_store: store.physical_dir(),
             inputs: &inputs,
             outputs: &locations,
-            output_paths: self.job.outputs,
+            output_paths: &output_paths,
             temp_dir: &self.scratch.build_dir(),
             activity: self.activity,
             cancel,
@@ -398,7 +487,7 @@ impl Build<'_> {
     }
 
     /// Takes the outputs over, or compares them with those that are there.
-    fn register(&self) -> Result<(), BuildError> {
+    fn register(&self) -> Result<BTreeMap<String, StorePath>, BuildError> {
         let Job { store, derivation, drv_path, check, .. } = *self.job;
         let builtin = derivation.is_builtin();
         let unsandboxed = self.job.config.sandbox == SandboxMode::Disabled;
@@ -410,32 +499,31 @@ impl Build<'_> {
             inputs: self.inputs,
             places: self.places,
             copies: &self.scratch.copies_dir(),
-            distrust: !builtin && (derivation.is_fixed() || unsandboxed),
+            distrust: !builtin && (derivation.is_networked() || unsandboxed),
         }
         .finish()?;
         let mut infos: BTreeMap<String, PathInfo> = BTreeMap::new();
-        for (name, _) in self.places.iter().filter(|(_, place)| place.keep_valid) {
-            if let Some(path) = self.job.outputs.get(name) {
-                infos.insert(name.clone(), store.path_info(path).map_err(store_error)?);
-            }
+        for (name, place) in self.places.iter().filter(|(_, place)| place.keep_valid) {
+            infos.insert(name.clone(), store.path_info(&place.path).map_err(store_error)?);
         }
         infos.extend(finished.iter().map(|finished| (finished.name.clone(), finished.output.info.clone())));
         Checker { store, drv_path, derivation, infos: &infos }.check(&self.options.checks)?;
+        let paths = infos.into_iter().map(|(name, info)| (name, info.path)).collect();
         if check {
-            // what was not there cannot be compared
-            let known = store.valid_of(self.job.outputs.values()).map_err(store_error)?;
-            let mut compared = finished.iter().filter(|finished| known.contains(&finished.output.info.path));
-            return compared.try_for_each(|finished| self.compare(finished));
+            finished.iter().try_for_each(|finished| self.compare(finished))?;
+            return Ok(paths);
         }
         let outputs: Vec<BuiltOutput> = finished.into_iter().map(|finished| finished.output).collect();
-        store.register_outputs(outputs).map_err(store_error)
+        store.register_outputs(outputs).map_err(store_error)?;
+        Ok(paths)
     }
 
     /// Compares an output that was built again with the valid one.
     fn compare(&self, finished: &Finished) -> Result<(), BuildError> {
         let Job { store, config, drv_path, .. } = *self.job;
         let path = &finished.output.info.path;
-        let valid = store.path_info(path).map_err(store_error)?;
+        // content-addressed outputs that differ have other paths, which nothing is known of
+        let Some(valid) = store.find_path_info(path).map_err(store_error)? else { return Ok(()) };
         if valid.nar_hash == finished.output.info.nar_hash {
             return Ok(());
         }

@@ -12,7 +12,9 @@ use nopal_format::store_path::{References, output_path_name};
 use nopal_format::{
     ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, HashAlgorithm, PathInfo, StorePath,
 };
-use nopal_store::{BuiltOutput, OutputScan, Store, StoreError, content_hash, rewrite_tree, scan_tree};
+use nopal_store::{
+    BuiltOutput, OutputScan, Store, StoreError, content_hash, rewrite_tree, scan_tree, scan_tree_modulo,
+};
 
 use crate::error::BuildError;
 use crate::options::BuildOptions;
@@ -23,7 +25,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Where an output of a build is, and what it is called meanwhile.
 #[derive(Clone, Debug)]
 pub(crate) struct OutputPlace {
-    /// Its final store path.
+    /// Its final store path; the one it is made at while that is not known.
     pub(crate) path: StorePath,
     /// The store path under which the builder made it; differs from `path` only if that could not be used.
     pub(crate) scratch: StorePath,
@@ -85,11 +87,20 @@ impl Outputs<'_> {
             .filter(|place| place.scratch != place.path)
             .map(|place| (place.scratch.clone(), place.path.clone()))
             .collect();
-        renamed.retain(|scratch, path| scratch != path);
         let mut finished = Vec::new();
         for name in order {
             let (Some(place), Some(scanned)) = (self.places.get(name), scanned.remove(name)) else { continue };
-            let output = self.finish_one(name, place, scanned, &renamed)?;
+            let output = match self.derivation.outputs.get(name) {
+                Some(
+                    &(DerivationOutput::Floating { method, algorithm }
+                    | DerivationOutput::Impure { method, algorithm }),
+                ) => {
+                    let output = self.address(name, place, scanned, &renamed, (method, algorithm))?;
+                    renamed.insert(place.scratch.clone(), output.info.path.clone());
+                    output
+                }
+                _ => self.finish_one(name, place, scanned, &renamed)?,
+            };
             finished.push(Finished { name: name.to_owned(), output });
         }
         Ok(finished)
@@ -223,6 +234,66 @@ impl Outputs<'_> {
         self.store.register_outputs(vec![output]).map_err(store_error)
     }
 
+    /// Gives an output the path that follows from its content. Other outputs have theirs already.
+    fn address(
+        &self,
+        name: &str,
+        place: &OutputPlace,
+        scanned: Scanned,
+        renamed: &BTreeMap<StorePath, StorePath>,
+        (method, algorithm): (ContentAddressMethod, HashAlgorithm),
+    ) -> Result<BuiltOutput, BuildError> {
+        let failed = |error: nopal_store::TreeError| store_error(error.into());
+        let Scanned { mut tree, scan, plain_file } = scanned;
+        check_flat(name, method, plain_file)?;
+        // the scratch path of this one in a tree that was checked is its path
+        let others: BTreeMap<StorePath, StorePath> = renamed
+            .iter()
+            .filter(|(scratch, _)| **scratch != place.scratch)
+            .map(|(scratch, path)| (scratch.clone(), path.clone()))
+            .collect();
+        // where references are not looked for they may be all the same
+        let is_blind = self.options.discard_references.contains(name);
+        if !others.is_empty() && (is_blind || scan.references.iter().any(|path| others.contains_key(path))) {
+            let rewritten = self.copies.join(format!("{}.rewritten", place.scratch.base_name()));
+            rewrite_tree(&tree, &rewritten, &others).map_err(failed)?;
+            tree = rewritten;
+        }
+        let hash = match method {
+            ContentAddressMethod::Nar => scan_tree_modulo(&tree, algorithm, &place.scratch).map_err(failed)?,
+            _ => content_hash(&tree, method, algorithm).map_err(store_error)?,
+        };
+        let ca = ContentAddress { method, hash };
+        let mut references = References { itself: scan.references.contains(&place.scratch), others: BTreeSet::new() };
+        references.others = scan
+            .references
+            .into_iter()
+            .filter(|path| *path != place.scratch)
+            .map(|path| others.get(&path).cloned().unwrap_or(path))
+            .collect();
+        let path = self
+            .store
+            .store_dir()
+            .ca_path(&output_path_name(&self.derivation.name, name), &ca, &references)
+            .map_err(|error| BuildError::OutputRejected { output: name.to_owned(), reason: error.to_string() })?;
+        if path != place.scratch && (references.itself || is_blind) {
+            let moved = self.copies.join(format!("{}.moved", place.scratch.base_name()));
+            let own = BTreeMap::from([(place.scratch.clone(), path.clone())]);
+            rewrite_tree(&tree, &moved, &own).map_err(failed)?;
+            tree = moved;
+        }
+        let hashed = scan_tree(&tree, &BTreeSet::new()).map_err(failed)?;
+        let mut info = PathInfo::new(path.clone(), hashed.nar_hash, hashed.nar_size);
+        info.references = references.others;
+        if references.itself {
+            info.references.insert(path);
+        }
+        info.deriver = Some(self.drv_path.clone());
+        info.ultimate = true;
+        info.ca = Some(ca);
+        Ok(BuiltOutput { info, tree, entries: scan.entries })
+    }
+
     /// What the content of a fixed output is.
     fn content_address(
         &self,
@@ -230,16 +301,21 @@ impl Outputs<'_> {
         scanned: &Scanned,
         wanted: &ContentAddress,
     ) -> Result<ContentAddress, BuildError> {
-        let flat = matches!(wanted.method, ContentAddressMethod::Flat | ContentAddressMethod::Text);
-        if flat && !scanned.plain_file {
-            return Err(BuildError::OutputRejected {
-                output: name.to_owned(),
-                reason: "it should be a non-executable regular file since recursive hashing is not enabled \
-                         (one of outputHashMode={flat,text} is true)"
-                    .to_owned(),
-            });
-        }
+        check_flat(name, wanted.method, scanned.plain_file)?;
         let hash = content_hash(&scanned.tree, wanted.method, wanted.hash.algorithm()).map_err(store_error)?;
         Ok(ContentAddress { method: wanted.method, hash })
     }
+}
+
+/// Fails if only the bytes of an output are hashed and it is more than bytes.
+fn check_flat(name: &str, method: ContentAddressMethod, plain_file: bool) -> Result<(), BuildError> {
+    if plain_file || !matches!(method, ContentAddressMethod::Flat | ContentAddressMethod::Text) {
+        return Ok(());
+    }
+    Err(BuildError::OutputRejected {
+        output: name.to_owned(),
+        reason: "it should be a non-executable regular file since recursive hashing is not enabled (one of \
+                 outputHashMode={flat,text} is true)"
+            .to_owned(),
+    })
 }

@@ -4,6 +4,7 @@
 //! looked at. Paths get temporary roots before it is asked whether they are valid, so what was found stays.
 
 mod graph;
+mod resolved;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,14 +92,6 @@ pub enum RealiseError {
         /// One of them.
         drv_path: String,
     },
-    /// A derivation whose outputs cannot be told before it is built.
-    #[error("derivation '{drv_path}': {what} is not supported yet")]
-    Unsupported {
-        /// Its logical path.
-        drv_path: String,
-        /// What it would need.
-        what: &'static str,
-    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -161,8 +154,8 @@ pub fn realise(
     cancel: &CancelToken,
 ) -> Result<Vec<Realised>, RealiseError> {
     let graph = Graph::load(store, config, wanted)?;
-    let built = if graph.nothing_to_do() {
-        BTreeSet::new()
+    let (graph, built) = if graph.nothing_to_do() {
+        (graph, BTreeSet::new())
     } else {
         let builds_dir = builds_dir(store);
         let swept = if nopal_fs::is_dir(&builds_dir) {
@@ -171,7 +164,7 @@ pub fn realise(
             nopal_fs::create_dir_all(&builds_dir)
         };
         swept.map_err(|error| RealiseError::Machine(BuildError::Fs(error)))?;
-        workers::build(&workers::Site { store, config, builds_dir: &builds_dir }, &graph, cancel)?
+        workers::build(&workers::Site { store, config, builds_dir: &builds_dir }, graph, cancel)?
     };
     Ok(wanted.iter().filter_map(|wanted| graph.realised(wanted, &built)).collect())
 }
@@ -199,28 +192,28 @@ pub(crate) fn read_derivation(store: &Store, drv_path: &StorePath) -> Result<Der
     Derivation::parse_aterm(store.store_dir(), &text, name).map_err(|error| wrong(error.to_string()))
 }
 
-/// The paths of all outputs.
-pub(crate) fn output_paths(
-    store: &Store,
-    drv_path: &StorePath,
-    derivation: &Derivation,
-) -> Result<BTreeMap<String, StorePath>, BuildError> {
-    let mut paths = BTreeMap::new();
-    for (name, output) in &derivation.outputs {
-        let path = output
-            .path(store.store_dir(), &derivation.name, name)
-            .map_err(|error| BuildError::Derivation { text: format!("{}: {error}", store.print(drv_path)) })?;
-        match (path, output) {
-            (Some(path), _) => paths.insert(name.clone(), path),
-            (None, DerivationOutput::Floating { .. } | DerivationOutput::Impure { .. }) => {
-                return Err(BuildError::Unsupported { what: "an output whose path follows from its content" });
-            }
-            (None, _) => {
-                return Err(BuildError::Unsupported { what: "an output whose path depends on an input's content" });
-            }
-        };
+/// A derivation that makes no sense.
+pub(crate) fn derivation_error(store: &Store, drv_path: &StorePath, error: impl ToString) -> BuildError {
+    BuildError::Derivation { text: format!("derivation '{}': {}", store.print(drv_path), error.to_string()) }
+}
+
+/// Fails if a derivation is of an experimental kind that is not on.
+fn check_features(config: &BuildConfig, derivation: &Derivation) -> Result<(), BuildError> {
+    let mut needed = Vec::new();
+    for output in derivation.outputs.values() {
+        match output {
+            DerivationOutput::InputAddressed { .. } | DerivationOutput::Fixed { .. } => {}
+            DerivationOutput::Floating { .. } | DerivationOutput::Deferred => needed.push("ca-derivations"),
+            DerivationOutput::Impure { .. } => needed.extend(["ca-derivations", "impure-derivations"]),
+        }
     }
-    Ok(paths)
+    if derivation.has_dynamic_inputs() {
+        needed.push("dynamic-derivations");
+    }
+    match needed.into_iter().find(|feature| !config.has_feature(feature)) {
+        Some(feature) => Err(BuildError::Feature { feature }),
+        None => Ok(()),
+    }
 }
 
 impl From<BuildError> for RealiseError {

@@ -1,8 +1,10 @@
 //! What settings ask to be done with what was built: signing, linking equal files, running a program.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use nopal_format::StorePath;
+use nopal_format::derivation::DrvHashes;
 use nopal_format::signature::SecretKey;
 use nopal_report::Level;
 
@@ -17,17 +19,12 @@ impl Shared {
             return Ok(());
         }
         let store = self.store()?;
-        let mut keys = Vec::new();
-        for file in &config.secret_key_files {
-            let key: SecretKey = nopal_fs::read_to_string(file)?.trim().parse()?;
-            keys.push(key);
-        }
+        let keys = self.secret_keys()?;
+        let mut hashes = DrvHashes::new();
         for drv in drvs {
             let derivation = self.read_derivation(drv)?;
-            let mut outputs = Vec::new();
-            for (name, output) in &derivation.outputs {
-                outputs.extend(output.path(&config.store_dir, drv.derivation_name()?, name)?);
-            }
+            let known = store.known_outputs(&derivation, &mut hashes)?;
+            let outputs: Vec<StorePath> = known.into_values().flatten().collect();
             let outputs: Vec<StorePath> = store.valid_of(&outputs)?.into_iter().collect();
             for path in &outputs {
                 let mut info = store.path_info(path)?;
@@ -44,6 +41,12 @@ impl Shared {
             self.run_hook(drv, &outputs)?;
         }
         Ok(())
+    }
+
+    /// The keys that sign what is built.
+    pub(crate) fn secret_keys(&self) -> Result<Vec<SecretKey>, EngineError> {
+        let read = |file: &PathBuf| Ok(nopal_fs::read_to_string(file)?.trim().parse()?);
+        self.config.secret_key_files.iter().map(read).collect()
     }
 
     fn run_hook(&self, drv: &StorePath, outputs: &[StorePath]) -> Result<(), EngineError> {

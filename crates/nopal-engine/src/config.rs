@@ -85,6 +85,10 @@ pub struct EngineConfig {
     pub proxies: nopal_fetch::Proxies,
     /// PEM files with trusted CA certificates; empty means those of the machine.
     pub ca_files: Vec<PathBuf>,
+    /// Keys whose signatures on paths from binary caches are trusted.
+    pub trusted_public_keys: Vec<String>,
+    /// Whether paths from binary caches that are not content-addressed must be signed by one of them.
+    pub require_sigs: bool,
     /// Where Debian packages come from.
     pub debian: DebianConfig,
     /// What concerns flakes and what they fetch.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nopal_format::derivation::DrvHashes;
+use nopal_format::derivation::{DerivationForm, DrvHashes};
 use nopal_format::json::Json;
 use nopal_format::{Derivation, StorePath};
 
@@ -24,22 +24,23 @@ impl Engine {
     /// The derivation is not valid, or cannot be read.
     pub fn output_paths(&self, drv: &StorePath) -> Result<BTreeMap<String, Option<StorePath>>, EngineError> {
         let derivation = self.shared.read_derivation(drv)?;
-        let known = self.store()?.derivation_outputs(drv)?;
-        let mut paths = BTreeMap::new();
-        for (name, output) in &derivation.outputs {
-            let path = output.path(&self.config().store_dir, drv.derivation_name()?, name)?;
-            paths.insert(name.clone(), path.or_else(|| known.get(name).cloned()));
-        }
-        Ok(paths)
+        Ok(self.store()?.known_outputs(&derivation, &mut DrvHashes::new())?)
     }
 
     /// Adds a derivation that is given as JSON, as `nix derivation show` prints one. `dry_run` only tells its path.
     ///
     /// # Errors
-    /// The JSON is no derivation, or its output paths are not those that follow from it.
+    /// The JSON is no derivation or one of a kind that is experimental and not on, or its output paths are not those
+    /// that follow from it.
     pub fn add_derivation(&self, json: &Json, dry_run: bool) -> Result<StorePath, EngineError> {
         let store_dir = &self.config().store_dir;
         let mut derivation = Derivation::from_json(store_dir, json)?;
+        for (feature, why) in derivation.required_features(DerivationForm::Json) {
+            if !self.config().experimental_features.iter().any(|on| on == feature) {
+                let why = if why.is_empty() { why } else { format!(" ({why})") };
+                return Err(EngineError::Feature { feature, why });
+            }
+        }
         let mut read = |path: &StorePath| self.shared.read_derivation(path);
         let made = DrvHashes::new().instantiate(store_dir, &mut derivation, &mut read)?;
         if !dry_run {

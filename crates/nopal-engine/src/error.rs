@@ -126,6 +126,30 @@ pub enum EngineError {
         /// The path.
         path: String,
     },
+    /// A derivation does not have an output.
+    #[error("derivation '{drv_path}' does not have wanted outputs '{output}'")]
+    NoOutput {
+        /// The derivation.
+        drv_path: String,
+        /// The output asked for.
+        output: String,
+    },
+    /// An experimental feature that is not on.
+    #[error(
+        "experimental Nix feature '{feature}' is disabled{why}; add '--extra-experimental-features {feature}' to enable it"
+    )]
+    Feature {
+        /// The feature, by Nix's name.
+        feature: &'static str,
+        /// What needs it, in brackets after a blank, or nothing.
+        why: String,
+    },
+    /// A binary cache that cannot be read yet.
+    #[error("cannot copy a closure from '{address}': only binary caches in folders can be read yet")]
+    Cache {
+        /// The address of the cache.
+        address: String,
+    },
     /// No program to run.
     #[error("{what} has no program '{program}'")]
     NoProgram {
@@ -174,6 +198,9 @@ impl EngineError {
             | Self::NoProgram { .. }
             | Self::NotValid { .. }
             | Self::Exists { .. }
+            | Self::NoOutput { .. }
+            | Self::Cache { .. }
+            | Self::Feature { .. }
             | Self::MixedUniverses { .. } => ErrorKind::Usage,
             Self::Realise(error) => match error {
                 RealiseError::Failed { failures }

@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nopal_eval::host::{
-    AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted as EvalWanted,
+    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
+    Message, Wanted as EvalWanted,
 };
 use nopal_eval::{Error, Evaluator, Pos, Value};
+use nopal_format::derivation::DrvHashes;
 use nopal_format::flake::Input;
-use nopal_format::{Derivation, StorePath};
+use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_fs::{EntryKind, FsError};
 use nopal_report::Level;
-use nopal_store::{AddOptions, Stopped, TextToAdd, path_of_source};
+use nopal_store::{AddOptions, Direction, Stopped, TextToAdd, path_of_source};
 
+use crate::closure;
 use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::fetch;
@@ -196,23 +199,37 @@ impl Host for EvalHost {
         for item in wanted {
             match item {
                 EvalWanted::Path(path) => found.push(path.clone()),
-                EvalWanted::Output { drv, output } => {
-                    let want = Wanted {
-                        drv_path: drv.clone(),
-                        outputs: vec![output.clone()],
-                        output: String::new(),
-                        attr: String::new(),
-                    };
+                EvalWanted::Output(BuiltPath { drv, output }) => {
+                    let drv_path = self.shared.obtain(drv).map_err(failed)?;
+                    let want =
+                        Wanted { drv_path, outputs: vec![output.clone()], output: String::new(), attr: String::new() };
                     let built = self.shared.realise(&[want], &RealiseOptions::default()).map_err(failed)?;
                     let path = built.iter().flat_map(|built| &built.outputs).find(|(name, _)| name == output);
-                    let (_, path) = path.ok_or_else(|| {
-                        HostError::Failed(format!("derivation '{}' has no output '{output}'", drv.base_name()))
-                    })?;
+                    let (_, path) =
+                        path.ok_or_else(|| HostError::Failed(format!("derivation '{drv}' has no output '{output}'")))?;
                     found.push(path.clone());
                 }
             }
         }
         Ok(found)
+    }
+
+    fn known_output(&self, built: &BuiltPath) -> HostResult<Option<StorePath>> {
+        self.flush().map_err(failed)?;
+        let Some(store) = self.shared.existing_store().map_err(failed)? else { return Ok(None) };
+        store.known_output(built, &mut DrvHashes::new()).map_err(failed)
+    }
+
+    fn closure_info(&self, path: &StorePath) -> HostResult<ClosureInfo> {
+        let store = self.shared.store().map_err(failed)?;
+        let closure = store.closure(std::slice::from_ref(path), Direction::References).map_err(failed)?;
+        let info = store.path_info(path).map_err(failed)?;
+        let is_content_addressed = info.is_content_addressed(store.store_dir());
+        Ok(ClosureInfo { closure, is_content_addressed })
+    }
+
+    fn fetch_closure(&self, request: &ClosureRequest<'_>) -> HostResult<StorePath> {
+        closure::fetch(&self.shared, request).map_err(failed)
     }
 
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {

@@ -74,7 +74,7 @@ pub(crate) fn single(evaluator: &mut Evaluator, value: Value, pos: Pos, frame: &
             let elements = evaluator.contexts.get(context);
             Ok(elements.iter().find_map(|element| match element {
                 ContextElement::Opaque(path) => Some(Item::Path(path.clone())),
-                ContextElement::DrvDeep(_) | ContextElement::Built { .. } => None,
+                ContextElement::DrvDeep(_) | ContextElement::Built(_) => None,
             }))
         }
         View::Str(text) => {
@@ -83,8 +83,9 @@ pub(crate) fn single(evaluator: &mut Evaluator, value: Value, pos: Pos, frame: &
             let wrong = |message: String| Error::eval(message).trace(pos, frame);
             match &elements[..] {
                 [ContextElement::Opaque(path)] => Ok(Some(Item::Path(path.clone()))),
-                [ContextElement::Built { drv, output }] => {
-                    let (drv_path, output) = (drv.clone(), output.clone());
+                [ContextElement::Built(built)] => {
+                    let drv_path = evaluator.obtain_derivation(&built.drv).map_err(|error| error.trace(pos, frame))?;
+                    let output = built.output.clone();
                     let outputs = vec![output.clone()];
                     Ok(Some(Item::Outputs(Wanted { drv_path, outputs, output, attr: String::new() })))
                 }

@@ -6,6 +6,7 @@
 //! events come back up.
 
 mod after;
+mod closure;
 mod config;
 mod debian;
 mod derivation;

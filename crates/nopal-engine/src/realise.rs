@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nopal_build::builtin::{self, BuiltinBuilders, BuiltinContext, BuiltinError};
 use nopal_build::{BuildConfig, BuildLimits, BuildMode, OutputsWanted, SandboxMode};
-use nopal_format::StorePath;
+use nopal_format::{SingleDerivedPath, StorePath};
 use nopal_import::debian;
 
 use crate::engine::{Engine, Shared};
@@ -69,7 +69,8 @@ impl Shared {
         let targets = to_build(wanted);
         let plan_config = self.build_config(options, BuiltinBuilders::new());
         let will_build = nopal_build::plan(store, &plan_config, &targets)?.will_build;
-        let config = self.build_config(options, self.builtins(&will_build)?);
+        let mut config = self.build_config(options, self.builtins(&will_build)?);
+        config.secret_keys = self.secret_keys()?;
         let done = nopal_build::realise(store, &config, &targets, &self.cancel)?;
         self.after_builds(&will_build)?;
         Ok(done
@@ -80,6 +81,23 @@ impl Shared {
                 built: done.built,
             })
             .collect())
+    }
+
+    /// The store path that a deriving path has, built first if need be.
+    pub(crate) fn obtain(&self, path: &SingleDerivedPath) -> Result<StorePath, EngineError> {
+        let built = match path {
+            SingleDerivedPath::Opaque(path) => return Ok(path.clone()),
+            SingleDerivedPath::Built(built) => built,
+        };
+        let drv_path = self.obtain(&built.drv)?;
+        let wanted =
+            Wanted { drv_path, outputs: vec![built.output.clone()], output: String::new(), attr: String::new() };
+        let done = self.realise(&[wanted], &RealiseOptions::default())?;
+        let path = done.into_iter().flat_map(|done| done.outputs).find(|(name, _)| *name == built.output);
+        path.map(|(_, path)| path).ok_or_else(|| EngineError::NoOutput {
+            drv_path: built.drv.display(&self.config.store_dir),
+            output: built.output.clone(),
+        })
     }
 
     /// The builders inside this program. The package repositories are asked for their names only when something
@@ -120,6 +138,7 @@ impl Shared {
                 ..BuildLimits::default()
             },
             systems,
+            experimental_features: config.experimental_features.iter().cloned().collect(),
             environment: environment_bytes(&config.environment),
             ca_file: config.ca_files.first().cloned(),
             builtins,

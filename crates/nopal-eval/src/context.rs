@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use nopal_format::{StoreDir, StorePath};
+use nopal_format::{BuiltPath, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
 /// The number of an interned context; [`Contexts`] has the elements.
@@ -38,13 +38,8 @@ pub enum ContextElement {
     Opaque(StorePath),
     /// A derivation, all its outputs and its whole closure; printed `=<path>`.
     DrvDeep(StorePath),
-    /// One output of a derivation; printed `!<output>!<path>`.
-    Built {
-        /// The derivation.
-        drv: StorePath,
-        /// The name of the output.
-        output: String,
-    },
+    /// One output of a derivation; printed `!<output>!<path>`, with more outputs before a derivation that is built.
+    Built(BuiltPath),
 }
 
 impl ContextElement {
@@ -53,7 +48,7 @@ impl ContextElement {
         match self {
             ContextElement::Opaque(path) => path.base_name(),
             ContextElement::DrvDeep(path) => format!("={}", path.base_name()),
-            ContextElement::Built { drv, output } => format!("!{output}!{}", drv.base_name()),
+            ContextElement::Built(built) => format!("!{built}"),
         }
     }
 
@@ -61,7 +56,7 @@ impl ContextElement {
     pub fn display(&self, store: &StoreDir) -> String {
         match self {
             ContextElement::Opaque(path) | ContextElement::DrvDeep(path) => store.print(path),
-            ContextElement::Built { drv, output } => format!("{}^{output}", store.print(drv)),
+            ContextElement::Built(built) => built.display(store),
         }
     }
 }

@@ -4,19 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::derivation::{DerivationError, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE};
 use nopal_format::json::Json;
-use nopal_format::store_path::{DownstreamPlaceholder, check_name};
-use nopal_format::{
-    ByteString, ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, Hash, HashAlgorithm, StorePath,
-};
+use nopal_format::store_path::check_name;
+use nopal_format::{ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
 use crate::context::{Context, ContextElement};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
-use crate::host::HostError;
 use crate::pos::Pos;
 use crate::value::{Attrs, AttrsBuilder, Value};
 
@@ -69,14 +66,11 @@ struct Draft<'a> {
 }
 
 /// A failure while a derivation's hash is computed.
-enum HashFailure {
-    Format(DerivationError),
-    Host(HostError),
-}
+struct HashFailure(Error);
 
 impl From<DerivationError> for HashFailure {
     fn from(error: DerivationError) -> HashFailure {
-        HashFailure::Format(error)
+        HashFailure(Error::eval(error.to_string()))
     }
 }
 
@@ -128,13 +122,13 @@ impl Draft<'_> {
             sym::CONTENT_ADDRESSED => {
                 if ev.force_bool(value, Pos::NONE, "")? {
                     self.content_addressed = true;
-                    require_feature(ev, "ca-derivations", "")?;
+                    ev.require_feature("ca-derivations", "")?;
                 }
             }
             sym::IMPURE => {
                 if ev.force_bool(value, Pos::NONE, "")? {
                     self.impure = true;
-                    require_feature(ev, "impure-derivations", "")?;
+                    ev.require_feature("impure-derivations", "")?;
                 }
             }
             sym::ARGS => {
@@ -246,11 +240,11 @@ impl Draft<'_> {
             b"flat" => ContentAddressMethod::Flat,
             b"text" => {
                 let why = format!("text-hashed derivation '{}', outputHashMode = \"text\"", self.name);
-                require_feature(ev, "dynamic-derivations", &why)?;
+                ev.require_feature("dynamic-derivations", &why)?;
                 ContentAddressMethod::Text
             }
             b"git" => {
-                require_feature(ev, "git-hashing", "")?;
+                ev.require_feature("git-hashing", "")?;
                 ContentAddressMethod::Git
             }
             other => {
@@ -349,9 +343,7 @@ impl Draft<'_> {
                 ContextElement::Opaque(path) => {
                     self.drv.input_srcs.insert(path.clone());
                 }
-                ContextElement::Built { drv, output } => {
-                    self.drv.input_drvs.entry(drv.clone()).or_default().outputs.insert(output.clone());
-                }
+                ContextElement::Built(built) => self.drv.add_input(built),
                 ContextElement::DrvDeep(path) => self.add_closure(ev, path)?,
             }
         }
@@ -370,7 +362,7 @@ impl Draft<'_> {
             }
             todo.extend(host.references(&path).map_err(|error| ev.host_error(error, Pos::NONE))?);
             if path.is_derivation() {
-                let drv = host.read_derivation(&path).map_err(|error| ev.host_error(error, Pos::NONE))?;
+                let drv = ev.read_derivation(&path)?;
                 needed.insert(path, drv.outputs.keys().cloned().collect());
             }
         }
@@ -384,14 +376,12 @@ impl Draft<'_> {
     fn instantiate(mut self, ev: &mut Evaluator) -> Result<Value> {
         let store_dir = ev.settings.store_dir.clone();
         let host = ev.host();
-        let mut read = |path: &StorePath| -> std::result::Result<Derivation, HashFailure> {
-            host.read_derivation(path).map_err(HashFailure::Host)
-        };
-        let made = match ev.drv_hashes.instantiate(&store_dir, &mut self.drv, &mut read) {
-            Ok(made) => made,
-            Err(HashFailure::Format(error)) => return Err(Error::eval(error.to_string())),
-            Err(HashFailure::Host(error)) => return Err(ev.host_error(error, Pos::NONE)),
-        };
+        // the table cannot be part of the evaluator while derivations are read for it
+        let mut hashes = std::mem::take(&mut ev.drv_hashes);
+        let mut read = |path: &StorePath| ev.read_derivation(path).map_err(HashFailure);
+        let made = hashes.instantiate(&store_dir, &mut self.drv, &mut read);
+        ev.drv_hashes = hashes;
+        let made = made.map_err(|HashFailure(error)| error)?;
         if !ev.settings.read_only {
             host.add_derivation(&made.path, &self.drv, &made.aterm).map_err(|error| ev.host_error(error, Pos::NONE))?;
         }
@@ -407,28 +397,6 @@ impl Draft<'_> {
     }
 }
 
-impl Evaluator {
-    /// The string for an output of a derivation: its path, or a placeholder where that is not known yet.
-    pub(crate) fn output_string(
-        &mut self,
-        drv: &StorePath,
-        drv_name: &str,
-        output: &str,
-        spec: &DerivationOutput,
-    ) -> Result<Value> {
-        let store_dir = self.settings.store_dir.clone();
-        let known = spec.path(&store_dir, drv_name, output).map_err(|error| Error::eval(error.to_string()))?;
-        let text = match known {
-            Some(path) => store_dir.print(&path),
-            None => DownstreamPlaceholder::unknown_ca_output(drv, output)
-                .map_err(|error| Error::eval(error.to_string()))?
-                .render(),
-        };
-        let context = self.contexts.single(ContextElement::Built { drv: drv.clone(), output: output.to_owned() });
-        Ok(self.heap.string_with(text.as_bytes(), context))
-    }
-}
-
 fn parse_algorithm(text: &[u8]) -> Option<HashAlgorithm> {
     match text {
         b"md5" => Some(HashAlgorithm::Md5),
@@ -438,16 +406,4 @@ fn parse_algorithm(text: &[u8]) -> Option<HashAlgorithm> {
         b"blake3" => Some(HashAlgorithm::Blake3),
         _ => None,
     }
-}
-
-fn require_feature(ev: &Evaluator, feature: &str, why: &str) -> Result<()> {
-    if ev.settings.has_feature(feature) {
-        return Ok(());
-    }
-    let reason = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    let message = format!(
-        "experimental Nix feature '{feature}' is disabled{reason}; add '--extra-experimental-features {feature}' to \
-         enable it"
-    );
-    Err(Error::new(ErrorKind::Eval, message))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nopal_format::flake::Input;
-use nopal_format::{ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
+use nopal_format::{BuiltPath, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
 
 use crate::error::Error;
 use crate::eval::Evaluator;
@@ -113,6 +113,26 @@ pub enum FetchRequest {
     Tree(Input),
 }
 
+/// A closure to copy from a binary cache, `builtins.fetchClosure`.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosureRequest<'a> {
+    /// The address of the cache.
+    pub store: &'a str,
+    /// The path in it.
+    pub path: &'a StorePath,
+    /// Give every path of the closure a content address instead of copying it as it is.
+    pub rewrite: bool,
+}
+
+/// What is to be known of a valid path with its closure.
+#[derive(Clone, Debug)]
+pub struct ClosureInfo {
+    /// The path and everything that it leads to.
+    pub closure: Vec<StorePath>,
+    /// Whether the path follows from its content.
+    pub is_content_addressed: bool,
+}
+
 /// What was fetched.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -139,12 +159,7 @@ pub enum Wanted {
     /// A path.
     Path(StorePath),
     /// An output of a derivation.
-    Output {
-        /// The derivation.
-        drv: StorePath,
-        /// The name of the output.
-        output: String,
-    },
+    Output(BuiltPath),
 }
 
 /// Output meant for the user while evaluation goes on.
@@ -189,6 +204,22 @@ pub trait Host: Send + Sync {
 
     /// Makes all of `wanted` exist and returns, in the same order, the paths of outputs and of plain paths.
     fn realise(&self, wanted: &[Wanted]) -> HostResult<Vec<StorePath>>;
+
+    /// The path of an output of a derivation if it is known without building anything; for one whose path follows from
+    /// its content that is so once it has been built.
+    fn known_output(&self, _built: &BuiltPath) -> HostResult<Option<StorePath>> {
+        Err(HostError::Unsupported("what outputs turned out to be"))
+    }
+
+    /// Copies a path with its closure from a binary cache, rewritten to content addresses if `to` says so.
+    fn fetch_closure(&self, _request: &ClosureRequest<'_>) -> HostResult<StorePath> {
+        Err(HostError::Unsupported("fetching of closures"))
+    }
+
+    /// The closure of a valid path.
+    fn closure_info(&self, _path: &StorePath) -> HostResult<ClosureInfo> {
+        Err(HostError::Unsupported("looking at closures"))
+    }
 
     /// What a store object refers to; an error when it is not valid.
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;

@@ -10,10 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nopal_format::nar::Tree;
 use nopal_format::store_path::References;
 use nopal_format::{
-    ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StoreDir, StorePath,
+    BuiltPath, ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StoreDir, StorePath,
 };
 
-use crate::host::{AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted};
+use crate::host::{
+    AddPath, ClosureInfo, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted,
+};
 use crate::pure::path::{absolute, canonical};
 
 /// Links followed before a path is called endless.
@@ -288,17 +290,7 @@ impl Host for MemHost {
         for wanted in wanted {
             let path = match wanted {
                 Wanted::Path(path) => path.clone(),
-                Wanted::Output { drv, output } => {
-                    let derivation = self.read_derivation(drv)?;
-                    let spec = derivation.outputs.get(output).ok_or_else(|| {
-                        let drv = self.store_dir.print(drv);
-                        HostError::Failed(format!("derivation '{drv}' does not have output '{output}'"))
-                    })?;
-                    let path = spec
-                        .path(&self.store_dir, &derivation.name, output)
-                        .map_err(|error| HostError::Failed(error.to_string()))?;
-                    path.ok_or(HostError::Unsupported("building"))?
-                }
+                Wanted::Output(built) => self.known_output(built)?.ok_or(HostError::Unsupported("building"))?,
             };
             if !self.ensure_path(&path)? {
                 return Err(HostError::Unsupported("building"));
@@ -306,6 +298,29 @@ impl Host for MemHost {
             paths.push(path);
         }
         Ok(paths)
+    }
+
+    fn known_output(&self, built: &BuiltPath) -> HostResult<Option<StorePath>> {
+        // nothing is ever built here, so outputs of outputs are not known
+        let Some(drv) = built.drv.as_opaque() else { return Ok(None) };
+        let derivation = self.read_derivation(drv)?;
+        let spec = derivation.outputs.get(&built.output).ok_or_else(|| {
+            let drv = self.store_dir.print(drv);
+            HostError::Failed(format!("derivation '{drv}' does not have an output named '{}'", built.output))
+        })?;
+        spec.path(&self.store_dir, &derivation.name, &built.output)
+            .map_err(|error| HostError::Failed(error.to_string()))
+    }
+
+    fn closure_info(&self, path: &StorePath) -> HostResult<ClosureInfo> {
+        let (mut closure, mut todo) = (BTreeSet::new(), vec![path.clone()]);
+        while let Some(path) = todo.pop() {
+            if closure.insert(path.clone()) {
+                todo.extend(self.references(&path)?);
+            }
+        }
+        // all that is here was added by its content
+        Ok(ClosureInfo { closure: closure.into_iter().collect(), is_content_addressed: true })
     }
 
     fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched> {

@@ -4,11 +4,13 @@ mod aterm_parse;
 mod aterm_print;
 mod json;
 mod modulo;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
+use crate::derived_path::{BuiltPath, SingleDerivedPath};
 use crate::hash::HashAlgorithm;
 use crate::json::{Json, JsonError};
 use crate::store_path::{StoreDir, StorePath, StorePathError, output_path_name};
@@ -73,6 +75,15 @@ pub enum DerivationOutput {
     },
 }
 
+/// How a derivation is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DerivationForm {
+    /// As `.drv` files are.
+    Aterm,
+    /// As `nix derivation show` prints it.
+    Json,
+}
+
 /// What all outputs of a derivation have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DerivationKind {
@@ -103,6 +114,16 @@ impl<S: Into<String>> FromIterator<S> for InputOutputs {
     }
 }
 
+impl InputOutputs {
+    /// The needs of what `path`, a derivation, makes: those of a derivation in the store are these themselves.
+    fn slot(&mut self, path: &SingleDerivedPath) -> &mut Self {
+        match path {
+            SingleDerivedPath::Opaque(_) => self,
+            SingleDerivedPath::Built(built) => self.slot(&built.drv).dynamic.entry(built.output.clone()).or_default(),
+        }
+    }
+}
+
 impl DerivationOutput {
     /// The output's path if it is known before the build.
     ///
@@ -118,9 +139,75 @@ impl DerivationOutput {
 }
 
 impl Derivation {
+    /// Makes an output of another derivation an input.
+    pub fn add_input(&mut self, built: &BuiltPath) {
+        let needed = self.input_drvs.entry(built.drv.base().clone()).or_default();
+        needed.slot(&built.drv).outputs.insert(built.output.clone());
+    }
+
+    /// Every output of another derivation that is an input, outputs of derivations in the store before those of
+    /// derivations that are built.
+    pub fn inputs(&self) -> Vec<BuiltPath> {
+        let mut inputs = Vec::new();
+        let mut todo: Vec<(SingleDerivedPath, &InputOutputs)> =
+            self.input_drvs.iter().map(|(path, needed)| (path.clone().into(), needed)).collect();
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for (drv, needed) in todo {
+                inputs
+                    .extend(needed.outputs.iter().map(|output| BuiltPath { drv: drv.clone(), output: output.clone() }));
+                let dynamic = needed.dynamic.iter();
+                next.extend(dynamic.map(|(output, inner)| (SingleDerivedPath::built(drv.clone(), output), inner)));
+            }
+            todo = next;
+        }
+        inputs
+    }
+
+    /// Whether an input is an output of a derivation that is built itself.
+    pub fn has_dynamic_inputs(&self) -> bool {
+        self.input_drvs.values().any(|needed| !needed.dynamic.is_empty())
+    }
+
+    /// The experimental features that reading it in this form needs, in the order in which Nix asks for them, each with
+    /// the reason that Nix gives, which may be empty.
+    pub fn required_features(&self, form: DerivationForm) -> Vec<(&'static str, String)> {
+        let suffix = if form == DerivationForm::Json { " in JSON" } else { "" };
+        let mut needed = Vec::new();
+        let dynamic = self.input_drvs.values().find_map(|needed| needed.dynamic.keys().next());
+        if form == DerivationForm::Aterm && dynamic.is_some() {
+            let why = format!("derivation '{}', ATerm format version 'xp-dyn-drv'", self.name);
+            needed.push(("dynamic-derivations", why));
+        }
+        for output in self.outputs.values() {
+            let method = match output {
+                DerivationOutput::InputAddressed { .. } | DerivationOutput::Deferred => continue,
+                DerivationOutput::Fixed { ca } => ca.method,
+                DerivationOutput::Floating { method, .. } | DerivationOutput::Impure { method, .. } => *method,
+            };
+            if method == ContentAddressMethod::Text {
+                needed.push(("dynamic-derivations", format!("text-hashed derivation output{suffix}")));
+            }
+            match output {
+                DerivationOutput::Floating { .. } => needed.push(("ca-derivations", String::new())),
+                DerivationOutput::Impure { .. } => needed.push(("impure-derivations", String::new())),
+                _ => {}
+            }
+        }
+        if let (DerivationForm::Json, Some(output)) = (form, dynamic) {
+            needed.push(("dynamic-derivations", format!("dynamic output '{output}' in JSON")));
+        }
+        needed
+    }
+
     /// Whether it is a fixed-output derivation.
     pub fn is_fixed(&self) -> bool {
         matches!(self.outputs.get("out"), Some(DerivationOutput::Fixed { .. }))
+    }
+
+    /// Whether its builder may use the network and variables of the caller: its outputs are fixed or impure.
+    pub fn is_networked(&self) -> bool {
+        self.is_fixed() || matches!(self.outputs.values().next(), Some(DerivationOutput::Impure { .. }))
     }
 
     /// Whether the builder is part of the program that builds (`builtin:fetchurl`).

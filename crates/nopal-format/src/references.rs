@@ -4,6 +4,8 @@
 //! it, so most of a file is never looked at. Inside long runs of digits (hexadecimal dumps) a bit set over the last
 //! three digits answers nearly every window, so that those run fast, too.
 
+mod text;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use crate::hash::{Hash, HashAlgorithm, Hasher};
 use crate::nix32;
 use crate::store_path::{DIGEST_DIGITS, StorePath};
+
+pub use text::TextRewriter;
 
 /// Digits of a digest.
 type Digits = [u8; DIGEST_DIGITS];

@@ -1,18 +1,22 @@
 //! Binary caches in a directory: what Nix calls `file://`. Written so that Nix can copy from them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
+use nopal_format::json::Json;
 use nopal_format::narinfo::{Compression, NarInfo};
 use nopal_format::signature::{PublicKey, SecretKey};
-use nopal_format::{Hash, HashAlgorithm, Hasher, PathInfo, StorePath};
+use nopal_format::{DrvOutput, Hash, HashAlgorithm, Hasher, PathInfo, Realisation, StorePath};
 use nopal_fs::FsError;
 
 use crate::add::NarChecks;
+use crate::addressed::ClosureSource;
 use crate::closure::Direction;
+use crate::contents::restore_tree;
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tree::TreeHash;
+use crate::tree::{HashingReader, TreeHash};
 
 /// How archives in a cache are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,22 +222,34 @@ impl Store {
     }
 
     fn import_path(&self, directory: &Path, narinfo: &NarInfo) -> Result<(), StoreError> {
-        let file = narinfo_file(directory, &narinfo.info.path);
-        let url = Path::new(&narinfo.url);
-        if !url.components().all(|component| matches!(component, Component::Normal(_))) {
-            return Err(bad(&file, format!("the archive '{}' lies outside the cache", narinfo.url)));
+        self.add_nar(&narinfo.info, &mut open_archive(directory, narinfo)?, &NarChecks::default())
+    }
+
+    /// Writes down in a cache what outputs turned out to be.
+    pub fn export_realisations(&self, directory: &Path, realisations: &[Realisation]) -> Result<(), StoreError> {
+        nopal_fs::create_dir_all(&directory.join("realisations"))?;
+        self.write_cache_info(directory)?;
+        for realisation in realisations {
+            let text = realisation.to_json().to_compact();
+            nopal_fs::replace(&realisation_file(directory, &realisation.id), text.as_bytes())?;
         }
-        let archive = directory.join(url);
-        let source = io::BufReader::with_capacity(128 * 1024, nopal_fs::open_read(&archive)?);
-        let mut reader: Box<dyn Read> = match &narinfo.compression {
-            Compression::None => Box::new(source),
-            Compression::Zstd => {
-                Box::new(zstd::Decoder::with_buffer(source).map_err(|e| FsError::new("read", &archive, e))?)
-            }
-            Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new(source)),
-            other => return Err(bad(&file, format!("the compression '{other}' is not known"))),
-        };
-        self.add_nar(&narinfo.info, &mut reader, &NarChecks::default())
+        Ok(())
+    }
+
+    /// What a cache says an output turned out to be.
+    pub fn cached_realisation(&self, directory: &Path, id: &DrvOutput) -> Result<Option<Realisation>, StoreError> {
+        let file = realisation_file(directory, id);
+        if !nopal_fs::exists(&file) {
+            return Ok(None);
+        }
+        let bytes = nopal_fs::read_file_limited(&file, nopal_format::narinfo::MAX_NARINFO_LEN as u64)?;
+        let text = String::from_utf8(bytes).map_err(|_| bad(&file, "it is not UTF-8"))?;
+        let json = Json::parse(&text).map_err(|error| bad(&file, error))?;
+        let realisation = Realisation::from_json(&json).map_err(|error| bad(&file, error))?;
+        if realisation.id != *id {
+            return Err(bad(&file, format!("it describes '{}'", realisation.id)));
+        }
+        Ok(Some(realisation))
     }
 
     /// How much of the closure of the paths a cache in `directory` lacks.
@@ -241,6 +257,92 @@ impl Store {
         let closure = self.closure(paths, Direction::References)?;
         Ok(closure.into_iter().filter(|path| !nopal_fs::exists(&narinfo_file(directory, path))).collect())
     }
+}
+
+/// A cache whose paths are given content addresses. Those prove themselves, so nothing needs to be signed.
+#[derive(Debug)]
+pub struct CacheSource<'a> {
+    /// A store for the same store directory.
+    pub store: &'a Store,
+    /// Where the cache is.
+    pub directory: &'a Path,
+}
+
+impl CacheSource<'_> {
+    fn narinfo(&self, path: &StorePath) -> Result<NarInfo, StoreError> {
+        let trust = CacheImport { accept_unsigned: true, ..CacheImport::default() };
+        self.store.read_narinfo(self.directory, path, &trust)
+    }
+}
+
+impl ClosureSource for CacheSource<'_> {
+    fn closure(&self, paths: &[StorePath]) -> Result<Vec<PathInfo>, StoreError> {
+        self.store.check_cache_info(self.directory)?;
+        let mut closure: Vec<PathInfo> = Vec::new();
+        let (mut done, mut open) = (BTreeSet::new(), BTreeSet::new());
+        // depth first, references before referrers
+        let mut stack: Vec<(StorePath, Option<PathInfo>)> = paths.iter().map(|path| (path.clone(), None)).collect();
+        while let Some((path, info)) = stack.pop() {
+            if done.contains(&path) {
+                continue;
+            }
+            if let Some(info) = info {
+                done.insert(path);
+                closure.push(info);
+                continue;
+            }
+            if !open.insert(path.clone()) {
+                return Err(bad(&narinfo_file(self.directory, &path), "it refers to itself through other paths"));
+            }
+            let info = self.narinfo(&path)?.info;
+            let references: Vec<StorePath> = info
+                .references
+                .iter()
+                .filter(|reference| **reference != path && !done.contains(*reference))
+                .cloned()
+                .collect();
+            stack.push((path, Some(info)));
+            stack.extend(references.into_iter().map(|reference| (reference, None)));
+        }
+        Ok(closure)
+    }
+
+    fn tree(&self, info: &PathInfo, scratch: PathBuf) -> Result<PathBuf, StoreError> {
+        let mut archive = open_archive(self.directory, &self.narinfo(&info.path)?)?;
+        let mut reader = HashingReader::new(&mut archive, &[].into_iter().collect(), info.nar_size);
+        let restored = restore_tree(&mut reader, &scratch);
+        let (hash, _, _) = reader.finish();
+        restored?;
+        if hash == info.nar_hash {
+            return Ok(scratch);
+        }
+        let (expected, got) = (Box::new(info.nar_hash), Box::new(hash));
+        Err(StoreError::HashMismatch { path: self.store.print(&info.path), expected, got })
+    }
+}
+
+/// The archive that a narinfo names, decompressed.
+fn open_archive(directory: &Path, narinfo: &NarInfo) -> Result<Box<dyn Read>, StoreError> {
+    let file = narinfo_file(directory, &narinfo.info.path);
+    let url = Path::new(&narinfo.url);
+    if !url.components().all(|component| matches!(component, Component::Normal(_))) {
+        return Err(bad(&file, format!("the archive '{}' lies outside the cache", narinfo.url)));
+    }
+    let archive = directory.join(url);
+    let source = io::BufReader::with_capacity(128 * 1024, nopal_fs::open_read(&archive)?);
+    Ok(match &narinfo.compression {
+        Compression::None => Box::new(source),
+        Compression::Zstd => {
+            Box::new(zstd::Decoder::with_buffer(source).map_err(|e| FsError::new("read", &archive, e))?)
+        }
+        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new(source)),
+        other => return Err(bad(&file, format!("the compression '{other}' is not known"))),
+    })
+}
+
+fn realisation_file(directory: &Path, id: &DrvOutput) -> PathBuf {
+    // the name of an output may hold anything
+    directory.join("realisations").join(format!("{}.doi", id.to_string().replace('/', "_")))
 }
 
 fn narinfo_file(directory: &Path, path: &StorePath) -> PathBuf {

@@ -123,6 +123,27 @@ pub enum StoreError {
         /// The path, with its store directory.
         path: String,
     },
+    /// A derivation cannot be read.
+    #[error("cannot read the derivation '{path}': {reason}")]
+    Derivation {
+        /// The derivation, with its store directory.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What an output turned out to be is recorded differently already.
+    #[error(
+        "Trying to register a realisation of '{id}', but we already have another one locally.\nLocal:  {local}\nRemote: \
+         {remote}"
+    )]
+    OtherRealisation {
+        /// The output.
+        id: String,
+        /// The path recorded.
+        local: String,
+        /// The path that was to be recorded.
+        remote: String,
+    },
     /// A path refers to one that is not valid.
     #[error("cannot register '{path}': it refers to '{reference}', which is not valid")]
     ReferenceNotValid {

@@ -9,6 +9,7 @@
 //! - whoever wants to use a path takes a temporary root on it *before* asking whether it is valid.
 
 mod add;
+mod addressed;
 mod cache;
 mod closure;
 mod config;
@@ -24,6 +25,7 @@ mod nario;
 mod optimise;
 mod output;
 mod query;
+mod realisations;
 mod registration;
 mod roots;
 mod spool;
@@ -33,11 +35,11 @@ mod tree;
 mod verify;
 
 pub use add::{AddOptions, NarChecks, TextToAdd, content_hash, path_of_source};
-pub use cache::{CacheCompression, CacheImport, CacheOptions};
+pub use addressed::ClosureSource;
+pub use cache::{CacheCompression, CacheImport, CacheOptions, CacheSource};
 pub use closure::Direction;
 pub use config::{Durability, StoreConfig};
 pub use contents::{dump_tree, restore_tree, unpack_tree};
-pub use database::Realisation;
 pub use error::StoreError;
 pub use gc::{GcOptions, GcReport, GcScope};
 pub use mentions::Mention;

@@ -1,10 +1,10 @@
 //! Built outputs: find what they refer to, rewrite the hashes in them, make them valid.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use nopal_format::references::{Candidates, HashModulo, HashRewriter};
+use nopal_format::references::{Candidates, HashModulo, HashRewriter, TextRewriter};
 use nopal_format::{Hash, HashAlgorithm, PathInfo, StorePath};
 use nopal_fs::create::Metadata;
 use nopal_fs::{FsError, Step, TreeWalk, TreeWriter, WalkOptions};
@@ -58,13 +58,50 @@ pub fn scan_tree_modulo(tree: &Path, algorithm: HashAlgorithm, itself: &StorePat
     Ok(modulo.finish().0)
 }
 
+/// How bytes are copied.
+trait Rewriter {
+    /// Copies to the end.
+    fn copy(&self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Replaces hash parts.
+struct HashParts<'a>(&'a BTreeMap<StorePath, StorePath>);
+
+impl Rewriter for HashParts<'_> {
+    fn copy(&self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
+        let pairs = self.0.iter().map(|(old, new)| (old.clone(), new.clone()));
+        let mut rewriter = HashRewriter::new(to, pairs);
+        io::copy(from, &mut rewriter)?;
+        rewriter.finish().map(drop)
+    }
+}
+
+/// Replaces texts by others of the same length.
+struct Texts<'a>(&'a BTreeMap<String, String>);
+
+impl Rewriter for Texts<'_> {
+    fn copy(&self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
+        let mut rewriter = TextRewriter::new(to, self.0.iter().map(|(old, new)| (old.as_bytes(), new.as_bytes())));
+        io::copy(from, &mut rewriter)?;
+        rewriter.finish().map(drop)
+    }
+}
+
 /// Copies a tree with hash parts replaced, in contents, link targets and names. `to` must not exist; it gets canonical
 /// metadata.
 pub fn rewrite_tree(from: &Path, to: &Path, replacements: &BTreeMap<StorePath, StorePath>) -> Result<(), TreeError> {
-    let pairs = || replacements.iter().map(|(old, new)| (old.clone(), new.clone()));
+    copy_tree(from, to, &HashParts(replacements))
+}
+
+/// As [`rewrite_tree`], replacing texts by others of the same length.
+pub(crate) fn rewrite_tree_texts(from: &Path, to: &Path, texts: &BTreeMap<String, String>) -> Result<(), TreeError> {
+    copy_tree(from, to, &Texts(texts))
+}
+
+fn copy_tree(from: &Path, to: &Path, rewriter: &dyn Rewriter) -> Result<(), TreeError> {
     let rewrite = |bytes: &[u8]| {
-        let mut rewriter = HashRewriter::new(Vec::with_capacity(bytes.len()), pairs());
-        rewriter.write_all(bytes).and_then(|()| rewriter.finish()).map_err(TreeError::Stream)
+        let mut out = Vec::with_capacity(bytes.len());
+        rewriter.copy(&mut &*bytes, &mut out).map_err(TreeError::Stream).map(|()| out)
     };
     let mut walk = TreeWalk::new(from, WalkOptions::default())?;
     let mut writer = TreeWriter::new(to, Metadata::Canonical)?;
@@ -79,10 +116,8 @@ pub fn rewrite_tree(from: &Path, to: &Path, replacements: &BTreeMap<StorePath, S
                 let (mut source, stat) = walk.open_file()?;
                 let executable = stat.st_mode & 0o100 != 0;
                 let mut file = writer.start_file(name, executable)?;
-                let mut rewriter = HashRewriter::new(&mut file, pairs());
-                let failed = |error| FsError::between("copy", walk.path(), writer.path(), error);
-                std::io::copy(&mut source, &mut rewriter).map_err(failed)?;
-                rewriter.finish().map_err(failed)?;
+                let copied = rewriter.copy(&mut source, &mut file);
+                copied.map_err(|error| FsError::between("copy", walk.path(), writer.path(), error))?;
                 writer.finish_file(file, executable)?;
             }
             Step::Other => return Err(TreeError::UnsupportedType { path: walk.path().to_owned() }),

@@ -6,7 +6,7 @@ use nopal_format::StorePath;
 use nopal_format::signature::Signature;
 
 use crate::closure::Direction;
-use crate::database::{Persist, Realisation};
+use crate::database::Persist;
 use crate::error::StoreError;
 use crate::store::Store;
 use nopal_format::PathInfo;
@@ -115,18 +115,6 @@ impl Store {
         self.writable("record outputs")?;
         let done = self.database().write(Persist::Soon, |writer| writer.set_derivation_outputs(drv, outputs))?;
         if done { Ok(()) } else { Err(self.not_valid(drv)) }
-    }
-
-    /// What is recorded for an output of a content-addressed derivation (`sha256:HEX!OUTPUT`).
-    pub fn realisation(&self, drv_output: &str) -> Result<Option<Realisation>, StoreError> {
-        self.database().read(|reader| reader.realisation(drv_output))
-    }
-
-    /// Records what an output of a content-addressed derivation turned out to be.
-    pub fn set_realisation(&self, realisation: &Realisation) -> Result<(), StoreError> {
-        self.writable("record a realisation")?;
-        let done = self.database().write(Persist::Soon, |writer| writer.set_realisation(realisation))?;
-        if done { Ok(()) } else { Err(self.not_valid(&realisation.path)) }
     }
 
     /// Adds signatures to a valid path.

@@ -317,6 +317,8 @@ impl Settings {
             mirrors: BTreeMap::new(),
             proxies: proxies(),
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
+            trusted_public_keys: conf.words("trusted-public-keys"),
+            require_sigs: conf.flag("require-sigs"),
             debian: self.debian,
             flakes: flake_config(&conf, self.flake_overrides),
             reporter,

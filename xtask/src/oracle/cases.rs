@@ -1,6 +1,7 @@
 //! The cases in tests/lang. `eval-okay-NAME.nix` evaluates strictly to what `.exp` says, `eval-fail-NAME.nix` fails with
 //! what `.err` says (the folder of tests written as `/pwd`); a `.flags` beside it has other flags. Under `parse/`,
-//! `--parse` of standard input prints `.exp` or fails with `.err`. A first line `# since 2.N` names the version of Nix
+//! `--parse` of standard input prints `.exp` or fails with `.err`. A first line `# features NAME…` turns experimental
+//! features on; one `# since 2.N` names the version of Nix
 //! that began to behave so. Of an older Nix than the one we follow, differences are counted, not judged.
 
 use super::Tally;
@@ -46,7 +47,9 @@ fn evaluate(path: &Path, inner: &Path, nix: &Nix) -> Result<Output, String> {
         Err(_) => command.args(["--eval", "--strict"]),
     };
     command.arg(inner).env("NIX_REMOTE", "dummy://").env("NIX_STORE_DIR", "/nix/store");
-    command.env("NIX_CONFIG", "experimental-features = nix-command flakes");
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    let features = text.lines().next().and_then(|line| line.strip_prefix("# features ")).unwrap_or_default();
+    command.env("NIX_CONFIG", format!("experimental-features = nix-command flakes {features}"));
     command.env_remove("NIX_PATH").env("NO_COLOR", "1");
     feed(command, b"")
 }

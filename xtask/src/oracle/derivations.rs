@@ -97,7 +97,7 @@ fn fixed_output(random: &mut Random) -> Vec<String> {
     vec![format!("outputHashMode = \"{mode}\"; {hash}")]
 }
 
-fn hex(random: &mut Random, bytes: usize) -> String {
+pub(super) fn hex(random: &mut Random, bytes: usize) -> String {
     (0..bytes).fold(String::new(), |text, _| text + &format!("{:02x}", random.below(256)))
 }
 

@@ -5,6 +5,7 @@
 
 mod cases;
 mod derivations;
+mod experimental;
 mod library;
 mod suite;
 
@@ -83,9 +84,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         let equal = report("cases of tests/lang", peer, cases::compare(&cases, &inner, peer)?);
         agreed &= equal || peer.version < cases::EXACT;
     }
+    let share = options.share.as_deref().unwrap_or(folder.path());
+    let stores = (share, options.peer_share.as_deref().unwrap_or(share));
     for peer in &peers {
         let made_up = derivations::make_up(options.derivations, options.seed, peer.version >= cases::EXACT);
         agreed &= report("made-up derivations", peer, derivations::compare(&made_up, &ours, peer)?);
+        if peer.version >= cases::EXACT {
+            let made_up = (options.derivations, options.seed);
+            let equal = experimental::compare(made_up, (&ours, peer), stores)?;
+            agreed &= report("made-up derivations of experimental kinds", peer, equal);
+        }
     }
     if let Some(source) = &options.nix_source {
         suite::run(source, &ours, options.verbose)?;

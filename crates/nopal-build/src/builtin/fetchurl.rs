@@ -30,14 +30,16 @@ impl FetchUrl {
 impl BuiltinBuilder for FetchUrl {
     fn build(&self, context: &BuiltinContext<'_>) -> Result<(), BuiltinError> {
         let output = context.output("out")?;
-        let Some(DerivationOutput::Fixed { ca }) = context.derivation.outputs.get("out") else {
-            return Err(BuiltinError::new("'builtin:fetchurl' must be a fixed-output derivation"));
+        let fixed = match context.derivation.outputs.get("out") {
+            Some(DerivationOutput::Fixed { ca }) => Some(ca),
+            Some(DerivationOutput::Impure { .. }) => None,
+            _ => return Err(BuiltinError::new("'builtin:fetchurl' must be a fixed-output or impure derivation")),
         };
         let unpack = context.optional_attribute("unpack")? == Some("1");
         let executable = context.optional_attribute("executable")? == Some("1");
         let urls = urls(context)?;
         // only a flat hash is a hash of the bytes as they come
-        let hash = (ca.method == ContentAddressMethod::Flat && !unpack).then_some(ca.hash);
+        let hash = fixed.filter(|ca| ca.method == ContentAddressMethod::Flat && !unpack).map(|ca| ca.hash);
         if !unpack {
             self.fetch(&urls, hash, output)?;
         } else {

@@ -1,21 +1,28 @@
 //! The graph of what is to be built.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use nopal_format::{Derivation, StorePath};
+use nopal_format::derivation::{DerivationKind, DrvHashes};
+use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
 use nopal_store::Store;
 
-use super::{OutputsWanted, RealiseError, Realised, Wanted, machine, output_paths, read_derivation};
+use super::{
+    OutputsWanted, RealiseError, Realised, Wanted, check_features, derivation_error, machine, read_derivation,
+};
 use crate::config::{BuildConfig, BuildMode};
+use crate::error::BuildError;
 
 /// One derivation.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) drv_path: StorePath,
-    pub(super) derivation: Derivation,
-    pub(super) outputs: BTreeMap<String, StorePath>,
+    pub(super) derivation: Arc<Derivation>,
+    kind: DerivationKind,
+    /// Paths of its outputs, as far as they are known.
+    pub(super) outputs: BTreeMap<String, Option<StorePath>>,
     /// Outputs that somebody wants.
-    wanted: BTreeSet<String>,
+    pub(super) wanted: BTreeSet<String>,
     /// Whether it has to be built.
     pub(super) build: bool,
     /// Whether it is to be built again and compared.
@@ -29,6 +36,7 @@ pub(super) struct Node {
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     by_path: HashMap<StorePath, usize>,
+    hashes: DrvHashes,
 }
 
 /// Outputs of a derivation that somebody wants, and who.
@@ -44,7 +52,7 @@ impl Graph {
     pub(super) fn load(store: &Store, config: &BuildConfig, wanted: &[Wanted]) -> Result<Self, RealiseError> {
         let check = matches!(config.mode, BuildMode::Check { .. });
         let mut graph = Self::default();
-        let mut requests: Vec<Request> = wanted
+        let requests: Vec<Request> = wanted
             .iter()
             .map(|wanted| Request {
                 drv_path: wanted.drv_path.clone(),
@@ -53,22 +61,86 @@ impl Graph {
                 by: None,
             })
             .collect();
-        // level by level, so that the store is asked about many paths at once
-        while !requests.is_empty() {
-            let touched = graph.take(store, std::mem::take(&mut requests))?;
-            requests = graph.expand(store, &touched)?;
-        }
+        graph.add(store, config, requests)?;
         Ok(graph)
     }
 
+    fn add(&mut self, store: &Store, config: &BuildConfig, mut requests: Vec<Request>) -> Result<(), RealiseError> {
+        // level by level, so that the store is asked about many paths at once
+        while !requests.is_empty() {
+            let touched = self.take(store, config, std::mem::take(&mut requests))?;
+            requests = self.expand(store, &touched)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a node needs of derivations that have been built meanwhile.
+    pub(super) fn grow(&mut self, store: &Store, config: &BuildConfig, index: usize) -> Result<(), RealiseError> {
+        let requests = self.inputs_of(index);
+        self.add(store, config, requests)
+    }
+
+    /// The store path that a deriving path has, if it is known.
+    fn path_of(&self, path: &SingleDerivedPath) -> Option<StorePath> {
+        match path {
+            SingleDerivedPath::Opaque(path) => Some(path.clone()),
+            SingleDerivedPath::Built(built) => self.output_of(built),
+        }
+    }
+
+    fn output_of(&self, built: &BuiltPath) -> Option<StorePath> {
+        let node = self.nodes.get(*self.by_path.get(&self.path_of(&built.drv)?)?)?;
+        node.outputs.get(&built.output)?.clone()
+    }
+
+    /// The paths of all inputs of a node that are outputs of derivations; the inner error is one that is not known.
+    pub(super) fn resolved_inputs(&self, node: &Node) -> Result<Vec<(BuiltPath, StorePath)>, BuiltPath> {
+        let find = |built: BuiltPath| match self.output_of(&built) {
+            Some(path) => Ok((built, path)),
+            None => Err(built),
+        };
+        node.derivation.inputs().into_iter().map(find).collect()
+    }
+
+    /// What a node needs of derivations whose paths are known.
+    fn inputs_of(&self, index: usize) -> Vec<Request> {
+        let Some(node) = self.nodes.get(index) else { return Vec::new() };
+        let mut wanted: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
+        for input in node.derivation.inputs() {
+            // what makes a derivation is needed before what that derivation makes
+            let mut at = &input;
+            loop {
+                if let Some(drv_path) = self.path_of(&at.drv) {
+                    wanted.entry(drv_path).or_default().insert(at.output.clone());
+                }
+                match &at.drv {
+                    SingleDerivedPath::Built(inner) => at = inner,
+                    SingleDerivedPath::Opaque(_) => break,
+                }
+            }
+        }
+        let request = |(drv_path, names)| Request {
+            drv_path,
+            outputs: OutputsWanted::Names(names),
+            check: false,
+            by: Some(index),
+        };
+        wanted.into_iter().map(request).collect()
+    }
+
     /// Adds requests to nodes; returns nodes from which more is wanted than before.
-    fn take(&mut self, store: &Store, requests: Vec<Request>) -> Result<BTreeSet<usize>, RealiseError> {
+    fn take(
+        &mut self,
+        store: &Store,
+        config: &BuildConfig,
+        requests: Vec<Request>,
+    ) -> Result<BTreeSet<usize>, RealiseError> {
         let new: BTreeSet<StorePath> = requests
             .iter()
             .filter(|request| !self.by_path.contains_key(&request.drv_path))
             .map(|request| request.drv_path.clone())
             .collect();
-        self.read(store, &new)?;
+        self.read(store, config, &new)?;
         let mut touched = BTreeSet::new();
         for request in requests {
             let Some(&index) = self.by_path.get(&request.drv_path) else { continue };
@@ -88,14 +160,28 @@ impl Graph {
             if before != (node.wanted.len(), node.check) {
                 touched.insert(index);
             }
+            let is_impure = node.kind == DerivationKind::Impure;
             if let Some(by) = request.by.and_then(|by| self.nodes.get_mut(by)) {
                 by.needs.insert(index);
+                if is_impure && !matches!(by.kind, DerivationKind::Impure | DerivationKind::Fixed) {
+                    let text = format!(
+                        "pure derivation '{}' depends on impure derivation '{}'",
+                        store.print(&by.drv_path),
+                        store.print(&request.drv_path)
+                    );
+                    return Err(RealiseError::Machine(BuildError::Derivation { text }));
+                }
             }
         }
         Ok(touched)
     }
 
-    fn read(&mut self, store: &Store, drv_paths: &BTreeSet<StorePath>) -> Result<(), RealiseError> {
+    fn read(
+        &mut self,
+        store: &Store,
+        config: &BuildConfig,
+        drv_paths: &BTreeSet<StorePath>,
+    ) -> Result<(), RealiseError> {
         let paths: Vec<StorePath> = drv_paths.iter().cloned().collect();
         store.add_temp_roots(&paths)?;
         let valid = store.valid_of(&paths)?;
@@ -105,11 +191,18 @@ impl Graph {
                 return Err(RealiseError::ReadDerivation { drv_path: store.print(&drv_path), reason });
             }
             let derivation = read_derivation(store, &drv_path)?;
-            let outputs = output_paths(store, &drv_path, &derivation)?;
+            check_features(config, &derivation)?;
+            let kind = derivation.kind().map_err(|error| derivation_error(store, &drv_path, error))?;
+            let outputs = match kind {
+                // what it made before counts for nothing
+                DerivationKind::Impure => derivation.outputs.keys().map(|name| (name.clone(), None)).collect(),
+                _ => store.known_outputs(&derivation, &mut self.hashes)?,
+            };
             self.by_path.insert(drv_path.clone(), self.nodes.len());
             self.nodes.push(Node {
                 drv_path,
-                derivation,
+                derivation: Arc::new(derivation),
+                kind,
                 outputs,
                 wanted: BTreeSet::new(),
                 build: false,
@@ -126,30 +219,20 @@ impl Graph {
             touched.iter().filter_map(|&index| Some((index, self.nodes.get(index)?))).filter(|(_, node)| !node.build)
         };
         // all outputs: what is not wanted now may be built along, and must then be known to be valid
-        let paths: Vec<StorePath> = open().flat_map(|(_, node)| node.outputs.values().cloned()).collect();
+        let paths: Vec<StorePath> = open().flat_map(|(_, node)| node.outputs.values().flatten().cloned()).collect();
         store.add_temp_roots(&paths)?;
         let valid = store.valid_of(&paths).map_err(machine)?;
-        let is_valid =
-            |node: &Node| node.wanted.iter().filter_map(|name| node.outputs.get(name)).all(|path| valid.contains(path));
+        let is_valid = |node: &Node| {
+            let mut paths = node.wanted.iter().map(|name| node.outputs.get(name).and_then(Option::as_ref));
+            paths.all(|path| path.is_some_and(|path| valid.contains(path)))
+        };
         let build: Vec<usize> =
             open().filter(|(_, node)| node.check || !is_valid(node)).map(|(index, _)| index).collect();
         let mut requests = Vec::new();
         for index in build {
-            let Some(node) = self.nodes.get_mut(index) else { continue };
-            node.build = true;
-            for (drv_path, inputs) in &node.derivation.input_drvs {
-                if !inputs.dynamic.is_empty() {
-                    return Err(RealiseError::Unsupported {
-                        drv_path: store.print(&node.drv_path),
-                        what: "an input that is an output of an output (dynamic derivations)",
-                    });
-                }
-                requests.push(Request {
-                    drv_path: drv_path.clone(),
-                    outputs: OutputsWanted::Names(inputs.outputs.clone()),
-                    check: false,
-                    by: Some(index),
-                });
+            if let Some(node) = self.nodes.get_mut(index) {
+                node.build = true;
+                requests.extend(self.inputs_of(index));
             }
         }
         Ok(requests)
@@ -211,7 +294,7 @@ impl Graph {
                 .outputs
                 .iter()
                 .filter(|(name, _)| is_wanted(name))
-                .map(|(name, path)| (name.clone(), path.clone()))
+                .filter_map(|(name, path)| Some((name.clone(), path.clone()?)))
                 .collect(),
             built: built.contains(&index),
         })

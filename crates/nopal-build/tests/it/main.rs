@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; its children talk and exit as programs do"
 )]
 
+mod addressed;
 mod attributes;
 mod child;
 mod fixture;

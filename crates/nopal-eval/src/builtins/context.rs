@@ -11,7 +11,7 @@ use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
 use crate::value::ValueVec;
 use crate::value::{Attrs, AttrsBuilder, Value};
-use nopal_format::StorePath;
+use nopal_format::{BuiltPath, StorePath};
 use nopal_syntax::interner::sym;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -90,7 +90,7 @@ fn add_outputs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             return Err(Error::eval(format!("path '{path}' is not a derivation")).at(pos));
         }
         ContextElement::DrvDeep(path) => path,
-        ContextElement::Built { output, .. } => {
+        ContextElement::Built(BuiltPath { output, .. }) => {
             let message = format!(
                 "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{output}'"
             );
@@ -116,7 +116,10 @@ fn get_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         match element.clone() {
             ContextElement::Opaque(path) => entries.entry(path).or_default().path = true,
             ContextElement::DrvDeep(path) => entries.entry(path).or_default().all_outputs = true,
-            ContextElement::Built { drv, output } => entries.entry(drv).or_default().outputs.push(output),
+            ContextElement::Built(built) => {
+                let drv = ev.resolve_derived_path(&built.drv, pos)?;
+                entries.entry(drv).or_default().outputs.push(built.output);
+            }
         }
     }
     let (path_name, all_name) = (ev.symbols.intern(b"path"), ev.symbols.intern(b"allOutputs"));
@@ -206,7 +209,7 @@ fn append_entry(
             let what = "while evaluating an output name within a string context";
             let output = ev.force_string_no_ctx(output, at, what)?;
             let output = output.to_lossy().into_owned();
-            elements.insert(ContextElement::Built { drv: path.clone(), output });
+            elements.insert(ContextElement::Built(BuiltPath { drv: path.clone().into(), output }));
         }
     }
     Ok(())

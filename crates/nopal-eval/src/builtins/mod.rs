@@ -5,6 +5,7 @@
 
 mod attrs;
 mod closure;
+mod closures;
 mod context;
 mod debug;
 mod fetch;
@@ -28,6 +29,7 @@ pub fn tables() -> &'static [&'static [BuiltinDef]] {
     &[
         attrs::DEFS,
         closure::DEFS,
+        closures::DEFS,
         context::DEFS,
         debug::DEFS,
         fetch::DEFS,

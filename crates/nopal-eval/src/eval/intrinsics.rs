@@ -190,7 +190,7 @@ impl Evaluator {
         if !host.ensure_path(&store_path).map_err(|error| self.host_error(error, Pos::NONE))? {
             return Ok(None);
         }
-        let drv = host.read_derivation(&store_path).map_err(|error| self.host_error(error, Pos::NONE))?;
+        let drv = self.read_derivation(&store_path)?;
         let mut attrs = AttrsBuilder::with_capacity(3 + drv.outputs.len());
         let context = self.contexts.single(ContextElement::DrvDeep(store_path.clone()));
         attrs.insert(sym::DRV_PATH, self.heap.string_with(path, context), Pos::NONE);

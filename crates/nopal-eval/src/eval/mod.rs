@@ -17,6 +17,7 @@ use crate::value::{Heap, Root, Value};
 pub(crate) mod access;
 mod call;
 pub(crate) mod coerce;
+mod derived_path;
 mod equal;
 mod expr;
 mod flake_file;

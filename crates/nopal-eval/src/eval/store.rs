@@ -62,9 +62,9 @@ impl Evaluator {
         for element in elements.iter() {
             let valid = match element {
                 ContextElement::Opaque(path) | ContextElement::DrvDeep(path) => path,
-                ContextElement::Built { drv, output } => {
-                    wanted.push(Wanted::Output { drv: drv.clone(), output: output.clone() });
-                    drv
+                ContextElement::Built(built) => {
+                    wanted.push(Wanted::Output(built.clone()));
+                    built.drv.base()
                 }
             };
             if !self.host().ensure_path(valid).map_err(|error| self.host_error(error, pos))? {
@@ -76,7 +76,7 @@ impl Evaluator {
             return Ok(Vec::new());
         }
         if !self.settings.allow_import_from_derivation {
-            let first = elements.iter().find(|element| matches!(element, ContextElement::Built { .. }));
+            let first = elements.iter().find(|element| matches!(element, ContextElement::Built(_)));
             let shown = first.map(|element| element.display(&self.settings.store_dir)).unwrap_or_default();
             let message = format!(
                 "cannot build '{shown}' during evaluation because the option 'allow-import-from-derivation' is disabled"
@@ -88,9 +88,9 @@ impl Evaluator {
         for (wanted, path) in wanted.iter().zip(&built) {
             let printed = self.settings.store_dir.print(path);
             self.allow_closure(path);
-            if let Wanted::Output { drv, output } = wanted
+            if let Wanted::Output(output) = wanted
                 && self.settings.has_feature("ca-derivations")
-                && let Ok(placeholder) = nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)
+                && let Ok(placeholder) = output.placeholder()
             {
                 rewrites.push((placeholder.render(), printed));
             }

@@ -2,7 +2,8 @@
 //!
 //! `eval-okay-NAME.nix` is evaluated strictly and printed, `NAME.exp` is the output. `eval-fail-NAME.nix` must fail,
 //! `NAME.err` is the report without `--show-trace`. Programs see the folder as `/pwd/lang`. A new case is a new file;
-//! `cargo xtask oracle` compares the expectations with the real Nix.
+//! `cargo xtask oracle` compares the expectations with the real Nix. A first line `# features NAME…` turns experimental
+//! features on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ fn run(case: &Case, collect_after_bytes: usize) -> Ended {
         let mut settings = Settings::new("x86_64-linux", StoreDir::default());
         settings.collect_after_bytes = collect_after_bytes;
         settings.experimental_features.extend(["nix-command".to_owned(), "flakes".to_owned()]);
+        let features = text.lines().next().and_then(|line| line.strip_prefix("# features "));
+        settings.experimental_features.extend(features.unwrap_or_default().split_whitespace().map(str::to_owned));
         let host = Arc::new(MemHost::new(StoreDir::default()));
         let path = format!("/pwd/lang/{name}.nix");
         host.put_file(&path, text);

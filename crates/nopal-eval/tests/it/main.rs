@@ -1,4 +1,5 @@
 //! Integration tests of the evaluator: one binary.
 
+mod dynamic;
 mod lang;
 mod sets;

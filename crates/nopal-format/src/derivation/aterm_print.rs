@@ -34,7 +34,7 @@ impl Derivation {
     /// # Errors
     /// As [`Derivation::to_aterm`].
     pub fn write_aterm(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>) -> Result<(), StorePathError> {
-        let has_dynamic = self.input_drvs.values().any(|needed| !needed.dynamic.is_empty());
+        let has_dynamic = self.has_dynamic_inputs();
         self.write_head(dir, mask, has_dynamic, out)?;
         let mut list = List::new(out);
         for (path, needed) in &self.input_drvs {
@@ -57,7 +57,7 @@ impl Derivation {
         inputs: &ReplacedInputs,
         out: &mut Vec<u8>,
     ) -> Result<(), StorePathError> {
-        let has_dynamic = self.input_drvs.values().any(|needed| !needed.dynamic.is_empty());
+        let has_dynamic = self.has_dynamic_inputs();
         self.write_head(dir, mask, has_dynamic, out)?;
         let mut list = List::new(out);
         for (hash, outputs) in inputs {

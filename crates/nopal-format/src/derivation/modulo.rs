@@ -32,12 +32,10 @@ pub enum DerivationError {
     #[error("all floating outputs must use the same hash algorithm")]
     FloatingAlgorithms,
     /// An input derivation does not have the output that is asked of it.
-    #[error("no hash for output '{output}' of derivation '{input}', an input of '{name}'")]
+    #[error("no hash for output '{output}' of derivation '{name}'")]
     NoHash {
         /// The output.
         output: String,
-        /// The input derivation's base name.
-        input: String,
         /// The name of the derivation that needs it.
         name: String,
     },
@@ -208,11 +206,9 @@ impl Derivation {
             let input = lookup(path)?;
             is_deferred |= input.is_deferred;
             for output in &needed.outputs {
-                let hash = input.of_output(output).ok_or_else(|| DerivationError::NoHash {
-                    output: output.clone(),
-                    input: path.base_name(),
-                    name: self.name.clone(),
-                })?;
+                let hash = input
+                    .of_output(output)
+                    .ok_or_else(|| DerivationError::NoHash { output: output.clone(), name: self.name.clone() })?;
                 inputs.entry(hex(hash.bytes())).or_default().insert(output.clone());
             }
         }
@@ -373,6 +369,25 @@ impl DrvHashes {
             Some(hash) => Ok(hash.clone()),
             None => Err(DerivationError::Cycle { path: path.clone() }.into()),
         }
+    }
+
+    /// The hash that realisations of a derivation's outputs are recorded under: as [`DrvHashes::get`], but with its
+    /// own outputs masked.
+    ///
+    /// # Errors
+    /// As [`DrvHashes::get`].
+    pub fn output_hash<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        drv: &Derivation,
+        read: &mut ReadDrv<'_, E>,
+    ) -> Result<Hash, E> {
+        if !drv.is_fixed() {
+            for input in drv.input_drvs.keys() {
+                self.get(dir, input, read)?;
+            }
+        }
+        Ok(self.hash_known(dir, drv, OutputMask::Blank)?.hash)
     }
 
     fn hash_known<E: From<DerivationError>>(

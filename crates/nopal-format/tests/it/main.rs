@@ -10,6 +10,7 @@ mod nar;
 mod nar_attacks;
 mod narinfo;
 mod properties;
+mod realisation;
 mod references;
 mod store_path;
 

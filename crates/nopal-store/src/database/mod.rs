@@ -13,8 +13,7 @@ use crate::config::{Durability, StoreConfig};
 use crate::error::StoreError;
 
 pub(crate) use read::Reader;
-pub use write::Realisation;
-pub(crate) use write::Writer;
+pub(crate) use write::{Registered, Writer};
 
 /// The schema version that this code reads and writes.
 const SCHEMA_VERSION: i64 = 1;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use nopal_format::signature::Signature;
-use nopal_format::{Hash, StorePath};
+use nopal_format::{DrvOutput, Hash, Realisation, StorePath};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::closure::Direction;
-use crate::database::{Database, Realisation};
+use crate::database::Database;
 use crate::error::StoreError;
 use nopal_format::PathInfo;
 
@@ -139,18 +139,29 @@ impl Reader<'_> {
         rows.iter().take_while(|path| path.starts_with(prefix)).map(|path| self.parse(path)).collect()
     }
 
-    pub(crate) fn realisation(&self, drv_output: &str) -> Result<Option<Realisation>, StoreError> {
+    pub(crate) fn realisation(&self, id: &DrvOutput) -> Result<Option<Realisation>, StoreError> {
         let row = self.one(
             "select v.path, r.signatures from Realisations r join ValidPaths v on r.path = v.id where r.drv_output = ?1",
-            drv_output.to_owned(),
+            id.to_string(),
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;
         let Some((path, signatures)) = row else { return Ok(None) };
-        Ok(Some(Realisation {
-            drv_output: drv_output.to_owned(),
-            path: self.parse(&path)?,
-            signatures: self.signatures(&signatures)?,
-        }))
+        let (path, signatures) = (self.parse(&path)?, self.signatures(&signatures)?);
+        Ok(Some(Realisation { id: id.clone(), path, signatures }))
+    }
+
+    /// Everything that is recorded of outputs that became one of these paths.
+    pub(crate) fn realisations_of(&self, path: &StorePath) -> Result<Vec<Realisation>, StoreError> {
+        let rows = self.all(
+            "select r.drv_output, r.signatures from Realisations r join ValidPaths v on r.path = v.id where v.path = ?1",
+            [path.base_name()],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        )?;
+        let read = |(id, signatures): (String, String)| {
+            let id = id.parse().map_err(|_| self.database.corrupt(format!("the realisation '{id}' cannot be read")))?;
+            Ok(Realisation { id, path: path.clone(), signatures: self.signatures(&signatures)? })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// The closure of `start`, each path before those that refer to it. The inner error tells which start is not valid.

@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::signature::Signature;
-use nopal_format::{PathInfo, StorePath};
+use nopal_format::{PathInfo, Realisation, StorePath};
 use rusqlite::params;
 
 use crate::database::Reader;
 use crate::error::StoreError;
 
-/// What a content-addressed derivation's output turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Realisation {
-    /// `sha256:HEX!OUTPUT`: the derivation modulo its inputs, and the output's name.
-    pub drv_output: String,
-    /// The path, which must be valid.
-    pub path: StorePath,
-    /// Signatures over it.
-    pub signatures: BTreeSet<Signature>,
+/// What came of a realisation.
+#[derive(Debug)]
+pub(crate) enum Registered {
+    /// It is recorded.
+    Done,
+    /// Its path is not valid.
+    NotValid,
+    /// Another path is recorded for the same output.
+    Other(StorePath),
 }
 
 /// A transaction that may write.
@@ -136,13 +136,25 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    pub(crate) fn set_realisation(&self, realisation: &Realisation) -> Result<bool, StoreError> {
-        let Some(id) = self.reader.id(&realisation.path)? else { return Ok(false) };
+    /// Records a realisation, or adds its signatures to the one that is there. An inner error is the other path that
+    /// is recorded already.
+    pub(crate) fn register_realisation(&self, realisation: &Realisation) -> Result<Registered, StoreError> {
+        let Some(id) = self.reader.id(&realisation.path)? else { return Ok(Registered::NotValid) };
+        let mut signatures = realisation.signatures.clone();
+        if let Some(known) = self.reader.realisation(&realisation.id)? {
+            if known.path != realisation.path {
+                return Ok(Registered::Other(known.path));
+            }
+            if signatures.is_subset(&known.signatures) {
+                return Ok(Registered::Done);
+            }
+            signatures.extend(known.signatures);
+        }
         self.execute(
             "insert or replace into Realisations (drv_output, path, signatures) values (?1, ?2, ?3)",
-            params![realisation.drv_output, id, join_words(&realisation.signatures)],
+            params![realisation.id.to_string(), id, join_words(&signatures)],
         )?;
-        Ok(true)
+        Ok(Registered::Done)
     }
 
     /// Makes a path invalid, unless a valid path (itself aside) refers to it; says whether it is invalid now.

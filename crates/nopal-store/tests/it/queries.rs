@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_store::{Direction, Realisation, StoreError};
+use nopal_format::signature::SecretKey;
+use nopal_format::{DrvOutput, Realisation};
+use nopal_store::{Direction, StoreError};
 
 use crate::support::{Scratch, parse};
 
@@ -64,11 +66,23 @@ fn derivers_outputs_and_realisations() {
     scratch.store.set_derivation_outputs(&drv, &BTreeMap::from([("out".to_owned(), out.clone())])).unwrap();
     assert_eq!(scratch.store.derivation_outputs(&drv).unwrap()["out"], out);
     assert_eq!(scratch.store.valid_derivers(&out).unwrap(), BTreeSet::from([drv]));
-    let realisation =
-        Realisation { drv_output: format!("sha256:{}!out", "0".repeat(64)), path: out, signatures: BTreeSet::new() };
-    scratch.store.set_realisation(&realisation).unwrap();
-    assert_eq!(scratch.store.realisation(&realisation.drv_output).unwrap(), Some(realisation));
-    assert_eq!(scratch.store.realisation("sha256:1!out").unwrap(), None);
+    let id: DrvOutput = format!("sha256:{}!out", "0".repeat(64)).parse().unwrap();
+    let realisation = Realisation::new(id.clone(), out.clone());
+    scratch.store.register_realisations(std::slice::from_ref(&realisation)).unwrap();
+    assert_eq!(scratch.store.realisation(&id).unwrap(), Some(realisation.clone()));
+    assert_eq!(scratch.store.realisations_of(&out).unwrap(), [realisation.clone()]);
+    let other = DrvOutput { output: "dev".to_owned(), ..id.clone() };
+    assert_eq!(scratch.store.realisation(&other).unwrap(), None);
+    // signatures come together; another path is refused
+    let mut signed = realisation.clone();
+    signed.sign(&SecretKey::from_seed("key", &[7; 32]));
+    scratch.store.register_realisations(&[signed.clone(), realisation]).unwrap();
+    assert_eq!(scratch.store.realisation(&id).unwrap(), Some(signed));
+    let elsewhere = scratch.text("thing", "other", &[]);
+    let error = scratch.store.register_realisations(&[Realisation::new(id.clone(), elsewhere)]).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("Trying to register a realisation of '{id}', but")), "{error}");
+    let nowhere = parse("/nix/store/vxjiwkjkn7x4079qvh1jkl5pn05j2aw0-foo");
+    assert!(scratch.store.register_realisations(&[Realisation::new(other, nowhere)]).is_err());
 }
 
 #[test]

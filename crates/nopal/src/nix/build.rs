@@ -96,7 +96,11 @@ fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError>
         match flag.as_str() {
             "-E" | "--expr" => request.expressions = true,
             "-A" | "--attr" => request.attrs.push(words.value(&flag)?),
-            "-o" | "--out-link" | "--add-root" => request.link = Some(words.value(&flag)?.into()),
+            "-o" | "--out-link" | "--add-root" => {
+                // the last word counts
+                request.no_link = false;
+                request.link = Some(words.value(&flag)?.into());
+            }
             "--no-out-link" | "--no-link" => request.no_link = true,
             "--dry-run" => request.dry_run = true,
             "--check" => request.check = true,

@@ -108,7 +108,9 @@ fn text(failure: &Failure, teller: Teller) -> String {
             text + note
         }
         BuildError::Dependencies { .. } => paths(cannot(format!("{}.", failure.error))),
-        BuildError::Platform { .. } | BuildError::Features { .. } => cannot(failure.error.to_string()),
+        BuildError::Platform { .. } | BuildError::Features { .. } | BuildError::NoJobs => {
+            cannot(failure.error.to_string())
+        }
         BuildError::OutputMissing { output, path } => {
             format!("builder for '{drv}' failed to produce output path for output '{output}' at \"{path}\"")
         }

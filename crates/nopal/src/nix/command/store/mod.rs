@@ -1,6 +1,7 @@
 //! `nix store`: the store itself.
 
 mod add;
+mod address;
 mod care;
 mod contents;
 mod info;
@@ -36,6 +37,13 @@ pub(super) const COMMAND: Command = Command::group(
         Command::new("gc", "delete what nothing needs", &[GC], &[], care::collect),
         Command::new("info", "tell which store it is", &[JSON], &[], info::run),
         Command::new("ls", "list a folder of the store", &[crate::nix::command::nar::LS, JSON], PATH, contents::list),
+        Command::new(
+            "make-content-addressed",
+            "give closures content addresses",
+            &[JSON, PATHS, STDIN, SOURCE, EVAL, FLAKE],
+            INSTALLABLES,
+            address::run,
+        ),
         Command::new("optimise", "link files with equal contents to each other", &[], &[], care::optimise),
         Command::new(
             "path-from-hash-part",

@@ -1,0 +1,2 @@
+# features fetch-closure
+builtins.fetchClosure { fromStore = "https://x"; fromPath = "/y"; }

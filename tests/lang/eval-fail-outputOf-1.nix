@@ -1,0 +1,2 @@
+# features dynamic-derivations
+builtins.outputOf "x" "out"

@@ -1,0 +1,2 @@
+# features dynamic-derivations
+builtins.outputOf (derivation { name = "a"; system = "x"; builder = "b"; }).drvPath "out"
