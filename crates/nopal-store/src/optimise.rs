@@ -65,6 +65,14 @@ impl Store {
     }
 }
 
+/// A file that may become a link.
+struct Found {
+    inode: u64,
+    length: u64,
+    /// What it takes on disk.
+    bytes: u64,
+}
+
 struct Linking {
     links: PathBuf,
     /// Files that are in `.links`.
@@ -85,7 +93,8 @@ impl Linking {
             EntryKind::File if metadata.permissions().mode() & 0o200 != 0 => {}
             EntryKind::File | EntryKind::Symlink => {
                 if metadata.nlink() == 1 || !self.inodes.contains(&metadata.ino()) {
-                    self.link(path, parent, &metadata)?;
+                    let bytes = nopal_fs::disk_usage_bytes(&metadata);
+                    self.link(path, parent, &Found { inode: metadata.ino(), length: metadata.len(), bytes })?;
                 }
             }
             EntryKind::Other => {}
@@ -93,19 +102,19 @@ impl Linking {
         Ok(())
     }
 
-    fn link(&mut self, path: &Path, parent: &Path, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
+    fn link(&mut self, path: &Path, parent: &Path, file: &Found) -> Result<(), StoreError> {
         let first = self.links.join(hash_tree(path)?.nar_hash.nix32());
         match nopal_fs::symlink_metadata_if_exists(&first)? {
             None => {
                 nopal_fs::hard_link(path, &first)?;
-                self.inodes.insert(metadata.ino());
+                self.inodes.insert(file.inode);
             }
-            Some(known) if known.ino() == metadata.ino() => {}
+            Some(known) if known.ino() == file.inode => {}
             // it was changed: what is new takes its place
-            Some(known) if known.len() != metadata.len() => {
+            Some(known) if known.len() != file.length => {
                 nopal_fs::remove_file(&first)?;
                 nopal_fs::hard_link(path, &first)?;
-                self.inodes.insert(metadata.ino());
+                self.inodes.insert(file.inode);
             }
             Some(_) => {
                 let temporary = self.links.join(nopal_fs::temp::unique_name(".tmp-link"));
@@ -115,7 +124,7 @@ impl Linking {
                     return Err(error.into());
                 }
                 self.report.files_linked += 1;
-                self.report.bytes_freed += nopal_fs::disk_usage_bytes(metadata);
+                self.report.bytes_freed += file.bytes;
             }
         }
         Ok(())

@@ -168,7 +168,12 @@ fn render_as_nix(error: &CliError) -> String {
         }
         cause = inner.source();
     }
-    format!("error: {}", message.replace('\n', "\n       "))
+    format!("error: {}", indented(&message))
+}
+
+/// A message whose further lines stand below its first, right of `error: `.
+pub(crate) fn indented(message: &str) -> String {
+    message.replace('\n', "\n       ").replace("\n       \n", "\n\n")
 }
 
 /// The error, its causes, and hints, each on lines of their own.

@@ -1,6 +1,6 @@
 //! Builds that fail, told as Nix tells it.
 
-use crate::error::CliError;
+use crate::error::{CliError, indented};
 use nopal_build::{BuildError, Failure, RealiseError};
 use nopal_engine::{Built, Engine, EngineError, RealiseOptions, Wanted};
 use std::collections::BTreeSet;
@@ -69,7 +69,7 @@ pub(crate) fn realise(
         }
     };
     for failure in shown {
-        eprintln!("error: {}", text(failure, teller).replace('\n', "\n       "));
+        eprintln!("error: {}", indented(&text(failure, teller)));
     }
     Err(CliError::Build { message: last, code })
 }

@@ -65,6 +65,8 @@ struct Request {
 /// A script that names `nix-shell` in its first line.
 struct Script {
     path: PathBuf,
+    /// Where it lies, absolute.
+    folder: PathBuf,
     arguments: Vec<String>,
 }
 
@@ -84,8 +86,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     if let Some(script) =
         script.as_ref().filter(|_| context.settings.conf().flag("nix-shell-shebang-arguments-relative-to-script"))
     {
-        let folder = nopal_fs::parent_of(&nopal_fs::absolute(&script.path)?).to_owned();
-        context.settings.set_base(folder);
+        context.settings.set_base(script.folder.clone());
     }
     let cores = context.settings.conf().number::<usize>("cores").filter(|cores| *cores > 0);
     let settings = context.settings.clone();
@@ -137,7 +138,9 @@ fn script(words: Vec<OsString>) -> Result<(Option<Script>, Vec<OsString>), CliEr
         own.extend(shell_words(rest)?.into_iter().map(OsString::from));
     }
     let arguments = words[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    Ok((Some(Script { path: PathBuf::from(first), arguments }), own))
+    let path = PathBuf::from(first);
+    let folder = nopal_fs::parent_of(&nopal_fs::absolute(&path)?).to_owned();
+    Ok((Some(Script { path, folder, arguments }), own))
 }
 
 /// Splits a line into words as a shell does: blanks separate, quotes and backslashes keep together.
@@ -302,7 +305,7 @@ fn sources(
                 None => {
                     // files that a script names lie beside it
                     let file = match script {
-                        Some(script) if !operand.starts_with('<') => nopal_fs::parent_of(&script.path).join(&operand),
+                        Some(script) if !operand.starts_with('<') => script.folder.join(&operand),
                         _ => PathBuf::from(&operand),
                     };
                     Ok(Source::File(shell_file(engine, &file, settings)?))

@@ -216,7 +216,8 @@ fn missing(word: &str, wanted: usize, given: usize) -> CliError {
 fn needs_a_command(path: &[&'static Command], commands: &[Command]) -> CliError {
     let names: Vec<&str> = path.iter().map(|command| command.name).collect();
     let mut known: Vec<&str> = commands.iter().map(|command| command.name).collect();
-    known.sort_unstable();
+    // a name comes after those that go on from it with a dash
+    known.sort_unstable_by_key(|name| format!("{name}~"));
     let list: String = known.iter().map(|name| format!("\n  · {name}")).collect();
     CliError::usage(format!("nix {} requires a sub-command. Available sub-commands:\n{list}", names.join(" ")))
 }

@@ -5,7 +5,7 @@ mod query;
 mod registration;
 
 use super::failures::{self, Teller};
-use super::flags::{Common, Word, Words, unknown_flag};
+use super::flags::{Common, Word, Words};
 use super::missing;
 use crate::commands::store::resolve;
 use crate::error::CliError;
@@ -16,7 +16,6 @@ use nopal_format::content_address::ContentAddressMethod;
 use nopal_format::store_path::References;
 use nopal_format::{ContentAddress, Hash, HashAlgorithm, StorePath};
 use nopal_store::{AddOptions, VerifyOptions};
-use query::Query;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -161,7 +160,10 @@ fn perform(
     match operation {
         Operation::Realise => realise(engine, request)?,
         Operation::Query => query::run(engine, settings, request)?,
-        Operation::Add => add(engine, &request.operands, AddOptions::source)?,
+        Operation::Add => {
+            request.only(&[])?;
+            add(engine, &request.operands, AddOptions::source)?;
+        }
         Operation::AddFixed => add_fixed(engine, request)?,
         Operation::PrintFixedPath => print_fixed_path(engine, request)?,
         Operation::Init => {
@@ -404,6 +406,7 @@ pub(super) fn problem_text(engine: &Engine, problem: &nopal_store::PathProblem) 
 
 /// A new pair of keys, to sign with.
 fn new_key(request: &Request) -> Result<(), CliError> {
+    request.only(&[])?;
     let [name, secret, public] = &request.operands[..] else {
         return Err(CliError::usage("three arguments expected"));
     };
@@ -442,11 +445,10 @@ fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError>
                 }
                 request.operation = found;
             }
-            // a query may name its flags first
-            _ if request.operation.is_none() && Query::find(&flag).is_some() => request.flags.push(flag),
             _ if FLAGS.contains(&flag.as_str()) => request.flags.push(flag),
             _ if common.take(&flag, &mut words)? => {}
-            _ => return Err(unknown_flag(&flag)),
+            // which operation it is may come later, and that says whether it takes the flag
+            _ => request.flags.push(flag),
         }
     }
     request.teller = Some(common.teller());
