@@ -20,6 +20,11 @@ in
     "file:"
     "git+file:a"
   ];
+  escapes = map (url: builtins.flakeRefToString (builtins.parseFlakeRef url)) [
+    "github:(/b"
+    "path:/a'!*,;=+&$~b?lastModified=1&narHash=x!*'()"
+    "git+https://example.org/a(b?ref=c"
+  ];
   absoluteNames = map (name: (builtins.tryEval (builtins.findFile [ { path = "/"; } ] name)).success) [
     "/nonexistent-a"
     "nonexistent-a"
