@@ -93,11 +93,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         shown: Vec::new(),
     };
     let start = Instant::now();
-    let mut number = 0;
+    let mut number = 0_usize;
     while fuzz.count.programs < options.count {
         fuzz.batch(number)?;
         number += 1;
-        if number % 20 == 0 {
+        if number.is_multiple_of(20) {
             eprintln!("fuzz-eval: {:?}", fuzz.count);
         }
     }
@@ -151,7 +151,7 @@ impl Fuzz<'_> {
                 Outcome::Endless | Outcome::Crash(_) => self.count.skipped += 1,
             }
             let failed = matches!((&our, &their), (Outcome::Fails(_), Outcome::Fails(_)));
-            if failed && self.count.failures % WHOLE == 0 {
+            if failed && self.count.failures.is_multiple_of(WHOLE) {
                 self.whole(question, &program)?;
             }
             if batch::fault(&our, &their).is_some() {
@@ -162,7 +162,7 @@ impl Fuzz<'_> {
     }
 
     fn program(&mut self, question: Question, at: u32) -> String {
-        let made_up = at % 6 != 0;
+        let made_up = !at.is_multiple_of(6);
         let text = if made_up { self.generator.program() } else { self.corpus.program(&mut self.generator) };
         if question == Question::Parse { format!("{}{text}", batch::PARSED) } else { text }
     }

@@ -41,7 +41,11 @@ impl Evaluator {
 
     /// A path as it is printed as a value.
     pub(crate) fn printed_path(&self, path: NixPath) -> Vec<u8> {
-        if path.root() == Root::INTERNAL { self.shown_path(Root::INTERNAL, path.as_bytes()) } else { path.as_bytes().to_vec() }
+        if path.root() == Root::INTERNAL {
+            self.shown_path(Root::INTERNAL, path.as_bytes())
+        } else {
+            path.as_bytes().to_vec()
+        }
     }
 
     /// The origin as the syntax crate knows it.
