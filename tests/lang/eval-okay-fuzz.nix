@@ -29,4 +29,8 @@ in
     "/nonexistent-a"
     "nonexistent-a"
   ];
+  parents = map (name: builtins.findFile [ { path = toString ./.; } ] name == ./.) [
+    ".."
+    "/../.."
+  ];
 }
