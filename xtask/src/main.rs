@@ -4,6 +4,7 @@
 
 mod acceptance;
 mod bench;
+mod fuzz;
 mod nix;
 mod oracle;
 mod random;
@@ -46,6 +47,8 @@ enum Chore {
     },
     /// Measure ours beside Nix.
     Bench(bench::Options),
+    /// Evaluate made-up and changed programs with ours and a real Nix, and show what differs.
+    FuzzEval(fuzz::Options),
     /// Hold our expectations and ourselves against real Nix.
     Oracle(oracle::Options),
     /// Install what the tests need beside Rust (through apt, as root), or say what to install.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Chore::Acceptance(options) => acceptance::run(&options),
         Chore::EnterEmptyRoot { root, command } => acceptance::enter(&root, &command).map(|never| match never {}),
         Chore::Bench(options) => bench::run(&root, &options),
+        Chore::FuzzEval(options) => fuzz::run(&root, &options),
         Chore::Oracle(options) => oracle::run(&root, &options),
         Chore::Setup => setup::run(),
         Chore::Smoke => smoke::run(&root),

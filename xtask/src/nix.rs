@@ -35,6 +35,11 @@ impl Nix {
         Ok(Self { name: "nopal".to_owned(), prefix: Vec::new(), bin: Some(bin), version: OURS_IS })
     }
 
+    /// Ours, built already: its programs lie in a folder.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self { name: "nopal".to_owned(), prefix: Vec::new(), bin: Some(folder.to_owned()), version: OURS_IS }
+    }
+
     /// The Nix of this machine, if it has one.
     pub(crate) fn installed() -> Option<Self> {
         setup::find("nix-instantiate")?;

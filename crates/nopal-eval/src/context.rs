@@ -55,7 +55,8 @@ impl ContextElement {
     /// What the user knows the element as.
     pub fn display(&self, store: &StoreDir) -> String {
         match self {
-            ContextElement::Opaque(path) | ContextElement::DrvDeep(path) => store.print(path),
+            ContextElement::Opaque(path) => store.print(path),
+            ContextElement::DrvDeep(path) => format!("{} (deep)", store.print(path)),
             ContextElement::Built(built) => built.display(store),
         }
     }

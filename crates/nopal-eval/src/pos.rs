@@ -30,6 +30,11 @@ impl Pos {
     pub(crate) fn raw(self) -> u32 {
         self.0
     }
+
+    /// The position with this number.
+    pub(crate) fn from_raw(number: u32) -> Pos {
+        Pos(number)
+    }
 }
 
 /// Where a source text came from.

@@ -116,12 +116,6 @@ pub enum HashError {
         /// The algorithm whose length it should have.
         algorithm: HashAlgorithm,
     },
-    /// The length of an SRI hash is wrong.
-    #[error("invalid SRI hash '{text}'")]
-    Sri {
-        /// The digits without prefix.
-        text: String,
-    },
     /// The caller wants SRI, the text is none.
     #[error("hash '{text}' is not SRI")]
     NotSri {
@@ -134,15 +128,17 @@ pub enum HashError {
         /// The text found.
         text: String,
     },
-    /// Not a number in the form that its length says.
-    #[error("invalid {encoding} hash '{text}': {reason}")]
+    /// The digits give fewer or more bytes than the algorithm has; none if one of them is not a digit.
+    #[error("invalid {form} hash '{text}', length {length} != expected length {}", algorithm.len())]
     Digits {
-        /// Which form the length says.
-        encoding: HashEncoding,
+        /// The form as Nix names it.
+        form: &'static str,
         /// The digits without prefix.
         text: String,
-        /// What is wrong.
-        reason: String,
+        /// How many bytes they give.
+        length: usize,
+        /// The algorithm whose length it should be.
+        algorithm: HashAlgorithm,
     },
 }
 
@@ -394,20 +390,17 @@ fn split_prefix(text: &str) -> Result<(Option<HashAlgorithm>, &str, bool), HashE
 fn decode_digits(digits: &str, algorithm: HashAlgorithm, is_sri: bool) -> Result<Hash, HashError> {
     let mut bytes = [0; 64];
     let out = &mut bytes[..algorithm.len()];
-    let wrong = |encoding, reason: String| HashError::Digits { encoding, text: digits.to_owned(), reason };
+    let wrong = |form, length| HashError::Digits { form, text: digits.to_owned(), length, algorithm };
     if !is_sri && digits.len() == algorithm.base16_len() {
-        unhex(digits.as_bytes(), out)
-            .map_err(|character| wrong(HashEncoding::Base16, format!("invalid character '{character}'")))?;
+        unhex(digits.as_bytes(), out).map_err(|_| wrong("base16", 0))?;
     } else if !is_sri && digits.len() == algorithm.nix32_len() {
-        nix32::decode_into(digits.as_bytes(), out).map_err(|error| wrong(HashEncoding::Nix32, error.to_string()))?;
+        let all_digits = digits.bytes().all(nix32::is_digit);
+        let length = if all_digits { algorithm.len() + 1 } else { 0 };
+        nix32::decode_into(digits.as_bytes(), out).map_err(|_| wrong("nix32", length))?;
     } else if is_sri || digits.len() == algorithm.base64_len() {
-        let decoded = decode_base64(digits).map_err(|error| wrong(HashEncoding::Base64, error.to_string()))?;
+        let decoded = decode_base64(digits).unwrap_or_default();
         if decoded.len() != out.len() {
-            return Err(if is_sri {
-                HashError::Sri { text: digits.to_owned() }
-            } else {
-                HashError::Length { text: digits.to_owned(), algorithm }
-            });
+            return Err(wrong(if is_sri { "SRI" } else { "Base64" }, decoded.len()));
         }
         out.copy_from_slice(&decoded);
     } else {
@@ -416,15 +409,19 @@ fn decode_digits(digits: &str, algorithm: HashAlgorithm, is_sri: bool) -> Result
     Ok(Hash { algorithm, bytes })
 }
 
-/// Base 64 as Nix reads it: line feeds are skipped, everything from the first `=` on is ignored, and padding may be
-/// missing.
+/// Base 64 as Nix reads it: line feeds are skipped, everything from the first `=` on is ignored, padding may be missing,
+/// and so may the rest of a byte.
 pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    let payload = digits.split_once('=').map_or(digits, |(payload, _)| payload);
-    if payload.contains('\n') {
-        LENIENT_BASE64.decode(payload.replace('\n', ""))
-    } else {
-        LENIENT_BASE64.decode(payload)
+    let mut payload = digits.split_once('=').map_or(digits, |(payload, _)| payload).replace('\n', "");
+    let half = payload.len() % 4 == 1;
+    if half {
+        payload.push('A');
     }
+    let mut bytes = LENIENT_BASE64.decode(payload)?;
+    if half {
+        bytes.pop();
+    }
+    Ok(bytes)
 }
 
 /// Lower-case hexadecimal of any bytes.

@@ -1,9 +1,11 @@
 //! `cargo xtask oracle`: what we expect and what we do, held against real Nix.
 //!
 //! Always: the cases in tests/lang against every Nix given (or installed), and derivations made up from a seed.
-//! On request: Nix's own language suite, and nixpkgs' library tests, from checkouts that the caller names.
+//! On request: Nix's own language suite, nixpkgs' library tests, and large real inputs, from checkouts that the caller
+//! names (and that the Nix started by `--cmd` sees under the same names).
 
 mod cases;
+mod corpora;
 mod derivations;
 mod experimental;
 mod library;
@@ -36,6 +38,15 @@ pub(crate) struct Options {
     /// Checkout of nixpkgs, or of its library: run lib/tests with ours.
     #[arg(long, value_name = "DIR")]
     nixpkgs_lib: Option<PathBuf>,
+    /// Checkout of corepkgs, with its pins in place: its system, its tests and its standard environment.
+    #[arg(long, value_name = "DIR")]
+    corepkgs: Option<PathBuf>,
+    /// Checkout of guixpkgs: the path of every derivation.
+    #[arg(long, value_name = "DIR")]
+    guixpkgs: Option<PathBuf>,
+    /// Folder whose Nix files are printed by `--parse`; repeat it for several.
+    #[arg(long, value_name = "DIR")]
+    sources: Vec<PathBuf>,
     /// Run the release build.
     #[arg(long)]
     release: bool,
@@ -93,6 +104,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
             let made_up = (options.derivations, options.seed);
             let equal = experimental::compare(made_up, (&ours, peer), stores)?;
             agreed &= report("made-up derivations of experimental kinds", peer, equal);
+        }
+    }
+    for peer in peers.iter().filter(|peer| peer.version >= cases::EXACT) {
+        if let Some(checkout) = &options.corepkgs {
+            agreed &= report("corepkgs", peer, corpora::evaluate(&corpora::corepkgs(checkout), &ours, peer)?);
+        }
+        if let Some(checkout) = &options.guixpkgs {
+            agreed &= report("guixpkgs", peer, corpora::evaluate(&corpora::guixpkgs(checkout), &ours, peer)?);
+        }
+        for folder in &options.sources {
+            agreed &= report(&format!("{}, printed", folder.display()), peer, corpora::print(folder, &ours, peer)?);
         }
     }
     if let Some(source) = &options.nix_source {

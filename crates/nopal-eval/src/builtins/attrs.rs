@@ -93,9 +93,7 @@ fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             names.push(name);
         }
     }
-    if names.is_empty() {
-        return Ok(attrs.value());
-    }
+    // a new set even if nothing goes: what prints values tells sets apart
     names.sort_unstable();
     let mut result = AttrsBuilder::with_capacity(attrs.len());
     for (name, value, place) in attrs.iter() {

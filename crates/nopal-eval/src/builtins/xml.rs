@@ -91,7 +91,7 @@ impl Writer<'_> {
             View::Bool(b) => self.xml.empty("bool", &[("value", if b { b"true" } else { b"false" })]),
             View::Null => self.xml.empty("null", &[]),
             View::Float(f) => self.xml.empty("float", &[("value", number::general(f).as_bytes())]),
-            View::Path(path) => self.xml.empty("path", &[("value", path.as_bytes())]),
+            View::Path(path) => self.xml.empty("path", &[("value", &ev.printed_path(path))]),
             View::Str(string) => {
                 *self.context = ev.contexts.union(*self.context, string.context());
                 self.xml.empty("string", &[("value", string.as_bytes())]);

@@ -117,12 +117,19 @@ impl Evaluator {
         }
     }
 
+    /// The error for a file that does not come with the evaluator.
+    #[cold]
+    fn internal_not_found(&self, path: &[u8]) -> Error {
+        let shown = self.shown_path(Root::INTERNAL, path);
+        Error::new(ErrorKind::Host, [b"file '", &shown[..], b"' does not exist"].concat())
+    }
+
     /// The contents of a file; links are followed.
     pub fn source_read(&self, root: Root, path: &[u8]) -> Result<Vec<u8>> {
         if root == Root::INTERNAL {
             return match path {
                 b"/fetchurl.nix" => Ok(FETCHURL.as_bytes().to_vec()),
-                _ => Err(self.not_found(path)),
+                _ => Err(self.internal_not_found(path)),
             };
         }
         let path = self.resolve_links(root, path, Links::Full)?;
@@ -139,6 +146,9 @@ impl Evaluator {
     /// The names in a directory with their types; links to the directory are followed.
     pub fn source_read_dir(&self, root: Root, path: &[u8]) -> Result<Vec<(Vec<u8>, FileType)>> {
         if root == Root::INTERNAL {
+            if path != b"/" {
+                return Err(self.internal_not_found(path));
+            }
             return Ok(vec![(b"fetchurl.nix".to_vec(), FileType::Regular { executable: false })]);
         }
         let path = self.resolve_links(root, path, Links::Full)?;

@@ -230,7 +230,9 @@ impl Evaluator {
         for entry in entries {
             let Some(rest) = suffix_if_match(&entry.prefix, name) else { continue };
             let Some(found) = self.resolve_search_entry(&entry.value)? else { continue };
-            let candidate = absolute(&found, rest);
+            // whatever the name, `/x` or `../x`, it is looked up below the entry
+            let below = absolute(b"/", rest);
+            let candidate = absolute(&found, &[b".", &below[..]].concat());
             let candidate = self.resolve_links(Root::HOST, &candidate, Links::Full)?;
             if self.source_type(Root::HOST, &candidate)?.is_some() {
                 return Ok((Root::HOST, candidate));

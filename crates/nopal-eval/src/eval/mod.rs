@@ -27,6 +27,7 @@ pub(crate) mod import;
 mod intrinsics;
 mod mounts;
 mod ops;
+mod positions;
 mod select;
 mod store;
 

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::eval::Evaluator;
 use crate::host::{HostError, Mount};
 use crate::pos::{Origin, Pos};
-use crate::value::Root;
+use crate::value::{NixPath, Root};
 
 /// What Nix puts before paths of texts that are part of the program.
 const INTERNAL_PREFIX: &[u8] = "«nix-internal»".as_bytes();
@@ -36,6 +36,15 @@ impl Evaluator {
                 Some((mount, rest)) => [&mount.shown, rest].concat(),
                 None => path.to_vec(),
             },
+        }
+    }
+
+    /// A path as it is printed as a value.
+    pub(crate) fn printed_path(&self, path: NixPath) -> Vec<u8> {
+        if path.root() == Root::INTERNAL {
+            self.shown_path(Root::INTERNAL, path.as_bytes())
+        } else {
+            path.as_bytes().to_vec()
         }
     }
 

@@ -34,7 +34,7 @@ impl Evaluator {
             View::Int(i) => out.extend_from_slice(i.to_string().as_bytes()),
             View::Float(f) => out.extend_from_slice(general(f).as_bytes()),
             View::Str(s) => literal_string(out, s.as_bytes(), usize::MAX),
-            View::Path(path) => out.extend_from_slice(path.as_bytes()),
+            View::Path(path) => out.extend_from_slice(&self.printed_path(path)),
             View::Attrs(attrs) => {
                 if !attrs.is_empty() && !seen.insert(attrs.value().bits()) {
                     out.extend_from_slice("«repeated»".as_bytes());

@@ -202,7 +202,7 @@ impl Printer<'_> {
             View::Int(i) => self.text(&i.to_string()),
             View::Float(f) => self.text(&crate::pure::number::general(f)),
             View::Str(s) => literal_string(&mut self.out, s.as_bytes(), self.options.max_string_length),
-            View::Path(path) => self.out.extend_from_slice(path.as_bytes()),
+            View::Path(path) => self.out.extend_from_slice(&self.ev.printed_path(path)),
             View::List(list) => return self.list(value, list, depth),
             View::Attrs(attrs) => return self.attrs(attrs, depth),
             View::Closure(closure) => {

@@ -1,0 +1,1 @@
+builtins.fromJSON (derivation { name = "o"; builder = "b"; system = "s"; }).drvPath
