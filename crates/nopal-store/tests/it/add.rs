@@ -79,7 +79,7 @@ fn large_trees_are_spooled_to_disk() {
     assert_eq!(fs::read(root.join("block")).unwrap(), block);
     assert_eq!(fs::read(root.join("a-dir/x")).unwrap(), b"x");
     assert!(scratch.store.verify(&Default::default()).unwrap().is_clean());
-    assert_eq!(fs::read_dir(scratch.store.physical_dir()).unwrap().count(), 1, "no temporary tree stays");
+    assert_eq!(scratch.objects_on_disk(), 1, "no temporary tree stays");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn references_must_be_valid() {
     let error = scratch.store.add_text("t", b"x", &BTreeSet::from([nowhere])).unwrap_err();
     assert!(matches!(error, StoreError::ReferenceNotValid { .. }), "{error}");
     assert!(scratch.store.all_valid_paths().unwrap().is_empty());
-    assert_eq!(fs::read_dir(scratch.store.physical_dir()).unwrap().count(), 0);
+    assert_eq!(scratch.objects_on_disk(), 0);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn archives_are_checked_while_they_stream() {
     assert!(matches!(add(&lying, &nar), Err(StoreError::ContentAddressMismatch { .. })));
 
     assert_eq!(scratch.store.all_valid_paths().unwrap().len(), 1);
-    assert_eq!(fs::read_dir(scratch.store.physical_dir()).unwrap().count(), 1, "nothing of them stays");
+    assert_eq!(scratch.objects_on_disk(), 1, "nothing of them stays");
 }
 
 #[test]
@@ -218,6 +218,6 @@ fn the_same_path_may_be_added_at_once() {
         }
     });
     assert_eq!(scratch.store.all_valid_paths().unwrap().len(), 6);
-    assert_eq!(fs::read_dir(scratch.store.physical_dir()).unwrap().count(), 6);
+    assert_eq!(scratch.objects_on_disk(), 6);
     assert!(scratch.store.verify(&Default::default()).unwrap().is_clean());
 }

@@ -11,7 +11,7 @@ use nopal_report::Reporter;
 use nopal_store::{AddOptions, GcOptions, Store, StoreConfig, StoreError};
 use nopal_test::OrdinaryUser;
 
-use crate::support::{Scratch, config, open, sample_tree};
+use crate::support::{Scratch, config, objects_on_disk, open, sample_tree};
 
 fn try_open(config: StoreConfig) -> StoreError {
     Store::open(config, Reporter::silent()).map(drop).unwrap_err()
@@ -198,7 +198,7 @@ fn full_disk_child() {
     let report = store.verify(&Default::default()).unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(store.all_valid_paths().unwrap(), added.iter().cloned().collect());
-    let left = fs::read_dir(store.physical_dir()).unwrap().count();
+    let left = objects_on_disk(&store);
     assert_eq!(left, added.len(), "nothing half written stays");
     // and garbage can be collected, full as it is
     drop(store);

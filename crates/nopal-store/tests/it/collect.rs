@@ -31,7 +31,7 @@ fn what_no_root_needs_goes() {
     let report = scratch.store.collect_garbage(&GcOptions::default()).unwrap();
     assert_eq!(report.deleted.len(), 2);
     assert_eq!(fs::read_dir(scratch.store.config().indirect_roots_dir()).unwrap().count(), 0, "stale link removed");
-    assert_eq!(fs::read_dir(scratch.store.physical_dir()).unwrap().count(), 0);
+    assert_eq!(scratch.objects_on_disk(), 0);
 }
 
 #[test]

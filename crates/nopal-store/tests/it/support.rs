@@ -23,6 +23,11 @@ impl Scratch {
         Self { store, dir }
     }
 
+    /// Entries of the store directory, but for the folder of links.
+    pub(crate) fn objects_on_disk(&self) -> usize {
+        objects_on_disk(&self.store)
+    }
+
     /// A place beside the store.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -69,4 +74,10 @@ pub(crate) fn sample_tree(root: &Path) {
 
 pub(crate) fn parse(path: &str) -> StorePath {
     StoreDir::default().parse(path).unwrap()
+}
+
+/// Entries of a store directory, but for the folder of links.
+pub(crate) fn objects_on_disk(store: &Store) -> usize {
+    let entries = std::fs::read_dir(store.physical_dir()).unwrap();
+    entries.filter(|entry| entry.as_ref().unwrap().file_name() != ".links").count()
 }
