@@ -166,17 +166,20 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
+        self.with_evaluator_and_host(|evaluator, _| work(evaluator))
+    }
+
+    /// The same, for work that has dealings with the host.
+    pub(crate) fn with_evaluator_and_host<T: Send>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
         let settings = self.eval_settings();
         let evaluation_host = host.clone();
         let result = with_stack(move || {
-            let mut evaluator = Evaluator::new(settings, evaluation_host);
-            work(&mut evaluator).map_err(|error| {
-                let mut report = evaluator.render_error(&error);
-                // a message of the program may end in spaces or empty lines, and they are shown
-                report.pop_if(|last| *last == b'\n');
-                EngineError::Evaluation { report }
-            })
+            let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
+            work(&mut evaluator, &evaluation_host).map_err(|error| evaluation_error(&evaluator, &error))
         })?;
         host.flush()?;
         Ok(result)
@@ -203,6 +206,14 @@ impl Shared {
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
         settings
     }
+}
+
+/// An error of evaluation as the engine's.
+pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineError {
+    let mut report = evaluator.render_error(error);
+    // a message of the program may end in spaces or empty lines, and they are shown
+    report.pop_if(|last| *last == b'\n');
+    EngineError::Evaluation { report }
 }
 
 /// The value of a source at an attribute path.
@@ -232,17 +243,21 @@ fn select(
 
 /// The value of `-f FILE`, which may also be `<nixpkgs>`.
 fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value, Error> {
-    let text = path.as_os_str().as_bytes();
-    if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
-        let (root, found) = evaluator.find_file(name)?;
-        return evaluator.eval_main_file(root, &found);
-    }
-    let path: PathBuf = shared.config.working_dir.join(path);
-    let path = nopal_eval::pure::path::canonical(path.as_os_str().as_bytes());
-    evaluator.eval_main_file(Root::HOST, &path)
+    let (root, path) = file_path(evaluator, shared, path)?;
+    evaluator.eval_main_file(root, &path)
 }
 
-fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
+/// Where the file of `-f FILE` is.
+pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<(Root, Vec<u8>), Error> {
+    let text = path.as_os_str().as_bytes();
+    if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
+        return evaluator.find_file(name);
+    }
+    let path: PathBuf = shared.config.working_dir.join(path);
+    Ok((Root::HOST, nopal_eval::pure::path::canonical(path.as_os_str().as_bytes())))
+}
+
+pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
     let mut builder = AttrsBuilder::with_capacity(args.len());
     for arg in args {
         let (name, value) = match arg {

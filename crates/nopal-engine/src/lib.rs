@@ -16,6 +16,7 @@ mod installable;
 mod paths;
 mod realise;
 mod run;
+mod session;
 mod show;
 
 pub use config::{DebianConfig, EngineConfig};
@@ -25,7 +26,10 @@ pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest};
 pub use installable::{Installable, InstallableParseError, Source};
 pub use nopal_build::{CancelToken, Probe};
+pub use nopal_eval::{Documentation, Held};
 pub use nopal_import::debian::Explanation;
 pub use nopal_syntax::parser::Lint;
+pub use nopal_syntax::printer::identifier;
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use run::RunPlan;
+pub use session::{Depth, Loaded, Session, SessionError};

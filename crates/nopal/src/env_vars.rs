@@ -68,6 +68,14 @@ env_vars! {
     NIX_REMOTE = "NIX_REMOTE";
     /// Set to anything but `0`, a warning of the evaluator ends evaluation.
     NIX_ABORT_ON_WARN = "NIX_ABORT_ON_WARN";
+    /// The editor that `:edit` of the REPL opens, with its flags. Default: `cat`.
+    EDITOR = "EDITOR";
+    /// What shows long texts of the REPL on a terminal; before `PAGER`. `cat` shows them as they are.
+    NIX_PAGER = "NIX_PAGER";
+    /// What shows long texts of the REPL on a terminal.
+    PAGER = "PAGER";
+    /// Set to `1`, the REPL shows documentation as its Markdown source. Nix's own tests ask for that.
+    NIX_TEST_RAW_MARKDOWN = "_NIX_TEST_RAW_MARKDOWN";
     /// Proxy for http URLs.
     HTTP_PROXY = "http_proxy";
     /// Proxy for https URLs.
@@ -78,6 +86,8 @@ env_vars! {
     NO_PROXY = "no_proxy";
     /// File with the certificates of trusted authorities. Default: those compiled in and those of the system.
     SSL_CERT_FILE = "SSL_CERT_FILE";
+    /// The kind of terminal; `dumb` has no emphasis.
+    TERM = "TERM";
     /// Set to anything, output has no colour.
     NO_COLOR = "NO_COLOR";
     /// Where programs are looked for, in the environment that `nopal run` passes on.

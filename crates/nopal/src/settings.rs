@@ -140,6 +140,12 @@ impl Settings {
         &self.cache
     }
 
+    /// Where the REPL remembers lines.
+    pub(crate) fn repl_history() -> Result<PathBuf, CliError> {
+        let data = xdg(&env_vars::XDG_DATA_HOME, ".local/share");
+        Ok(data.ok_or(CliError::NoHome("the history", "XDG_DATA_HOME"))?.join("nopal/repl-history"))
+    }
+
     /// A path of the command line, made absolute.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.working_dir.join(path)

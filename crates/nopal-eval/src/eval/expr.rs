@@ -229,6 +229,21 @@ impl Evaluator {
         self.eval_select_slow(select, base, env)
     }
 
+    /// The value that the last step of a selection is taken from, and that step.
+    #[cold]
+    pub(super) fn select_without_last(&mut self, select: &'static Select, env: Env) -> Result<(Value, Symbol)> {
+        let Some((last, path)) = select.path.split_last() else { return Ok((Value::NULL, sym::WITH)) };
+        let last = self.eval_name(last, env)?;
+        let mut value = self.eval(&select.base, env)?;
+        for name in path {
+            let name = self.eval_name(name, env)?;
+            let attrs = self.force_attrs(value, select.pos, "while selecting an attribute")?;
+            let Some(found) = attrs.get(name) else { return Err(self.missing_attribute(attrs, name).at(select.pos)) };
+            value = found;
+        }
+        Ok((value, last))
+    }
+
     #[inline(never)]
     fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
         let mut last_pos = Pos::NONE;

@@ -35,7 +35,7 @@ pub(super) enum FileState {
 
 impl Evaluator {
     /// Parses and compiles a source. `dir` is what relative paths in it are relative to.
-    fn compile_source(
+    pub(super) fn compile_source(
         &mut self,
         text: Arc<[u8]>,
         origin: Origin,
@@ -92,7 +92,7 @@ impl Evaluator {
         }
     }
 
-    fn parser_options(&self) -> Options {
+    pub(super) fn parser_options(&self) -> Options {
         Options {
             max_depth: MAX_SOURCE_DEPTH,
             pipe_operators: self.settings.has_feature("pipe-operators"),
@@ -133,11 +133,20 @@ impl Evaluator {
         self.run(code)
     }
 
-    fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {
+    pub(super) fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {
+        self.with_frame(code, |evaluator, env| evaluator.eval(&code.body, env))
+    }
+
+    /// Gives the frame of a code without captured words to `work`.
+    pub(super) fn with_frame<T>(
+        &mut self,
+        code: &'static ThunkCode,
+        work: impl FnOnce(&mut Self, Env) -> Result<T>,
+    ) -> Result<T> {
         self.check_stack()?;
         let Some(frame) = self.stack.push(code.slots) else { return Err(self.stack_overflow()) };
         let height = self.stack.height();
-        let result = self.eval(&code.body, Env { frame, captures: Captures::NONE });
+        let result = work(self, Env { frame, captures: Captures::NONE });
         self.stack.reset(height);
         self.stack.pop(code.slots);
         result
@@ -158,10 +167,10 @@ impl Evaluator {
         self.run(code)
     }
 
-    /// Evaluates an expression with additional variables (for the REPL).
-    pub fn eval_text_in(&mut self, text: &[u8], dir: &[u8], scope: Value) -> Result<Value> {
-        let code = self.compile_source(text.into(), Origin::Text, Root::HOST, dir, Some(scope))?;
-        self.run(code)
+    /// Forgets which files were evaluated, so that changed ones are read again.
+    pub fn forget_files(&mut self) {
+        self.files.clear();
+        self.resolved.clear();
     }
 
     /// Evaluates a file or the `default.nix` of a directory; every file only once.

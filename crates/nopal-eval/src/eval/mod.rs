@@ -18,11 +18,13 @@ use crate::value::{Heap, Root, Value};
 pub(crate) mod access;
 mod call;
 pub(crate) mod coerce;
+pub(crate) mod documentation;
 mod equal;
 mod expr;
 mod force;
 pub(crate) mod globals;
 pub(crate) mod import;
+pub(crate) mod interactive;
 mod intrinsics;
 mod ops;
 mod select;
@@ -63,6 +65,8 @@ pub struct Evaluator {
     pub(crate) drv_hashes: DrvHashes,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<FxHashSet<Vec<u8>>>,
+    /// The variables of a read-eval-print loop.
+    interactive: interactive::Interactive,
     host: Arc<dyn Host>,
 }
 
@@ -87,6 +91,7 @@ impl Evaluator {
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
             allowed,
+            interactive: interactive::Interactive::default(),
             host,
         };
         evaluator.make_globals();
