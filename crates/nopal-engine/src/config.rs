@@ -8,6 +8,8 @@ use std::time::Duration;
 use nopal_report::Reporter;
 use nopal_syntax::parser::Lint;
 
+use crate::observe::ObserveConfig;
+
 /// Everything an [`Engine`](crate::Engine) depends on.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -75,6 +77,8 @@ pub struct EngineConfig {
     pub ca_files: Vec<PathBuf>,
     /// Where Debian packages come from.
     pub debian: DebianConfig,
+    /// What is observed of evaluations.
+    pub observe: ObserveConfig,
     /// Receives progress.
     pub reporter: Reporter,
 }

@@ -10,6 +10,7 @@ use nopal_store::{Store, StoreConfig};
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::observe::Observed;
 use crate::paths::PathMap;
 
 /// Evaluates, instantiates, realises and runs. See the crate's page.
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) paths: PathMap,
     pub(crate) cancel: CancelToken,
+    /// What evaluations have come to beside their results.
+    pub(crate) observed: Mutex<Observed>,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
     opening: Mutex<()>,
@@ -41,11 +44,13 @@ impl Engine {
         let paths = PathMap::new(&config.store_dir, store_config.physical_dir);
         let cancel = CancelToken::new()
             .map_err(|source| EngineError::System { operation: "make an event descriptor", source })?;
+        let observed = Mutex::new(Observed::new(&config));
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
                 paths,
                 cancel,
+                observed,
                 store: OnceLock::new(),
                 opening: Mutex::new(()),
                 plain_fetcher: OnceLock::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use nopal_eval::context::{Context, ContextElement};
 use nopal_eval::pos::Origin;
@@ -179,7 +179,9 @@ impl Shared {
         let evaluation_host = host.clone();
         let result = with_stack(move || {
             let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
-            work(&mut evaluator, &evaluation_host).map_err(|error| evaluation_error(&evaluator, &error))
+            let result = work(&mut evaluator, &evaluation_host);
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
+            result.map_err(|error| evaluation_error(&evaluator, &error))
         })?;
         host.flush()?;
         Ok(result)
@@ -203,6 +205,7 @@ impl Shared {
         settings.abort_on_warn = config.abort_on_warn;
         settings.read_only = config.read_only_eval;
         settings.show_trace = config.show_trace;
+        settings.observe = config.observe.observe();
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
         settings
     }

@@ -3,6 +3,8 @@
 use nopal_format::StoreDir;
 use nopal_syntax::parser::Lint;
 
+use crate::eval::observe::Observe;
+
 /// One entry of the search path: `prefix=value`, or a value alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SearchPathEntry {
@@ -61,6 +63,8 @@ pub struct Settings {
     pub home: Option<Vec<u8>>,
     /// Whether `…` frames are kept for printing; errors keep them either way.
     pub show_trace: bool,
+    /// What is observed beside the result.
+    pub observe: Observe,
 }
 
 impl Settings {
@@ -85,6 +89,7 @@ impl Settings {
             lint_short_path_literals: Lint::Ignore,
             home: None,
             show_trace: false,
+            observe: Observe::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use super::ir::{
     Assert, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, HasAttr, If, Lambda, Name, Op,
     Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
+use super::observed::unwrap_update;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
 use crate::value::{Heap, Root, Value};
@@ -32,6 +33,8 @@ pub(crate) struct Input<'a> {
     pub(crate) scope: Option<Value>,
     /// The native stack must not grow below this address.
     pub(crate) stack_limit: usize,
+    /// Whether the code tells what it does.
+    pub(crate) observed: bool,
 }
 
 /// How deep an expression may be to be tried at once where a thunk would do.
@@ -149,7 +152,8 @@ impl Compiler<'_> {
 
     /// Is this one of the operators' functions, and not shadowed?
     fn is_builtin(&self, name: Symbol) -> bool {
-        self.names.get(&name).is_none_or(Vec::is_empty)
+        // when it is observed, an operator is a call
+        !self.input.observed && self.names.get(&name).is_none_or(Vec::is_empty)
     }
 
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
@@ -209,7 +213,7 @@ impl Compiler<'_> {
     /// An argument of a call.
     fn argument(&mut self, id: ExprId) -> Result<Delayed> {
         match self.delayed(id)? {
-            Delayed::Thunk(later) if self.is_cheap(id, MAX_CHEAP_DEPTH) => {
+            Delayed::Thunk(later) if !self.input.observed && self.is_cheap(id, MAX_CHEAP_DEPTH) => {
                 let now = self.expr(id)?;
                 Ok(Delayed::Cheap(leak(Cheap { now, later })))
             }
@@ -259,6 +263,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn expr(&mut self, id: ExprId) -> Result<Expr> {
+        let expr = self.bare_expr(id)?;
+        Ok(if self.input.observed { self.observed(id, expr) } else { expr })
+    }
+
+    fn bare_expr(&mut self, id: ExprId) -> Result<Expr> {
         let marker = 0u8;
         if (&raw const marker as usize) < self.input.stack_limit {
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)"));
@@ -361,7 +370,7 @@ impl Compiler<'_> {
     fn select(&mut self, base: ExprId, path: ast::AttrPathId, default: Option<ExprId>, pos: Pos) -> Result<Expr> {
         let base = self.expr(base)?;
         let path = self.path(path)?;
-        if let (Expr::Const(value), [Name::Static(name)]) = (&base, &*path) {
+        if let (Expr::Const(value), [Name::Static(name)], false) = (&base, &*path, self.input.observed) {
             // `builtins.map` needs no lookup at run time.
             if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name))
                 && found_pos.is_none()
@@ -395,7 +404,10 @@ impl Compiler<'_> {
             self.unbind(arg);
         }
         let level = self.levels.pop().unwrap_or_default();
-        let (formals, body) = compiled?;
+        let (formals, mut body) = compiled?;
+        if self.input.observed {
+            body = self.observed_body(&lambda, pos, formals.as_ref(), body);
+        }
         let strict = if formals.is_some() { Strict::NONE } else { Strict::of_body(&body) };
         Ok(leak(Lambda {
             captures: level.captures.into(),
@@ -481,7 +493,10 @@ impl Compiler<'_> {
             let result = Expr::Call(leak(Call { function, args, pos }));
             return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
         }
-        let (lhs, rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        let (mut lhs, mut rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        if direct == Op::Update {
+            (lhs, rhs) = (unwrap_update(lhs), unwrap_update(rhs));
+        }
         Ok(Expr::Binary(leak(Binary { op: direct, lhs, rhs, pos })))
     }
 }

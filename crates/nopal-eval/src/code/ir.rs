@@ -313,6 +313,8 @@ pub(crate) enum Expr {
     List(&'static [Delayed]),
     Attrs(&'static AttrsLit),
     CurPos(Pos),
+    /// Only where the evaluation is observed.
+    Observed(&'static super::observed::Observed),
 }
 
 pub(crate) struct WithVar {
@@ -338,6 +340,7 @@ impl Expr {
             Expr::ConcatStrings(concat) => concat.pos,
             Expr::Attrs(literal) => literal.pos,
             Expr::With(with) => with.pos,
+            Expr::Observed(observed) => observed.inner.pos(),
             Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
         }
     }

@@ -90,7 +90,8 @@ impl Compiler<'_> {
                 Ref::Captured(index) => Expr::Captured(index, Pos::NONE),
             };
             let path = Box::new([Name::Static(attr.name)]);
-            Ok(Expr::Select(leak(Select { base, path, default: None, pos, cache: Cache::default() })))
+            let select = Expr::Select(leak(Select { base, path, default: None, pos, cache: Cache::default() }));
+            Ok(if compiler.input.observed { compiler.observed_select(select) } else { select })
         })?;
         Ok(Delayed::Thunk(code))
     }

@@ -17,6 +17,9 @@ const MAX_ARITY: usize = 8;
 impl Evaluator {
     /// Calls a function with arguments (evaluated or not) and returns the value in weak head normal form.
     pub fn call(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
+        if self.is_observed() {
+            return self.call_observed(function, args, pos);
+        }
         self.enter(pos)?;
         let result = self.call_level(function, args, pos);
         self.leave();
@@ -24,7 +27,7 @@ impl Evaluator {
     }
 
     #[inline]
-    fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
+    pub(super) fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
         let mut current = self.force(function, pos)?;
         let mut args = args;
         while let Some((first, rest)) = args.split_first() {
@@ -85,6 +88,9 @@ impl Evaluator {
             Ok(value) => self.force(value, Pos::NONE),
             Err(error) => Err(error),
         };
+        if self.is_observed() {
+            self.called_builtin(def, args, &result);
+        }
         match result {
             Ok(value) => Ok(value),
             Err(error) => Err(builtin_frame(error, def, pos)),

@@ -95,6 +95,7 @@ impl Evaluator {
                 Expr::List(elements) => return Ok(self.eval_list(elements, env)),
                 Expr::Attrs(literal) => return self.eval_attrs_literal(literal, env),
                 Expr::CurPos(pos) => return Ok(self.pos_value(*pos)),
+                Expr::Observed(observed) => return self.eval_observed(observed, env),
             }
         }
     }
@@ -245,7 +246,7 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
+    pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
         let mut last_pos = Pos::NONE;
         match self.walk_select(select, base, env, &mut last_pos) {
             Ok(value) => Ok(value),
@@ -262,6 +263,7 @@ impl Evaluator {
     ) -> Result<Option<Value>> {
         let mut current = base;
         for name in &select.path {
+            self.looked_up();
             let name = self.eval_name(name, env)?;
             let attrs = if select.default.is_some() {
                 match self.force(current, select.pos)?.as_attrs() {

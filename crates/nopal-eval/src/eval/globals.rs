@@ -108,6 +108,7 @@ impl Evaluator {
             globals: &self.globals,
             scope: None,
             stack_limit: self.stack_limit,
+            observed: self.is_observed(),
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
         let frame = self.stack.push(code.slots)?;

@@ -71,8 +71,12 @@ impl Evaluator {
             globals: &self.globals,
             scope,
             stack_limit: self.stack_limit,
+            observed: self.is_observed(),
         };
         let compiled = compile(&input, &mut self.heap, &mut self.symbols);
+        if let Some(observer) = &mut self.observer {
+            observer.parsed(parsed.ast.len());
+        }
         match compiled {
             Err(error) if error.kind() == ErrorKind::Undefined => {
                 // Nix looks for unbound variables in an order of its own.

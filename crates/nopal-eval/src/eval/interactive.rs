@@ -136,6 +136,7 @@ impl Evaluator {
             globals: &self.globals,
             scope: Some(scope),
             stack_limit: self.stack_limit,
+            observed: self.is_observed(),
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols)?;
         let value = self.run(code)?;

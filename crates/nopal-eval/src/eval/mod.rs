@@ -26,6 +26,7 @@ pub(crate) mod globals;
 pub(crate) mod import;
 pub(crate) mod interactive;
 mod intrinsics;
+pub(crate) mod observe;
 mod ops;
 mod select;
 mod store;
@@ -67,6 +68,8 @@ pub struct Evaluator {
     allowed: Option<FxHashSet<Vec<u8>>>,
     /// The variables of a read-eval-print loop.
     interactive: interactive::Interactive,
+    /// What is observed, if anything is.
+    observer: Option<Box<observe::Observer>>,
     host: Arc<dyn Host>,
 }
 
@@ -74,6 +77,7 @@ impl Evaluator {
     /// An evaluator on the current thread. Evaluation uses the thread's stack; see [`crate::with_stack`].
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Evaluator {
         let allowed = (settings.pure_eval || settings.restrict_eval).then(FxHashSet::default);
+        let observer = observe::Observer::new(settings.observe, host.now_ns());
         let mut evaluator = Evaluator {
             heap: Heap::new(),
             symbols: Interner::new(),
@@ -92,6 +96,7 @@ impl Evaluator {
             drv_hashes: DrvHashes::new(),
             allowed,
             interactive: interactive::Interactive::default(),
+            observer,
             host,
         };
         evaluator.make_globals();
