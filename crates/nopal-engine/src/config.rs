@@ -15,8 +15,8 @@ use crate::observe::ObserveConfig;
 pub struct EngineConfig {
     /// The logical store directory: what every hash is computed with. Default `/nix/store`.
     pub store_dir: nopal_format::StoreDir,
-    /// The physical root: objects in `<root>/store`, state in `<root>/var`. Default `$XDG_DATA_HOME/nopal`.
-    pub store_root: PathBuf,
+    /// Where objects and state physically are. Default: in `store` and `var` of `$XDG_DATA_HOME/nopal`.
+    pub store: nopal_store::StoreConfig,
     /// Downloads, package indices and locks of ad-hoc runs; may be deleted at any time. Default `$XDG_CACHE_HOME/nopal`.
     pub cache_dir: PathBuf,
     /// The caller's working directory: relative paths on the command line start here.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use nopal_build::CancelToken;
 use nopal_fetch::{FetchConfig, Fetcher};
 use nopal_format::{Derivation, StorePath};
-use nopal_store::{Store, StoreConfig};
+use nopal_store::Store;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
@@ -40,8 +40,7 @@ impl Engine {
     /// # Errors
     /// The process has no file descriptor left.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let store_config = StoreConfig::at(&config.store_root, config.store_dir.clone());
-        let paths = PathMap::new(&config.store_dir, store_config.physical_dir);
+        let paths = PathMap::new(&config.store_dir, config.store.physical_dir.clone());
         let cancel = CancelToken::new()
             .map_err(|source| EngineError::System { operation: "make an event descriptor", source })?;
         let observed = Mutex::new(Observed::new(&config));
@@ -84,8 +83,7 @@ impl Shared {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let config = StoreConfig::at(&self.config.store_root, self.config.store_dir.clone());
-        let store = Store::open(config, self.config.reporter.clone())?;
+        let store = Store::open(self.config.store.clone(), self.config.reporter.clone())?;
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -96,8 +94,7 @@ impl Shared {
 
     /// The store if there is one; it is not created.
     pub(crate) fn existing_store(&self) -> Result<Option<&Store>, EngineError> {
-        let config = StoreConfig::at(&self.config.store_root, self.config.store_dir.clone());
-        if self.store.get().is_none() && !nopal_fs::exists(&config.database_file()) {
+        if self.store.get().is_none() && !nopal_fs::exists(&self.config.store.database_file()) {
             return Ok(None);
         }
         self.store().map(Some)

@@ -50,6 +50,12 @@ pub enum EngineError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something is where nothing may be.
+    #[error("path '{}' already exists", path.display())]
+    Exists {
+        /// The path.
+        path: std::path::PathBuf,
+    },
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -137,6 +143,7 @@ impl EngineError {
             | Self::Installable(_)
             | Self::NoProgram { .. }
             | Self::NotValid { .. }
+            | Self::Exists { .. }
             | Self::MixedUniverses { .. } => ErrorKind::Usage,
             Self::Realise(error) => match error {
                 RealiseError::Failed { failures }

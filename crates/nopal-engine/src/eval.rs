@@ -12,6 +12,7 @@ use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{Attrs, AttrsBuilder, Root};
 use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, View, with_stack};
 use nopal_format::StorePath;
+use nopal_format::json::Json;
 
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
@@ -48,6 +49,8 @@ pub enum EvalFormat {
     Instantiate,
     /// `--json`; forces everything.
     Json,
+    /// JSON on several lines.
+    PrettyJson,
     /// `--xml`.
     Xml {
         /// With positions.
@@ -66,10 +69,25 @@ pub struct EvalRequest {
     pub attr_path: String,
     /// Arguments for functions on the way.
     pub args: Vec<AutoArg>,
+    /// The habits of which command.
+    pub habits: Habits,
     /// The form.
     pub format: EvalFormat,
     /// Force everything before printing.
     pub strict: bool,
+}
+
+/// In what commands that evaluate differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Habits {
+    /// `nix-instantiate`: arguments are applied to the result, too.
+    #[default]
+    Instantiate,
+    /// `nix eval`, perhaps with a function, as Nix text, that is applied to the result.
+    Eval {
+        /// `--apply`.
+        apply: Option<String>,
+    },
 }
 
 impl Engine {
@@ -79,7 +97,7 @@ impl Engine {
     /// Evaluation fails.
     pub fn eval(&self, request: &EvalRequest) -> Result<Vec<u8>, EngineError> {
         self.shared.with_evaluator(|evaluator| {
-            let value = select(evaluator, &self.shared, &request.source, &request.attr_path, &request.args)?;
+            let (value, _) = requested(evaluator, &self.shared, request)?;
             print(evaluator, value, request)
         })
     }
@@ -162,7 +180,7 @@ impl Engine {
 
 impl Shared {
     /// Runs `work` with a fresh evaluator on a large stack, then writes what it made.
-    fn with_evaluator<T: Send>(
+    pub(crate) fn with_evaluator<T: Send>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
@@ -219,7 +237,48 @@ pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineEr
     EngineError::Evaluation { report }
 }
 
-/// The value of a source at an attribute path.
+/// The value that is asked for.
+pub(crate) fn requested(
+    evaluator: &mut Evaluator,
+    shared: &Shared,
+    request: &EvalRequest,
+) -> Result<(Value, Pos), Error> {
+    let Habits::Eval { apply } = &request.habits else {
+        let value = select(evaluator, shared, &request.source, &request.attr_path, &request.args)?;
+        return Ok((value, Pos::NONE));
+    };
+    let (value, pos) = select_value(evaluator, shared, &request.source, &request.attr_path, &request.args)?;
+    let Some(text) = apply else { return Ok((value, pos)) };
+    let function = evaluator.eval_text(text.as_bytes(), shared.config.working_dir.as_os_str().as_bytes())?;
+    let applied = evaluator.call(function, &[value], Pos::NONE)?;
+    Ok((evaluator.force(applied, pos)?, pos))
+}
+
+/// The value of a source at an attribute path; functions on the way to it are called.
+pub(crate) fn select_value(
+    evaluator: &mut Evaluator,
+    shared: &Shared,
+    source: &Source,
+    attr_path: &str,
+    args: &[AutoArg],
+) -> Result<(Value, Pos), Error> {
+    let args = auto_args(evaluator, shared.config.working_dir.as_os_str().as_bytes(), args)?;
+    let root = root(evaluator, shared, source)?;
+    let (value, pos) = evaluator.select_path(attr_path, args, root)?;
+    Ok((evaluator.force(value, pos)?, pos))
+}
+
+/// The value of a source.
+fn root(evaluator: &mut Evaluator, shared: &Shared, source: &Source) -> Result<Value, Error> {
+    let working_dir = shared.config.working_dir.as_os_str().as_bytes();
+    match source {
+        Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir),
+        Source::Stdin(text) => evaluator.eval_stdin(text, working_dir),
+        Source::File(path) => file(evaluator, shared, path),
+    }
+}
+
+/// The value of a source at an attribute path, called if it is a function and there are arguments.
 fn select(
     evaluator: &mut Evaluator,
     shared: &Shared,
@@ -229,11 +288,7 @@ fn select(
 ) -> Result<Value, Error> {
     let working_dir = shared.config.working_dir.as_os_str().as_bytes();
     let args = auto_args(evaluator, working_dir, args)?;
-    let root = match source {
-        Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir)?,
-        Source::Stdin(text) => evaluator.eval_stdin(text, working_dir)?,
-        Source::File(path) => file(evaluator, shared, path)?,
-    };
+    let root = root(evaluator, shared, source)?;
     let (value, pos) = evaluator.select_path(attr_path, args, root)?;
     let value = evaluator.force(value, pos)?;
     // as nix-instantiate does: without arguments a function stays a function
@@ -278,11 +333,21 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
     let mut out = match request.format {
         EvalFormat::Raw => {
             let mut context = Context::EMPTY;
-            let what = "while generating the nix-instantiate output";
+            let what = match request.habits {
+                Habits::Instantiate => "while generating the nix-instantiate output",
+                Habits::Eval { .. } => "while generating the eval command output",
+            };
             let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
             return Ok(text.to_vec());
         }
         EvalFormat::Json => evaluator.print_json(value)?,
+        EvalFormat::PrettyJson => {
+            let text = evaluator.print_json(value)?;
+            Json::parse(&String::from_utf8_lossy(&text))
+                .map_err(|error| Error::eval(error.to_string()))?
+                .to_pretty()
+                .into_bytes()
+        }
         EvalFormat::Xml { location } => return evaluator.print_xml(value, request.strict, location),
         EvalFormat::Instantiate => {
             let value = if request.strict { evaluator.force_deep(value)? } else { value };

@@ -22,8 +22,12 @@ pub struct StoreConfig {
     pub store_dir: StoreDir,
     /// The directory that holds the trees.
     pub physical_dir: PathBuf,
-    /// The directory that holds the database, roots, locks and logs.
+    /// The directory that holds roots and locks.
     pub state_dir: PathBuf,
+    /// The directory that holds the database.
+    pub database_dir: PathBuf,
+    /// The directory that holds build logs.
+    pub log_dir: PathBuf,
     /// Refuse to change anything; needed on a file system that cannot be written to.
     pub read_only: bool,
     /// See [`Durability`].
@@ -37,14 +41,23 @@ impl StoreConfig {
             store_dir,
             physical_dir: root.join("store"),
             state_dir: root.join("var"),
+            database_dir: root.join("var"),
+            log_dir: root.join("var/log"),
             read_only: false,
             durability: Durability::Durable,
         }
     }
 
+    /// Nix's layout: trees in `physical_dir`, everything else in `state_dir` as Nix has it there.
+    pub fn like_nix(physical_dir: PathBuf, state_dir: PathBuf, log_dir: PathBuf, store_dir: StoreDir) -> Self {
+        let database_dir = state_dir.join("db");
+        let durability = Durability::Durable;
+        Self { store_dir, physical_dir, state_dir, database_dir, log_dir, read_only: false, durability }
+    }
+
     /// The database.
     pub fn database_file(&self) -> PathBuf {
-        self.state_dir.join("db.sqlite")
+        self.database_dir.join("db.sqlite")
     }
 
     /// Permanent roots: symbolic links into the store, or to links into the store.
@@ -69,7 +82,7 @@ impl StoreConfig {
 
     /// Build logs.
     pub fn log_dir(&self) -> PathBuf {
-        self.state_dir.join("log")
+        self.log_dir.clone()
     }
 
     /// Held while garbage is collected.

@@ -140,6 +140,7 @@ fn create_directories(config: &StoreConfig) -> Result<(), StoreError> {
         config.temp_roots_dir(),
         config.locks_dir(),
         config.log_dir(),
+        config.database_dir.clone(),
     ] {
         if !nopal_fs::is_dir(&directory) {
             nopal_fs::create_dir_all(&directory)?;

@@ -64,10 +64,36 @@ env_vars! {
     NIX_CONFIG = "NIX_CONFIG";
     /// The logical store directory for the commands that go by Nix's names.
     NIX_STORE_DIR = "NIX_STORE_DIR";
-    /// `dummy://` makes the commands that go by Nix's names evaluate without a store.
+    /// Where the commands that go by Nix's names keep database and roots. If it is set, and `NOPAL_STORE` is not, the
+    /// store lies where its name says and is laid out as Nix's.
+    NIX_STATE_DIR = "NIX_STATE_DIR";
+    /// `NIX_STATE_DIR` is `nix` below this, unless it is set.
+    NIX_LOCALSTATE_DIR = "NIX_LOCALSTATE_DIR";
+    /// Where build logs go if `NIX_STATE_DIR` is used.
+    NIX_LOG_DIR = "NIX_LOG_DIR";
+    /// Folder of nix.conf, which the commands that go by Nix's names read. Default: `/etc/nix`.
+    NIX_CONF_DIR = "NIX_CONF_DIR";
+    /// Further files of settings, separated by colons, the most important first. Default: `nix/nix.conf` below
+    /// `XDG_CONFIG_HOME` and `XDG_CONFIG_DIRS`.
+    NIX_USER_CONF_FILES = "NIX_USER_CONF_FILES";
+    /// Number of the word that `nix` completes.
+    NIX_GET_COMPLETIONS = "NIX_GET_COMPLETIONS";
+    /// Where settings of the user lie. Default: `~/.config`.
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME";
+    /// Where settings of all users lie. Default: `/etc/xdg`.
+    XDG_CONFIG_DIRS = "XDG_CONFIG_DIRS";
+    /// The store of the commands that go by Nix's names: a folder, or `dummy://` to evaluate without one.
     NIX_REMOTE = "NIX_REMOTE";
     /// Set to anything but `0`, a warning of the evaluator ends evaluation.
     NIX_ABORT_ON_WARN = "NIX_ABORT_ON_WARN";
+    /// Set to anything but `0`, statistics of the evaluation are printed as JSON on standard error, with Nix's keys.
+    NIX_SHOW_STATS = "NIX_SHOW_STATS";
+    /// File for the statistics, in place of standard error; `-` is standard error.
+    NIX_SHOW_STATS_PATH = "NIX_SHOW_STATS_PATH";
+    /// Set to anything but `0`, statistics tell how often each function and builtin was called.
+    NIX_COUNT_CALLS = "NIX_COUNT_CALLS";
+    /// Set to anything but `0`, statistics have all names in place of their number.
+    NIX_SHOW_SYMBOLS = "NIX_SHOW_SYMBOLS";
     /// The editor that `:edit` of the REPL opens, with its flags. Default: `cat`.
     EDITOR = "EDITOR";
     /// What shows long texts of the REPL on a terminal; before `PAGER`. `cat` shows them as they are.

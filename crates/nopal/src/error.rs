@@ -124,6 +124,41 @@ pub(crate) fn tell(error: &CliError) {
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
 }
 
+/// Tells how a command by one of Nix's names ended, in Nix's form, and gives Nix's exit code.
+pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str) -> ExitCode {
+    let error = match outcome {
+        Ok(code) => return code,
+        Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
+        Err(error) => error,
+    };
+    let text = match &error {
+        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Usage { .. } => {
+            format!("{}\nTry '{program} --help' for more information.", render_as_nix(&error)).into_bytes()
+        }
+        _ => render_as_nix(&error).into_bytes(),
+    };
+    let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
+    ExitCode::from(match error.exit_code() {
+        USAGE => FAILED,
+        code => code,
+    })
+}
+
+/// The error in one message: causes follow after a colon, and further lines are indented, as Nix does.
+fn render_as_nix(error: &CliError) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !message.ends_with(&said) {
+            message = format!("{message}: {said}");
+        }
+        cause = inner.source();
+    }
+    format!("error: {}", message.replace('\n', "\n       "))
+}
+
 /// The error, its causes, and hints, each on lines of their own.
 fn render(error: &CliError) -> String {
     let message = error.to_string();

@@ -24,10 +24,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    error::conclude(match nix::command(name) {
-        Some(command) => command(arguments()),
-        None => cli::main(),
-    })
+    match nix::command(name) {
+        Some(command) => error::conclude_as_nix(command(arguments()), name),
+        None => error::conclude(cli::main()),
+    }
 }
 
 /// The words after the program's name.

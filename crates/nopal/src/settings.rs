@@ -3,23 +3,30 @@
 use crate::args::{BuildArgs, DebianArgs, EvalArgs, GlobalArgs};
 use crate::env_vars;
 use crate::error::CliError;
-use crate::nix_conf::{Known, NixConf, processors};
+use crate::nix_conf::{NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig, Lint};
+use nopal_engine::{AutoArg, DebianConfig, Destination, Engine, EngineConfig, ObserveConfig};
 use nopal_format::StoreDir;
+use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// Nix's default for `max-call-depth`.
-const MAX_CALL_DEPTH: u32 = 10_000;
+/// Where Nix looks for its configuration unless a variable names another place.
+const NIX_CONF_DIR: &str = "/etc/nix";
+/// The state of Nix's store below its root.
+const NIX_STATE_DIR: &str = "nix/var/nix";
+/// The logs of Nix's store below its root.
+const NIX_LOG_DIR: &str = "nix/var/log/nix";
 /// Below which root apt's configuration is looked for.
 const APT_ROOT: &str = "/";
 
 /// What is known so far of how to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    store: PathBuf,
+    /// The store's folder, in nopal's layout.
+    root: PathBuf,
+    /// The store, if it is laid out otherwise.
+    store: Option<StoreConfig>,
     cache: PathBuf,
     store_dir: StoreDir,
     working_dir: PathBuf,
@@ -37,7 +44,7 @@ impl Settings {
         let working_dir = std::env::current_dir().map_err(CliError::WorkingDir)?;
         let data = xdg(&env_vars::XDG_DATA_HOME, ".local/share");
         let cache = xdg(&env_vars::XDG_CACHE_HOME, ".cache");
-        let store = match (&global.store, env_vars::NOPAL_STORE.get()) {
+        let root = match (&global.store, env_vars::NOPAL_STORE.get()) {
             (Some(flag), _) => flag.clone(),
             (None, Some(variable)) => variable.into(),
             (None, None) => data.ok_or(CliError::NoHome("the store", "NOPAL_STORE"))?.join("nopal"),
@@ -47,12 +54,15 @@ impl Settings {
             None => cache.ok_or(CliError::NoHome("the cache", "NOPAL_CACHE"))?.join("nopal"),
         };
         let mut conf = NixConf::default();
-        conf.read(&env_vars::NIX_CONFIG.text().unwrap_or_default())?;
+        conf.read(&env_vars::NIX_CONFIG.text().unwrap_or_default(), Path::new("NIX_CONFIG"), has_search_path())?;
+        // Nix has more settings than nopal has uses for
+        conf.warnings.clear();
         if env_vars::NIX_ABORT_ON_WARN.flag() {
-            conf.abort_on_warn = Some(true);
+            conf.set("abort-on-warn", "true")?;
         }
         Ok(Self {
-            store: working_dir.join(store),
+            root: working_dir.join(root),
+            store: None,
             cache: working_dir.join(cache),
             store_dir: store_dir(&env_vars::NOPAL_STORE_DIR)?,
             offline: global.offline || env_vars::NOPAL_OFFLINE.flag(),
@@ -65,13 +75,76 @@ impl Settings {
         })
     }
 
-    /// Takes what the commands by Nix's names read besides: `NIX_STORE_DIR` and `NIX_REMOTE`.
+    /// Takes what the commands by Nix's names read besides: nix.conf, `NIX_STORE_DIR` and `NIX_REMOTE`.
     pub(crate) fn under_nix_name(mut self) -> Result<Self, CliError> {
         if env_vars::NOPAL_STORE_DIR.get().is_none() {
             self.store_dir = store_dir(&env_vars::NIX_STORE_DIR)?;
         }
-        self.read_only_eval |= env_vars::NIX_REMOTE.text().is_some_and(|remote| remote.starts_with("dummy://"));
+        let mut conf = NixConf::default();
+        let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
+        conf.read_file(&system.join("nix.conf"), has_search_path())?;
+        for file in user_conf_files().iter().rev() {
+            conf.read_file(file, has_search_path())?;
+        }
+        conf.read(&env_vars::NIX_CONFIG.text().unwrap_or_default(), Path::new("NIX_CONFIG"), has_search_path())?;
+        if env_vars::NIX_ABORT_ON_WARN.flag() {
+            conf.set("abort-on-warn", "true")?;
+        }
+        if let Some(remote) = env_vars::NIX_REMOTE.text() {
+            conf.set("store", &remote)?;
+        }
+        self.conf = conf;
         Ok(self)
+    }
+
+    /// Finds the place of the store that the setting `store` names, in Nix's layout.
+    pub(crate) fn place(&mut self) -> Result<(), CliError> {
+        let wish = StoreUri::parse(self.conf.text("store"), &self.working_dir)?;
+        self.read_only_eval |= wish.dummy;
+        let state_dir = || {
+            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
+            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
+        };
+        self.store = match (wish.root, state_dir()) {
+            // the folder is nopal's own, as with `nopal --store`
+            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
+                Some(StoreConfig::at(&root, self.store_dir.clone()))
+            }
+            (Some(root), _) => {
+                let below = |place: &str| root.join(place.trim_start_matches('/'));
+                let physical = wish.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
+                let state = wish.state.unwrap_or_else(|| below(NIX_STATE_DIR));
+                let log = wish.log.unwrap_or_else(|| below(NIX_LOG_DIR));
+                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
+            }
+            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
+                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
+                let physical = wish.real.unwrap_or_else(|| PathBuf::from(self.store_dir.as_str()));
+                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
+            }
+            (None, _) => None,
+        };
+        Ok(())
+    }
+
+    /// Refuses to go on without an experimental feature.
+    pub(crate) fn require(&self, feature: &str) -> Result<(), CliError> {
+        if self.conf.has_feature(feature) {
+            return Ok(());
+        }
+        Err(CliError::Found(format!(
+            "experimental Nix feature '{feature}' is disabled; add '--extra-experimental-features {feature}' to enable it"
+        )))
+    }
+
+    /// The settings by their names in nix.conf.
+    pub(crate) fn conf(&self) -> &NixConf {
+        &self.conf
+    }
+
+    /// Something to warn of when the engine opens.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// Adds flags of evaluation.
@@ -83,34 +156,36 @@ impl Settings {
             self.set("extra-experimental-features", features)?;
         }
         self.include.extend(args.include.iter().cloned());
-        self.conf.system = args.system.clone().or(self.conf.system);
-        for (flag, setting) in [
-            (args.show_trace, &mut self.conf.show_trace),
-            (args.pure_eval, &mut self.conf.pure_eval),
-            (args.restrict_eval, &mut self.conf.restrict_eval),
-        ] {
+        if let Some(system) = &args.system {
+            self.set("system", system)?;
+        }
+        for (flag, setting) in
+            [(args.show_trace, "show-trace"), (args.pure_eval, "pure-eval"), (args.restrict_eval, "restrict-eval")]
+        {
             if flag {
-                *setting = Some(true);
+                self.set(setting, "true")?;
             }
         }
         Ok(self)
     }
 
     /// Adds flags of building.
-    pub(crate) fn with_build(mut self, args: &BuildArgs) -> Self {
-        let conf = &mut self.conf;
-        conf.max_jobs = args.max_jobs.or(conf.max_jobs);
-        conf.cores = args.cores.or(conf.cores);
-        conf.timeout = args.timeout.map(Duration::from_secs).or(conf.timeout);
-        conf.max_silent_time = args.max_silent_time.map(Duration::from_secs).or(conf.max_silent_time);
-        // nix.conf alone does not switch the sandbox off: that takes the flag
-        conf.sandbox = Some(!args.no_sandbox);
-        for (flag, setting) in [(args.keep_going, &mut conf.keep_going), (args.keep_failed, &mut conf.keep_failed)] {
-            if flag {
-                *setting = Some(true);
+    pub(crate) fn with_build(mut self, args: &BuildArgs) -> Result<Self, CliError> {
+        for (name, value) in [
+            ("max-jobs", args.max_jobs.map(|number| number.to_string())),
+            ("cores", args.cores.map(|number| number.to_string())),
+            ("timeout", args.timeout.map(|number| number.to_string())),
+            ("max-silent-time", args.max_silent_time.map(|number| number.to_string())),
+            // nix.conf alone does not switch the sandbox off: that takes the flag
+            ("sandbox", Some((!args.no_sandbox).to_string())),
+            ("keep-going", args.keep_going.then(|| "true".to_owned())),
+            ("keep-failed", args.keep_failed.then(|| "true".to_owned())),
+        ] {
+            if let Some(value) = value {
+                self.set(name, &value)?;
             }
         }
-        self
+        Ok(self)
     }
 
     /// Adds flags of Debian packages.
@@ -132,7 +207,7 @@ impl Settings {
 
     /// The store's folder.
     pub(crate) fn store(&self) -> &Path {
-        &self.store
+        &self.root
     }
 
     /// The cache's folder.
@@ -153,16 +228,13 @@ impl Settings {
 
     /// Sets a setting by its name in nix.conf; an unknown one is noted and passed over, as Nix does.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), CliError> {
-        if self.conf.set(name, value)? == Known::No {
-            self.notes.push(format!("unknown setting '{name}'"));
-        }
-        Ok(())
+        self.conf.set(name, value)
     }
 
     /// Opens the engine; progress goes where `style` says.
     pub(crate) fn open(self, style: ui::Style) -> Result<Engine, CliError> {
         let reporter = ui::reporter(style);
-        for note in &self.notes {
+        for note in self.notes.iter().chain(&self.conf.warnings) {
             reporter.warn(note.clone());
         }
         Ok(Engine::new(self.engine_config(reporter))?)
@@ -170,36 +242,44 @@ impl Settings {
 
     fn engine_config(self, reporter: nopal_report::Reporter) -> EngineConfig {
         let conf = self.conf;
-        let search_path =
-            conf.nix_path.unwrap_or_else(|| split_nix_path(&env_vars::NIX_PATH.text().unwrap_or_default()));
+        let system = || format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+        let search_path = match (env_vars::NIX_PATH.text(), conf.get("nix-path")) {
+            (_, Some(words)) => words.split_whitespace().map(str::to_owned).collect(),
+            (text, None) => split_nix_path(&text.unwrap_or_default()),
+        };
         EngineConfig {
+            store: self.store.unwrap_or_else(|| StoreConfig::at(&self.root, self.store_dir.clone())),
             store_dir: self.store_dir,
-            store_root: self.store,
             cache_dir: self.cache,
             working_dir: self.working_dir,
             environment: std::env::vars_os().collect(),
-            system: conf.system.unwrap_or_else(|| format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
+            observe: observe(&conf),
+            system: conf
+                .get("eval-system")
+                .filter(|system| !system.is_empty())
+                .or(conf.get("system"))
+                .map_or_else(system, str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
-            experimental_features: conf.experimental_features,
-            pure_eval: conf.pure_eval.unwrap_or(false),
-            restrict_eval: conf.restrict_eval.unwrap_or(false),
-            import_from_derivation: conf.allow_import_from_derivation.unwrap_or(true),
-            max_call_depth: conf.max_call_depth.unwrap_or(MAX_CALL_DEPTH),
-            lint_url_literals: conf.lint_url_literals.unwrap_or(Lint::Ignore),
-            lint_absolute_path_literals: conf.lint_absolute_path_literals.unwrap_or(Lint::Ignore),
-            lint_short_path_literals: conf.lint_short_path_literals.unwrap_or(Lint::Ignore),
-            trace_verbose: conf.trace_verbose.unwrap_or(false),
-            abort_on_warn: conf.abort_on_warn.unwrap_or(false),
-            allowed_uris: conf.allowed_uris,
-            show_trace: conf.show_trace.unwrap_or(false),
+            experimental_features: conf.words("experimental-features"),
+            pure_eval: conf.flag("pure-eval"),
+            restrict_eval: conf.flag("restrict-eval"),
+            import_from_derivation: conf.flag("allow-import-from-derivation"),
+            max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
+            lint_url_literals: conf.lint("lint-url-literals"),
+            lint_absolute_path_literals: conf.lint("lint-absolute-path-literals"),
+            lint_short_path_literals: conf.lint("lint-short-path-literals"),
+            trace_verbose: conf.flag("trace-verbose"),
+            abort_on_warn: conf.flag("abort-on-warn"),
+            allowed_uris: conf.words("allowed-uris"),
+            show_trace: conf.flag("show-trace"),
             read_only_eval: self.read_only_eval,
-            sandbox: conf.sandbox.unwrap_or(true),
-            max_jobs: conf.max_jobs.unwrap_or_else(processors),
-            cores: conf.cores.unwrap_or(0),
-            keep_going: conf.keep_going.unwrap_or(false),
-            keep_failed: conf.keep_failed.unwrap_or(false),
-            timeout: conf.timeout.filter(|limit| !limit.is_zero()),
-            max_silent_time: conf.max_silent_time.filter(|limit| !limit.is_zero()),
+            sandbox: conf.text("sandbox") != "false",
+            max_jobs: conf.number("max-jobs").unwrap_or_else(processors),
+            cores: conf.number("cores").unwrap_or(0),
+            keep_going: conf.flag("keep-going"),
+            keep_failed: conf.flag("keep-failed"),
+            timeout: conf.seconds("timeout"),
+            max_silent_time: conf.seconds("max-silent-time"),
             offline: self.offline,
             mirrors: BTreeMap::new(),
             proxies: proxies(),
@@ -207,6 +287,80 @@ impl Settings {
             debian: self.debian,
             reporter,
         }
+    }
+}
+
+/// Whether the environment has a search path, which comes before that of the configuration.
+fn has_search_path() -> bool {
+    std::env::var_os(env_vars::NIX_PATH.name).is_some()
+}
+
+/// The configuration files of the user, the most important first.
+fn user_conf_files() -> Vec<PathBuf> {
+    if let Some(files) = env_vars::NIX_USER_CONF_FILES.get() {
+        return std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty()).collect();
+    }
+    let further = env_vars::XDG_CONFIG_DIRS.get().unwrap_or_else(|| "/etc/xdg".into());
+    let home = xdg(&env_vars::XDG_CONFIG_HOME, ".config");
+    home.into_iter().chain(std::env::split_paths(&further)).map(|dir| dir.join("nix/nix.conf")).collect()
+}
+
+/// A store as the setting `store` names it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct StoreUri {
+    root: Option<PathBuf>,
+    real: Option<PathBuf>,
+    state: Option<PathBuf>,
+    log: Option<PathBuf>,
+    /// A store that holds nothing.
+    dummy: bool,
+}
+
+impl StoreUri {
+    fn parse(text: &str, working_dir: &Path) -> Result<Self, CliError> {
+        let (place, query) = text.split_once('?').unwrap_or((text, ""));
+        let mut uri = Self::default();
+        match place {
+            "" | "auto" | "local" | "daemon" | "unix://" => {}
+            _ if place.starts_with("dummy://") => uri.dummy = true,
+            _ => {
+                let path = place.strip_prefix("local://").unwrap_or(place);
+                if path.contains("://") || !(path.starts_with('/') || path.starts_with("./")) {
+                    return Err(CliError::Found(format!("don't know how to open Nix store '{text}'")));
+                }
+                uri.root = Some(working_dir.join(path));
+            }
+        }
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = Some(PathBuf::from(value.replace("%2F", "/").replace("%2f", "/")));
+            match name {
+                "root" => uri.root = value,
+                "real" => uri.real = value,
+                "state" => uri.state = value,
+                "log" => uri.log = value,
+                _ => {}
+            }
+        }
+        Ok(uri)
+    }
+}
+
+/// What is to be observed of evaluations.
+fn observe(conf: &NixConf) -> ObserveConfig {
+    let statistics = env_vars::NIX_SHOW_STATS.flag().then(|| match env_vars::NIX_SHOW_STATS_PATH.get() {
+        Some(path) if path != "-" => Destination::File(path.into()),
+        _ => Destination::Messages,
+    });
+    let profile = (conf.text("eval-profiler") == "flamegraph").then(|| {
+        let frequency = conf.text("eval-profiler-frequency").parse().unwrap_or(0);
+        (frequency, PathBuf::from(conf.text("eval-profile-file")))
+    });
+    ObserveConfig {
+        statistics,
+        count_calls: env_vars::NIX_COUNT_CALLS.flag(),
+        symbols: env_vars::NIX_SHOW_SYMBOLS.flag(),
+        trace_calls: conf.flag("trace-function-calls"),
+        profile,
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct BuildCommandArgs {
 pub(crate) fn run(mut context: Context, args: BuildCommandArgs) -> Result<ExitCode, CliError> {
     let named = installables::all(&args.source, &args.packages)?;
     context.style.build_logs = args.build.print_build_logs;
-    let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build).with_debian(&args.debian);
+    let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.with_debian(&args.debian);
     let link = (!args.no_link).then(|| settings.absolute(&args.out_link));
     let engine = settings.open(context.style)?;
     let auto_args = auto_args(&args.eval);

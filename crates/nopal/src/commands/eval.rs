@@ -7,7 +7,7 @@ use crate::error::CliError;
 use crate::output;
 use crate::settings::auto_args;
 use clap::Args;
-use nopal_engine::{EvalFormat, EvalRequest};
+use nopal_engine::{EvalFormat, EvalRequest, Habits};
 use std::process::ExitCode;
 
 /// Evaluate a Nix expression and print its value
@@ -66,6 +66,7 @@ pub(crate) fn run(context: Context, args: EvalCommandArgs) -> Result<ExitCode, C
             source: source.clone(),
             attr_path,
             args: auto_args(&args.eval),
+            habits: Habits::Instantiate,
             format,
             strict,
         })?;

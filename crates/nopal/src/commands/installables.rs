@@ -21,9 +21,14 @@ pub(crate) fn source(args: &SourceArgs) -> Result<Option<Source>, CliError> {
 
 /// Reads an expression from standard input.
 pub(crate) fn stdin() -> Result<Source, CliError> {
+    read_stdin().map(Source::Stdin)
+}
+
+/// Reads all of standard input.
+pub(crate) fn read_stdin() -> Result<Vec<u8>, CliError> {
     let mut text = Vec::new();
     std::io::stdin().lock().read_to_end(&mut text).map_err(CliError::Input)?;
-    Ok(Source::Stdin(text))
+    Ok(text)
 }
 
 /// Everything that flags and words name, flags first. At least one.

@@ -34,7 +34,7 @@ pub(crate) fn run(mut context: Context, args: ReplArgs) -> Result<ExitCode, CliE
         return Err(CliError::usage_hint("-A chooses from an expression, but none is named", "add -f FILE or --expr EXPR"));
     }
     context.style.build_logs = args.build.print_build_logs;
-    let engine = context.settings.with_eval(&args.eval)?.with_build(&args.build).open(context.style)?;
+    let engine = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.open(context.style)?;
     repl::run(
         &engine,
         &repl::Request {

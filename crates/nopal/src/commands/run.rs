@@ -52,7 +52,7 @@ pub(crate) fn run(mut context: Context, args: RunArgs) -> Result<ExitCode, CliEr
     let what = named.remove(0);
     let with = args.with.iter().map(|word| nopal_engine::Installable::parse(word)).collect::<Result<Vec<_>, _>>()?;
     context.style.build_logs = args.build.print_build_logs;
-    let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build).with_debian(&args.debian);
+    let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.with_debian(&args.debian);
     let engine = settings.open(context.style)?;
     let plan = engine.prepare_run(&what, &with, &auto_args(&args.eval), args.program.as_deref())?;
     let never = engine.run(plan, args.arguments)?;

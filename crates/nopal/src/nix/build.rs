@@ -5,7 +5,6 @@ use crate::commands::build::{link_outputs, paths};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
-use crate::settings::auto_args;
 use nopal_engine::{Engine, Installable, RealiseOptions, Source};
 use nopal_format::StorePath;
 use std::ffi::OsString;
@@ -32,7 +31,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let context = common.context()?;
     let link = context.settings.absolute(request.link.as_deref().unwrap_or(Path::new("result")));
     let engine = context.settings.open(context.style)?;
-    let args = auto_args(&common.eval);
+    let args = common.auto_args();
     let mut wanted = Vec::new();
     for installable in installables(&engine, &request)? {
         wanted.extend(engine.instantiate(&installable, &args)?);

@@ -3,10 +3,16 @@
 use crate::args::{EvalArgs, GlobalArgs};
 use crate::cli::Context;
 use crate::error::CliError;
-use crate::nix_conf::{BOOLEANS, VALUES};
+use crate::nix_conf::{NixConf, SettingFlag};
+use crate::ui;
+use nopal_engine::AutoArg;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::vec::IntoIter;
+
+/// What `--debug` adds to the usual verbosity.
+const DEBUG: i32 = 2;
 
 /// The words of a command line, taken one by one.
 #[derive(Debug)]
@@ -56,6 +62,11 @@ impl Words {
         self.raw()?.ok_or_else(|| CliError::usage(format!("flag '{flag}' requires more arguments")))
     }
 
+    /// Puts words in the place of the one taken last.
+    pub(crate) fn put_back(&mut self, words: &[&str]) {
+        self.pending.extend(words.iter().rev().map(|word| (*word).to_owned()));
+    }
+
     fn raw(&mut self) -> Result<Option<String>, CliError> {
         if let Some(word) = self.pending.pop() {
             return Ok(Some(word));
@@ -84,23 +95,36 @@ fn split_cluster(word: &str) -> Vec<String> {
 pub(crate) struct Common {
     /// Flags of evaluation, as clap would have given them.
     pub(crate) eval: EvalArgs,
+    args: Vec<AutoArg>,
     global: GlobalArgs,
+    defaults: Vec<(String, String)>,
     settings: Vec<(String, String)>,
     build_logs: bool,
+    /// How much more than usual is told.
+    verbosity: i32,
+    eval_store: Option<String>,
+    warnings: Vec<String>,
+    /// Experimental features that the flags need.
+    features: BTreeSet<&'static str>,
 }
 
 impl Common {
     /// Takes a flag if it is one of these.
     pub(crate) fn take(&mut self, flag: &str, words: &mut Words) -> Result<bool, CliError> {
         match flag {
-            "--arg" => self.eval.arg.extend([words.value(flag)?, words.value(flag)?]),
-            "--argstr" => self.eval.argstr.extend([words.value(flag)?, words.value(flag)?]),
+            "--arg" | "--argstr" => {
+                let values = [words.value(flag)?, words.value(flag)?];
+                self.take_arg(flag, values)?;
+            }
             "-I" | "--include" => self.eval.include.push(words.value(flag)?),
-            "--option" => self.settings.push((words.value(flag)?, words.value(flag)?)),
-            "--show-trace" => self.eval.show_trace = true,
+            "--option" => {
+                let (name, value) = (words.value(flag)?, words.value(flag)?);
+                self.option(name, value);
+            }
             "--impure" => self.set("pure-eval", "false"),
-            "-v" | "--verbose" => self.global.verbose += 1,
-            "--quiet" => self.global.quiet = true,
+            "-v" | "--verbose" => self.verbosity += 1,
+            "--quiet" => self.verbosity -= 1,
+            "--debug" => self.verbosity = DEBUG,
             "-Q" | "--no-build-output" => self.build_logs = false,
             "-L" | "--print-build-logs" => self.build_logs = true,
             "-j" => {
@@ -109,34 +133,94 @@ impl Common {
             }
             "-k" => self.set("keep-going", "true"),
             "-K" => self.set("keep-failed", "true"),
-            "--store" => self.global.store = Some(PathBuf::from(words.value(flag)?)),
             "--offline" => self.global.offline = true,
-            "--log-format" | "--eval-store" => drop(words.value(flag)?),
-            "--fallback" | "--readonly-mode" | "--repair" => {}
+            "--eval-store" => self.eval_store = Some(words.value(flag)?),
+            "--log-format" => drop(words.value(flag)?),
+            "--readonly-mode" | "--repair" => {}
             _ => return self.take_setting(flag, words),
         }
         Ok(true)
     }
 
+    /// Gives functions an argument, as the flag of this name says.
+    pub(crate) fn take_arg(&mut self, flag: &str, [name, value]: [String; 2]) -> Result<(), CliError> {
+        self.args.retain(|arg| match arg {
+            AutoArg::Expr { name: other, .. } | AutoArg::Str { name: other, .. } => *other != name,
+        });
+        self.args.push(match flag {
+            "--arg" => AutoArg::Expr { name, text: value },
+            "--arg-from-file" => {
+                let text = nopal_fs::read_file(Path::new(&value))?;
+                AutoArg::Str { name, value: String::from_utf8_lossy(&text).into_owned() }
+            }
+            _ => AutoArg::Str { name, value },
+        });
+        Ok(())
+    }
+
+    /// The arguments for functions on the way.
+    pub(crate) fn auto_args(&self) -> Vec<AutoArg> {
+        self.args.clone()
+    }
+
     /// Takes `--NAME VALUE`, `--NAME` and `--no-NAME` of the settings we know.
-    fn take_setting(&mut self, flag: &str, words: &mut Words) -> Result<bool, CliError> {
-        let Some(name) = flag.strip_prefix("--") else { return Ok(false) };
-        if BOOLEANS.contains(&name) {
-            self.set(name, "true");
-        } else if let Some(negated) = name.strip_prefix("no-").filter(|name| BOOLEANS.contains(name)) {
-            self.set(negated, "false");
-        } else if VALUES.contains(&name) {
-            let value = words.value(flag)?;
-            self.set(name, &value);
-        } else {
-            return Ok(false);
-        }
+    pub(crate) fn take_setting(&mut self, flag: &str, words: &mut Words) -> Result<bool, CliError> {
+        let setting = match flag.strip_prefix("--").and_then(SettingFlag::find) {
+            None => return Ok(false),
+            Some(SettingFlag::Fixed(setting, value)) => {
+                self.set(setting.name, value);
+                setting
+            }
+            Some(SettingFlag::Valued(setting, append)) => {
+                let value = words.value(flag).map_err(|_| {
+                    CliError::usage(format!("flag '{flag}' requires 1 argument(s), but only 0 were given"))
+                })?;
+                let name = if append { format!("extra-{}", setting.name) } else { setting.name.to_owned() };
+                self.set(&name, &value);
+                setting
+            }
+        };
+        self.features.extend(setting.feature);
         Ok(true)
     }
 
-    /// Sets a setting by its name, after those set before.
+    /// Sets a setting by its name, after those set before. A value that is wrong is an error.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets a setting as `--option` does: a value that is wrong is warned of.
+    pub(crate) fn option(&mut self, name: String, value: String) {
+        let mut trial = NixConf::default();
+        match trial.set(&name, &value) {
+            Ok(()) => self.settings.push((name, value)),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+    }
+
+    /// Something to warn of once there is somebody to tell it.
+    pub(crate) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    /// Whether what was downloaded earlier is not to be used.
+    pub(crate) fn set_refresh(&mut self) {
+        self.set("tarball-ttl", "0");
+    }
+
+    /// Uses no network.
+    pub(crate) fn set_offline(&mut self) {
+        self.global.offline = true;
+    }
+
+    /// The store for derivations, if it is another one.
+    pub(crate) fn set_eval_store(&mut self, store: String) {
+        self.eval_store = Some(store);
+    }
+
+    /// Tells more, or less.
+    pub(crate) fn tell(&mut self, more: i32) {
+        self.verbosity += more;
     }
 
     /// Shows what builders print, as Nix's old commands do by default.
@@ -144,14 +228,38 @@ impl Common {
         self.build_logs = true;
     }
 
+    /// Settings that stand before all others, as a command has them by default.
+    pub(crate) fn set_default(&mut self, name: &str, value: &str) {
+        self.defaults.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What a flag or option set this setting to.
+    pub(crate) fn sets(&self, name: &str) -> Option<&str> {
+        self.settings.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
+    }
+
     /// Puts everything together.
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
-        context.settings = context.settings.under_nix_name()?.with_eval(&self.eval)?;
-        for (name, value) in &self.settings {
-            context.settings.set(name, value)?;
+        context.style.verbosity = match self.verbosity {
+            ..0 => ui::Verbosity::Quiet,
+            0 => ui::Verbosity::Usual,
+            1.. => ui::Verbosity::Verbose,
+        };
+        let mut settings = context.settings.under_nix_name()?;
+        for text in &self.warnings {
+            settings.note(text.clone());
         }
+        settings = settings.with_eval(&self.eval)?;
+        for (name, value) in self.defaults.iter().chain(&self.settings) {
+            settings.set(name, value)?;
+        }
+        for feature in &self.features {
+            settings.require(feature)?;
+        }
+        settings.place()?;
+        context.settings = settings;
         Ok(context)
     }
 }

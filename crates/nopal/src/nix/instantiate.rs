@@ -4,8 +4,7 @@ use super::flags::{Common, Word, Words, unknown_flag};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
-use crate::settings::auto_args;
-use nopal_engine::{Engine, EvalFormat, EvalRequest, Installable, Source};
+use nopal_engine::{Engine, EvalFormat, EvalRequest, Habits, Installable, Source};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +61,14 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
             let name = name.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
             let text = format!("toString (builtins.findFile builtins.nixPath \"{name}\")");
             let (source, format) = (Source::Expr(text), EvalFormat::Raw);
-            let request = EvalRequest { source, attr_path: String::new(), args: Vec::new(), format, strict: true };
+            let request = EvalRequest {
+                source,
+                attr_path: String::new(),
+                args: Vec::new(),
+                format,
+                strict: true,
+                habits: Habits::Instantiate,
+            };
             output::data(&[engine.eval(&request)?, b"\n".to_vec()].concat())?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -130,7 +136,7 @@ fn sources(request: &Request) -> Result<Vec<Source>, CliError> {
 
 fn one(engine: &Engine, request: &Request, common: &Common, source: Source, attr_path: &str) -> Result<(), CliError> {
     let attr_path = attr_path.to_owned();
-    let args = auto_args(&common.eval);
+    let args = common.auto_args();
     if request.mode == Mode::Instantiate {
         let wanted = engine.instantiate(&Installable::Attr { source, attr_path }, &args)?;
         for item in wanted {
@@ -149,5 +155,12 @@ fn one(engine: &Engine, request: &Request, common: &Common, source: Source, attr
         Format::Xml => EvalFormat::Xml { location: request.location },
         Format::Raw => EvalFormat::Raw,
     };
-    output::data(&engine.eval(&EvalRequest { source, attr_path, args, format, strict: request.strict })?)
+    output::data(&engine.eval(&EvalRequest {
+        source,
+        attr_path,
+        args,
+        format,
+        strict: request.strict,
+        habits: Habits::Instantiate,
+    })?)
 }

@@ -1,0 +1,65 @@
+//! `nix` and its commands, a file each. A command is a table of what it takes and a function; a new one is named here.
+
+mod eval;
+mod repl;
+pub(crate) mod source;
+
+use super::VERSION;
+use super::cli::{Action, Command, Outcome, help_text, parse};
+use crate::env_vars;
+use crate::error::CliError;
+use crate::output;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The program with all of its commands.
+static NIX: Command = Command::group("nix", "build software and look at it", &[eval::COMMAND, repl::COMMAND]);
+
+/// Other names of commands: the name, what it stands for, whether it is one that should not be used any more.
+const ALIASES: &[(&str, &[&str], bool)] = &[
+    ("add-to-store", &["store", "add-path"], true),
+    ("cat-nar", &["nar", "cat"], true),
+    ("cat-store", &["store", "cat"], true),
+    ("copy-sigs", &["store", "copy-sigs"], true),
+    ("dev-shell", &["develop"], true),
+    ("diff-closures", &["store", "diff-closures"], true),
+    ("doctor", &["config", "check"], true),
+    ("dump-path", &["store", "dump-path"], true),
+    ("hash-file", &["hash", "file"], true),
+    ("hash-path", &["hash", "path"], true),
+    ("ls-nar", &["nar", "ls"], true),
+    ("ls-store", &["store", "ls"], true),
+    ("make-content-addressable", &["store", "make-content-addressed"], true),
+    ("optimise-store", &["store", "optimise"], true),
+    ("ping-store", &["store", "info"], true),
+    ("shell", &["env", "shell"], false),
+    ("show-config", &["config", "show"], true),
+    ("show-derivation", &["derivation", "show"], true),
+    ("sign-paths", &["store", "sign"], true),
+    ("to-base16", &["hash", "to-base16"], true),
+    ("to-base32", &["hash", "to-base32"], true),
+    ("to-base64", &["hash", "to-base64"], true),
+    ("verify", &["store", "verify"], true),
+];
+
+/// Runs it.
+pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let complete = env_vars::NIX_GET_COMPLETIONS.text().and_then(|number| number.parse().ok());
+    match parse(&NIX, ALIASES, words, complete)? {
+        Outcome::Completions(lines) => output::lines(lines)?,
+        Outcome::Help(path) => output::data(help_text(&path).as_bytes())?,
+        Outcome::Version => output::line(&format!("nix (Nix) {VERSION}"))?,
+        Outcome::Run(command, mut line) => {
+            // unlike the old commands, these evaluate purely unless something says otherwise
+            line.common.set_default("pure-eval", "true");
+            if let Some(feature) = command.feature {
+                line.context()?.settings.require(feature)?;
+            }
+            return match command.action {
+                Action::Run(run) => run(line),
+                Action::Group(_) => Err(CliError::usage("no subcommand specified")),
+            };
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
