@@ -109,18 +109,22 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
         Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
         Err(error) => error,
     };
-    tell(&error);
+    let text = match &error {
+        // sources that it quotes need not be UTF-8
+        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        _ => render(&error).into_bytes(),
+    };
+    // there is nobody left to tell if standard error is closed
+    let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(error.exit_code())
 }
 
-/// Tells of an error.
-pub(crate) fn tell(error: &CliError) {
+/// Tells of an error in Nix's form, while the program goes on.
+pub(crate) fn tell_as_nix(error: &CliError) {
     let text = match error {
-        // sources that it quotes need not be UTF-8
         CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
-        _ => render(error).into_bytes(),
+        _ => render_as_nix(error).into_bytes(),
     };
-    // there is nobody left to tell if standard error is closed
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
 }
 

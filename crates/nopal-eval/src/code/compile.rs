@@ -490,7 +490,10 @@ impl Compiler<'_> {
             let function = self.variable(call.function, Pos::NONE)?;
             let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
             let args = Box::new([self.delayed(first)?, self.delayed(second)?]);
-            let result = Expr::Call(leak(Call { function, args, pos }));
+            let mut result = Expr::Call(leak(Call { function, args, pos }));
+            if call.negated && self.input.observed {
+                result = self.observed(lhs, result);
+            }
             return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
         }
         let (mut lhs, mut rhs) = (self.expr(lhs)?, self.expr(rhs)?);

@@ -95,6 +95,8 @@ pub(crate) enum What {
     Select,
     /// The body of a function.
     Body(Function),
+    /// `++`.
+    Concat,
     /// A chain of `//`, rightmost operand first.
     Update(Box<[Operand]>),
 }
@@ -132,10 +134,15 @@ impl Compiler<'_> {
             }
             Expr::Attrs(literal) => {
                 let sources = self.sources(id);
-                counts.group(&literal.group, sources);
                 counts.sets = 1;
                 counts.attrs = (literal.values.len() + literal.dynamic.len()) as u64;
                 literal.dynamic.iter().for_each(|attr| counts.delay(&attr.value));
+                if literal.overrides.is_some() {
+                    // Nix makes a thunk of every attribute then
+                    counts.thunks += literal.values.len() as u64;
+                } else {
+                    counts.group(&literal.group, sources);
+                }
                 if literal.group.bindings.len() > sources {
                     counts.env(literal.values.len());
                 } else {
@@ -147,7 +154,7 @@ impl Compiler<'_> {
                 add_operands(binary, &mut operands);
                 what = What::Update(operands.into());
             }
-            Expr::Binary(binary) if binary.op == Op::Concat => counts.concats = 1,
+            Expr::Binary(binary) if binary.op == Op::Concat => what = What::Concat,
             _ => return inner,
         }
         Expr::Observed(leak(Observed { inner, what, counts }))

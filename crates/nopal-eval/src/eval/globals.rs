@@ -112,6 +112,9 @@ impl Evaluator {
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
         let frame = self.stack.push(code.slots)?;
+        if let Some(observer) = &mut self.observer {
+            observer.parsed(&parsed.ast);
+        }
         let value = self.eval(&code.body, Env { frame, captures: Captures::NONE });
         self.stack.pop(code.slots);
         value.ok()

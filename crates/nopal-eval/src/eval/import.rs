@@ -75,7 +75,7 @@ impl Evaluator {
         };
         let compiled = compile(&input, &mut self.heap, &mut self.symbols);
         if let Some(observer) = &mut self.observer {
-            observer.parsed(parsed.ast.len());
+            observer.parsed(&parsed.ast);
         }
         match compiled {
             Err(error) if error.kind() == ErrorKind::Undefined => {

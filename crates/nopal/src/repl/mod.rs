@@ -133,7 +133,7 @@ impl<'r, 's, 'e> Repl<'r, 's, 'e> {
                 Ok(Next::Quit) => return Ok(ExitCode::SUCCESS),
                 Err(Failure::Unfinished) => continue,
                 Err(Failure::Error(error @ CliError::Output(_))) => return Err(error),
-                Err(Failure::Error(error)) => error::tell(&error),
+                Err(Failure::Error(error)) => error::tell_as_nix(&error),
             }
             text.clear();
             self.screen.line("")?;

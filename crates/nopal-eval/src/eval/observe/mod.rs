@@ -4,10 +4,11 @@
 mod profile;
 mod statistics;
 
+use nopal_syntax::ast::{self, Ast};
 use rustc_hash::FxHashMap;
 
 use crate::builtin::BuiltinDef;
-use crate::code::ir::{Call, Expr, Select};
+use crate::code::ir::{Binary, Call, Expr, Select};
 use crate::code::observed::{Counts, Function, Observed, Operand, What};
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
@@ -69,9 +70,17 @@ impl Observer {
         })
     }
 
-    /// Counts the nodes of a source.
-    pub(super) fn parsed(&mut self, nodes: usize) {
-        self.exprs += nodes as u64;
+    /// Counts the nodes of a source as Nix has them: operators that are calls take more than one.
+    pub(super) fn parsed(&mut self, ast: &Ast) {
+        let nodes = ast.exprs().map(|expr| match expr {
+            ast::Expr::SearchPath(_) => 4,
+            ast::Expr::Negate(_) => 3,
+            ast::Expr::Binary { op, .. } => {
+                op.desugar().map_or(1, |call| 2 + u64::from(call.negated))
+            }
+            _ => 1,
+        });
+        self.exprs += nodes.sum::<u64>();
     }
 
     /// Counts `left // right` as Nix does it.
@@ -113,6 +122,7 @@ impl Evaluator {
         match (&observed.what, &observed.inner) {
             (What::Call, Expr::Call(call)) => self.eval_observed_call(call, &observed.counts, env),
             (What::Select, Expr::Select(select)) => self.eval_observed_select(select, env),
+            (What::Concat, Expr::Binary(binary)) => self.eval_observed_concat(binary, env),
             (What::Update(operands), _) => self.eval_observed_update(operands, env),
             (What::Body(function), _) => {
                 self.count(&observed.counts);
@@ -121,11 +131,7 @@ impl Evaluator {
             }
             _ => {
                 self.count(&observed.counts);
-                let value = self.eval(&observed.inner, env)?;
-                if let (1.., Some(list)) = (observed.counts.concats, value.as_list()) {
-                    self.count(&Counts { elements: list.len() as u64, ..Counts::default() });
-                }
-                Ok(value)
+                self.eval(&observed.inner, env)
             }
         }
     }
@@ -155,6 +161,14 @@ impl Evaluator {
         if let Some(observer) = &mut self.observer {
             observer.lookups += 1;
         }
+    }
+
+    fn eval_observed_concat(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+        let lists = [self.eval(&binary.lhs, env)?, self.eval(&binary.rhs, env)?];
+        let what = "while evaluating one of the elements to concatenate";
+        let concatenated = self.concat_lists(&lists, binary.pos, what)?;
+        self.count(&statistics::concatenated(&lists));
+        Ok(concatenated)
     }
 
     /// Sets are merged from the left, beginning with an empty one.

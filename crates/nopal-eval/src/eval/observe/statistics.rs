@@ -5,7 +5,7 @@ use nopal_syntax::Symbol;
 use crate::code::observed::Counts;
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
-use crate::value::{Value, View};
+use crate::value::{List, Value, View};
 
 /// Room in the set `builtins` as Nix makes it, and in the environment of the builtins.
 const BASE_SIZE: u64 = 128;
@@ -83,6 +83,7 @@ impl Evaluator {
             observer.builtins.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         builtins.sort();
         let counts = &observer.counts;
+        let entries = self.settings.nix_path.len() as u64;
         Some(Statistics {
             function_calls: observer.function_calls,
             builtin_calls: observer.builtin_calls,
@@ -93,9 +94,10 @@ impl Evaluator {
             avoided: counts.avoided,
             envs: counts.envs + 1,
             env_values: counts.env_values + BASE_SIZE,
-            sets: counts.sets + 1,
-            attrs: counts.attrs + BASE_SIZE,
-            elements: counts.elements,
+            // `builtins`, and in it the search path, a list of pairs
+            sets: counts.sets + 1 + entries,
+            attrs: counts.attrs + BASE_SIZE + 2 * entries,
+            elements: counts.elements + entries,
             concats: counts.concats,
             exprs: observer.exprs,
             symbols: self.symbols.len() as u64,
@@ -141,9 +143,17 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
         }
     };
     match name {
-        "mapAttrs" | "functionArgs" | "tryEval" | "parseDrvName" | "readDir" | "zipAttrsWith" | "getContext" => {
+        "mapAttrs" | "functionArgs" | "tryEval" | "parseDrvName" | "readDir" | "derivationStrict"
+        | "unsafeGetAttrPos" => {
             set(size(Some(&result)));
         }
+        "zipAttrsWith" => {
+            set(size(Some(&result)));
+            if let Some(View::List(sets)) = args.get(1).map(|list| list.follow().view()) {
+                made.elements += sets.as_slice().iter().map(|set| size(Some(set))).sum::<u64>();
+            }
+        }
+        "fromJSON" | "fromTOML" => made = made_whole(result),
         "removeAttrs" => set(size(args.first())),
         "listToAttrs" => set(size(args.first())),
         "intersectAttrs" => set(size(args.first()).min(size(args.get(1)))),
@@ -154,12 +164,39 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
             }
         }
         "concatLists" => {
-            made.concats += 1;
-            made.elements += size(Some(&result));
+            if let Some(View::List(lists)) = args.first().map(|list| list.follow().view()) {
+                made.add(&concatenated(lists.as_slice()));
+            }
         }
         "filter" if size(args.get(1)) == size(Some(&result)) => {}
-        "map" | "filter" | "genList" | "attrNames" | "attrValues" | "sort" | "concatMap" | "tail" | "split" | "match"
-        | "splitVersion" | "catAttrs" | "genericClosure" => made.elements += size(Some(&result)),
+        "split" => made = made_whole(result),
+        "map" | "filter" | "genList" | "attrNames" | "attrValues" | "sort" | "concatMap" | "tail" | "match" | "splitVersion"
+        | "catAttrs" | "genericClosure" => made.elements += size(Some(&result)),
+        _ => {}
+    }
+    made
+}
+
+/// What Nix makes when it concatenates lists: nothing if only one has elements.
+pub(super) fn concatenated(lists: &[Value]) -> Counts {
+    let mut sizes: Vec<usize> = lists.iter().filter_map(|list| list.follow().as_list()).map(List::len).collect();
+    sizes.retain(|size| *size > 0);
+    let elements = if sizes.len() > 1 { sizes.iter().sum::<usize>() as u64 } else { 0 };
+    Counts { concats: 1, elements, ..Counts::default() }
+}
+
+/// A value made with everything in it.
+fn made_whole(value: Value) -> Counts {
+    let mut made = Counts::default();
+    match value.follow().view() {
+        View::Attrs(attrs) if !attrs.is_empty() => {
+            (made.sets, made.attrs) = (1, attrs.len() as u64);
+            attrs.iter().for_each(|(_, inner, _)| made.add(&made_whole(inner)));
+        }
+        View::List(list) => {
+            made.elements = list.len() as u64;
+            list.as_slice().iter().for_each(|inner| made.add(&made_whole(*inner)));
+        }
         _ => {}
     }
     made
