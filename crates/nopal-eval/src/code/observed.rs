@@ -46,7 +46,7 @@ impl Counts {
     }
 
     /// Counts an expression whose value is not needed now.
-    fn delay(&mut self, delayed: &Delayed) {
+    pub(crate) fn delay(&mut self, delayed: &Delayed) {
         match delayed {
             // an empty list is made nowhere and counts as nothing
             Delayed::Const(value) if value.as_list().is_some_and(|list| list.is_empty()) => {}
@@ -136,7 +136,6 @@ impl Compiler<'_> {
                 let sources = self.sources(id);
                 counts.sets = 1;
                 counts.attrs = (literal.values.len() + literal.dynamic.len()) as u64;
-                literal.dynamic.iter().for_each(|attr| counts.delay(&attr.value));
                 if literal.overrides.is_some() {
                     // Nix makes a thunk of every attribute then
                     counts.thunks += literal.values.len() as u64;

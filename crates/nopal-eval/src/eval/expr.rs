@@ -427,6 +427,7 @@ impl Evaluator {
                     let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
                 }
+                self.observe_delayed(&dynamic.value);
                 let value = self.delay(&dynamic.value, env);
                 all.insert(name, value, dynamic.pos);
             }

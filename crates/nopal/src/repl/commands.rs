@@ -1,9 +1,11 @@
 //! What a line does: the commands that begin with a colon, bindings, expressions.
 
 use super::{Failure, Next, Repl, markdown};
-use crate::env_vars;
+use crate::error::CliError;
+use crate::{env_vars, nix};
 use nopal_engine::{Depth, Documentation, EngineError, RealiseOptions, Wanted};
 use nopal_format::StorePath;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -78,15 +80,15 @@ impl Repl<'_, '_, '_> {
             ":log" => self.show_log(argument)?,
             ":sh" => {
                 let path = self.session.borrow_mut().derivation(argument)?;
-                self.shell(&path)?;
+                self.run_nix("nix-shell", &[], &path)?;
             }
             ":u" => {
                 let path = self.session.borrow_mut().shell_derivation(argument)?;
-                self.shell(&path)?;
+                self.run_nix("nix-shell", &[], &path)?;
             }
             ":i" => {
-                self.session.borrow_mut().derivation(argument)?;
-                return Err(Failure::said("cannot install: there are no profiles yet"));
+                let path = self.session.borrow_mut().derivation(argument)?;
+                self.run_nix("nix-env", &["-i"], &path)?;
             }
             ":doc" => self.document(argument)?,
             ":te" | ":trace-enable" => self.trace(command, argument)?,
@@ -170,10 +172,17 @@ impl Repl<'_, '_, '_> {
         }
     }
 
-    /// Starts a shell in the environment of a derivation, with the command of that name of this program.
-    fn shell(&mut self, path: &StorePath) -> Result<(), Failure> {
-        let _ = path;
-        Err(Failure::said("cannot start a shell: there is no nix-shell yet"))
+    /// Runs this program by another of Nix's names on a derivation.
+    fn run_nix(&mut self, name: &str, flags: &[&str], path: &StorePath) -> Result<(), Failure> {
+        if nix::command(name).is_none() {
+            return Err(Failure::said(format!("there is no '{name}' yet")));
+        }
+        self.screen.flush()?;
+        let program = std::env::current_exe().map_err(CliError::Output)?;
+        let path = self.engine.config().store_dir.print(path);
+        let status = Command::new(program).arg0(name).args(flags).arg(path).status();
+        let status = status.map_err(|error| Failure::said(format!("executing '{name}': {error}")))?;
+        if status.success() { Ok(()) } else { Err(Failure::said(format!("program '{name}' failed: {status}"))) }
     }
 
     fn document(&mut self, text: &str) -> Result<(), Failure> {

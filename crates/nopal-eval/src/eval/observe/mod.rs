@@ -8,7 +8,7 @@ use nopal_syntax::ast::{self, Ast};
 use rustc_hash::FxHashMap;
 
 use crate::builtin::BuiltinDef;
-use crate::code::ir::{Binary, Call, Expr, Select};
+use crate::code::ir::{Binary, Call, Delayed, Expr, Select};
 use crate::code::observed::{Counts, Function, Observed, Operand, What};
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
@@ -115,6 +115,13 @@ impl Evaluator {
         }
     }
 
+    /// Counts an expression whose value is not needed now, where that is not known when it is compiled.
+    pub(super) fn observe_delayed(&mut self, delayed: &Delayed) {
+        if let Some(observer) = &mut self.observer {
+            observer.counts.delay(delayed);
+        }
+    }
+
     /// Evaluates a node that tells what it does.
     #[cold]
     #[inline(never)]
@@ -154,6 +161,15 @@ impl Evaluator {
             (None, Some(default)) => self.eval(default, env),
             (None, None) => Err(Error::eval("attribute missing").at(select.pos)),
         }
+    }
+
+    /// A call with two arguments that is made when its value is needed. For Nix it is two calls, one in the other.
+    pub(crate) fn call_later(&mut self, function: Value, first: Value, second: Value) -> Value {
+        if self.is_observed() {
+            let inner = self.heap.app(function, &[first]);
+            return self.heap.app(inner, &[second]);
+        }
+        self.heap.app(function, &[first, second])
     }
 
     /// Counts a step of a selection.
