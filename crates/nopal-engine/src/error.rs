@@ -86,6 +86,9 @@ pub enum EngineError {
     /// A derivation cannot be shown as JSON.
     #[error(transparent)]
     Json(#[from] nopal_format::derivation::DerivationJsonError),
+    /// A derivation given as JSON states what does not follow from it.
+    #[error(transparent)]
+    Modulo(#[from] nopal_format::derivation::DerivationError),
     /// Nothing is known of how the path was built.
     #[error("there is no build log of '{path}'")]
     NoLog {
@@ -153,9 +156,12 @@ impl EngineError {
                 }
                 _ => ErrorKind::Build(error.exit_code()),
             },
-            Self::Store(_) | Self::StorePath(_) | Self::Derivation { .. } | Self::Json(_) | Self::NoLog { .. } => {
-                ErrorKind::Store
-            }
+            Self::Store(_)
+            | Self::StorePath(_)
+            | Self::Derivation { .. }
+            | Self::Json(_)
+            | Self::Modulo(_)
+            | Self::NoLog { .. } => ErrorKind::Store,
             Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
             Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => ErrorKind::Environment,
         }

@@ -1,16 +1,15 @@
 //! Evaluation for the command line: expressions to text, and expressions to derivations.
 
-use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use nopal_eval::context::{Context, ContextElement};
+use nopal_eval::context::Context;
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{Attrs, AttrsBuilder, Root};
-use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, View, with_stack};
+use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, with_stack};
 use nopal_format::StorePath;
 use nopal_format::json::Json;
 
@@ -18,6 +17,7 @@ use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::host::EvalHost;
 use crate::installable::{Installable, Source};
+use crate::packages::derivations;
 use crate::realise::{RealiseOptions, Wanted};
 
 /// An argument for functions on the way to the result.
@@ -139,9 +139,7 @@ impl Engine {
             Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
                 let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
-                let mut found = Vec::new();
-                derivations(evaluator, value, args, attr_path, &mut found)?;
-                Ok(found)
+                derivations(evaluator, value, args, attr_path)
             }),
             Installable::Deb { name, version } => {
                 let spec = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}"));
@@ -158,7 +156,7 @@ impl Engine {
                     return Err(EngineError::NotADerivation { what: text.to_owned() });
                 }
                 let outputs = if outputs == ["*"] { Vec::new() } else { outputs };
-                Ok(vec![Wanted { drv_path, outputs, attr: String::new() }])
+                Ok(vec![Wanted { drv_path, outputs, output: String::new(), attr: String::new() }])
             }
         }
     }
@@ -196,10 +194,20 @@ impl Shared {
         let settings = self.eval_settings();
         let evaluation_host = host.clone();
         let result = with_stack(move || {
+<<<<<<< HEAD
             let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
             let result = work(&mut evaluator, &evaluation_host);
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
             result.map_err(|error| evaluation_error(&evaluator, &error))
+=======
+            let mut evaluator = Evaluator::new(settings, evaluation_host);
+            evaluator.allow_search_path().and_then(|()| work(&mut evaluator)).map_err(|error| {
+                let mut report = evaluator.render_error(&error);
+                // a message of the program may end in spaces or empty lines, and they are shown
+                report.pop_if(|last| *last == b'\n');
+                EngineError::Evaluation { report }
+            })
+>>>>>>> nixcli
         })?;
         host.flush()?;
         Ok(result)
@@ -208,7 +216,9 @@ impl Shared {
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
         let mut settings = Settings::new(&config.system, config.store_dir.clone());
-        settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        if !config.pure_eval {
+            settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
+        }
         settings.working_dir = config.working_dir.as_os_str().as_bytes().to_vec();
         settings.pure_eval = config.pure_eval;
         settings.restrict_eval = config.restrict_eval;
@@ -361,120 +371,4 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
     };
     out.push(b'\n');
     Ok(out)
-}
-
-/// Collects the derivations that a value stands for: itself, or those in it, in order of attribute names.
-fn derivations(
-    evaluator: &mut Evaluator,
-    value: Value,
-    args: Attrs,
-    attr: &str,
-    found: &mut Vec<Wanted>,
-) -> Result<(), Error> {
-    let called = evaluator.auto_call(value, args)?;
-    let value = evaluator.force(called, Pos::NONE)?;
-    match value.view() {
-        View::Attrs(attrs) if evaluator.is_derivation(attrs)? => {
-            found.push(wanted(evaluator, attrs, attr)?);
-            Ok(())
-        }
-        View::Attrs(attrs) => {
-            let mut members: Vec<(Vec<u8>, Value)> =
-                attrs.iter().map(|(name, value, _)| (evaluator.symbols.get(name).to_vec(), value)).collect();
-            members.sort_by(|one, other| one.0.cmp(&other.0));
-            for (name, member) in members {
-                let path = join(attr, &String::from_utf8_lossy(&name));
-                nested_derivations(evaluator, member, args, &path, found)?;
-            }
-            Ok(())
-        }
-        View::List(list) => {
-            for (index, member) in list.as_slice().iter().enumerate() {
-                nested_derivations(evaluator, *member, args, &join(attr, &index.to_string()), found)?;
-            }
-            Ok(())
-        }
-        _ => {
-            let message = "expression does not evaluate to a derivation (or a set or list of those)";
-            Err(Error::type_error(message))
-        }
-    }
-}
-
-/// A member counts if it is a derivation, or a set that asks for it with `recurseForDerivations`.
-fn nested_derivations(
-    evaluator: &mut Evaluator,
-    value: Value,
-    args: Attrs,
-    attr: &str,
-    found: &mut Vec<Wanted>,
-) -> Result<(), Error> {
-    let value = evaluator.force(value, Pos::NONE)?;
-    let View::Attrs(attrs) = value.view() else { return Ok(()) };
-    if evaluator.is_derivation(attrs)? {
-        found.push(wanted(evaluator, attrs, attr)?);
-        return Ok(());
-    }
-    let recurse = evaluator.symbols.intern(b"recurseForDerivations");
-    if let Some(recurse) = attrs.get(recurse) {
-        let what = "while evaluating the attribute `recurseForDerivations`";
-        if evaluator.force_bool(recurse, Pos::NONE, what)? {
-            derivations(evaluator, value, args, attr, found)?;
-        }
-    }
-    Ok(())
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-/// Derivation and output that a derivation value stands for.
-fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
-    let what = "while evaluating the 'drvPath' attribute of a derivation";
-    let name = evaluator.symbols.intern(b"drvPath");
-    let value = evaluator.require_attr(attrs, name, what)?;
-    let text = evaluator.force_string(value, Pos::NONE, what)?;
-    let store_dir = evaluator.settings.store_dir.clone();
-    let from_context = evaluator.contexts.get(text.context()).iter().find_map(|element| match element {
-        ContextElement::DrvDeep(path) | ContextElement::Opaque(path) if path.is_derivation() => Some(path.clone()),
-        ContextElement::Built { .. } | ContextElement::DrvDeep(_) | ContextElement::Opaque(_) => None,
-    });
-    let drv_path = match from_context {
-        Some(path) => path,
-        None => store_dir.parse(&text.to_lossy()).map_err(|error| Error::eval(error.to_string()))?,
-    };
-    let output_name = evaluator.symbols.intern(b"outputName");
-    let specified = evaluator.symbols.intern(b"outputSpecified");
-    let is_specified = match attrs.get(specified) {
-        Some(value) => evaluator.force_bool(value, Pos::NONE, "while evaluating the attribute 'outputSpecified'")?,
-        None => false,
-    };
-    let output = match attrs.get(output_name) {
-        Some(value) => {
-            let what = "while evaluating the output name of a derivation";
-            evaluator.force_string(value, Pos::NONE, what)?.to_lossy().into_owned()
-        }
-        None => "out".to_owned(),
-    };
-    let mut outputs: BTreeSet<String> = BTreeSet::from([output]);
-    if !is_specified {
-        outputs.extend(outputs_to_install(evaluator, attrs)?);
-    }
-    Ok(Wanted { drv_path, outputs: outputs.into_iter().collect(), attr: attr.to_owned() })
-}
-
-/// `meta.outputsToInstall`, which names more outputs than the first.
-fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs) -> Result<Vec<String>, Error> {
-    let what = "while evaluating the attribute 'meta.outputsToInstall'";
-    let (meta, names) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"outputsToInstall"));
-    let Some(meta) = attrs.get(meta) else { return Ok(Vec::new()) };
-    let meta = evaluator.force_attrs(meta, Pos::NONE, what)?;
-    let Some(names) = meta.get(names) else { return Ok(Vec::new()) };
-    let list = evaluator.force_list(names, Pos::NONE, what)?;
-    let mut outputs = Vec::with_capacity(list.len());
-    for name in list.as_slice() {
-        outputs.push(evaluator.force_string(*name, Pos::NONE, what)?.to_lossy().into_owned());
-    }
-    Ok(outputs)
 }

@@ -193,7 +193,12 @@ impl Host for EvalHost {
             match item {
                 EvalWanted::Path(path) => found.push(path.clone()),
                 EvalWanted::Output { drv, output } => {
-                    let want = Wanted { drv_path: drv.clone(), outputs: vec![output.clone()], attr: String::new() };
+                    let want = Wanted {
+                        drv_path: drv.clone(),
+                        outputs: vec![output.clone()],
+                        output: String::new(),
+                        attr: String::new(),
+                    };
                     let built = self.shared.realise(&[want], &RealiseOptions::default()).map_err(failed)?;
                     let path = built.iter().flat_map(|built| &built.outputs).find(|(name, _)| name == output);
                     let (_, path) = path.ok_or_else(|| {

@@ -7,6 +7,7 @@
 
 mod config;
 mod debian;
+mod derivation;
 mod engine;
 mod error;
 mod eval;
@@ -14,7 +15,11 @@ mod fetch;
 mod host;
 mod inspect;
 mod installable;
+<<<<<<< HEAD
 mod observe;
+=======
+mod packages;
+>>>>>>> nixcli
 mod paths;
 mod realise;
 mod run;

@@ -18,6 +18,8 @@ pub struct Wanted {
     pub drv_path: StorePath,
     /// Names of outputs; empty means all.
     pub outputs: Vec<String>,
+    /// The output that the value itself stands for, which the old commands build; empty if it does not say.
+    pub output: String,
     /// Where it came from, for messages; may be empty.
     pub attr: String,
 }

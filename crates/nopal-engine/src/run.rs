@@ -192,7 +192,8 @@ impl Engine {
                 let path = output.path(&self.config().store_dir, &input.name, name)?;
                 if path.as_ref() == Some(&tree) && inputs.outputs.contains(name) {
                     let outputs = vec![name.clone()];
-                    let wanted = Wanted { drv_path: drv_path.clone(), outputs, attr: String::new() };
+                    let wanted =
+                        Wanted { drv_path: drv_path.clone(), outputs, output: String::new(), attr: String::new() };
                     self.realise(&[wanted], &RealiseOptions::default())?;
                 }
             }

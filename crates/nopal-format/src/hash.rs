@@ -170,6 +170,22 @@ impl fmt::Display for HashEncoding {
     }
 }
 
+impl HashEncoding {
+    /// The form of a text that was read as this hash.
+    pub fn of(text: &str, hash: &Hash) -> Self {
+        let digits = match text.split_once(':') {
+            Some((_, digits)) => digits,
+            None if text.contains('-') => return Self::Sri,
+            None => text,
+        };
+        match digits.len() {
+            length if length == hash.algorithm.base16_len() => Self::Base16,
+            length if length == hash.algorithm.nix32_len() => Self::Nix32,
+            _ => Self::Base64,
+        }
+    }
+}
+
 impl FromStr for HashEncoding {
     type Err = UnknownHashFormat;
 

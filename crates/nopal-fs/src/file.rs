@@ -285,3 +285,8 @@ pub fn parent_of(path: &Path) -> &Path {
         None => path,
     }
 }
+
+/// Sets when a file or directory was last changed.
+pub fn set_modified(path: &Path, time: std::time::SystemTime) -> Result<(), FsError> {
+    File::open(path).and_then(|file| file.set_modified(time)).on("set the time of", path)
+}

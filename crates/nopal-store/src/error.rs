@@ -24,6 +24,18 @@ pub enum StoreError {
     /// A name or path is not one of a store.
     #[error(transparent)]
     Path(#[from] StorePathError),
+    /// A stream of exported paths is none.
+    #[error("{reason}")]
+    BadExport {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Text that should register paths does not.
+    #[error("{reason}")]
+    BadRegistration {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The database does not hold what a database of ours holds.
     #[error("the store database '{}' is corrupt: {reason}", path.display())]
     Corrupt {

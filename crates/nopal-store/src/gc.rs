@@ -15,6 +15,7 @@ use nopal_report::{Activity, Level, Running};
 
 use crate::database::Persist;
 use crate::error::StoreError;
+use crate::optimise::LINKS;
 use crate::roots::{Root, RootReason};
 use crate::store::Store;
 use crate::temp_roots::{self, TEMP_PREFIX};
@@ -146,6 +147,7 @@ impl Store {
             collection.delete(&order)?;
             if options.scope == GcScope::Dead && !collection.report.stopped_early {
                 collection.remove_litter(stale)?;
+                collection.report.freed_bytes += self.remove_unused_links()?;
             }
             self.create_reserve();
         }
@@ -357,7 +359,7 @@ impl Collection<'_> {
                     if !used.contains(&path) {
                         suspects.push((path, tree));
                     }
-                } else {
+                } else if name != LINKS {
                     self.report.unknown.push(tree);
                 }
             }

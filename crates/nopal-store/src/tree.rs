@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use nopal_format::nar::{NarError, NarEvent, NarWriter, decode_exact};
+use nopal_format::nar::{NarError, NarEvent, NarWriter, decode, decode_exact};
 use nopal_format::references::{Candidates, ReferenceScanner};
 use nopal_format::{Hash, HashAlgorithm, Hasher, StorePath};
 use nopal_fs::{FsError, FsFile, Step, TreeWalk, WalkOptions};
@@ -398,31 +398,41 @@ impl From<NarError> for TreeError {
 
 /// Reads an archive, which must be all there is, and writes it as a tree. Returns the number of entries.
 pub(crate) fn read_archive(reader: &mut dyn Read, spool: &mut Spool) -> Result<u64, TreeError> {
+    let mut entries = 0;
     let mut reader = io::BufReader::with_capacity(CHUNK_BYTES, reader);
     let mut buffer = vec![0; CHUNK_BYTES];
-    let mut entries = 0;
-    decode_exact(&mut reader, &mut |event| -> Result<(), TreeError> {
-        match event {
-            NarEvent::EnterDirectory { name } => spool.start_directory(name)?,
-            NarEvent::LeaveDirectory => return Ok(spool.end_directory()?),
-            NarEvent::Symlink { name, target } => spool.symlink(name, target)?,
-            NarEvent::File { name, executable, mut contents } => {
-                spool.start_file(name, executable, contents.size())?;
-                loop {
-                    match contents.read(&mut buffer) {
-                        Ok(0) => break,
-                        Ok(got) => spool.data(&buffer[..got])?,
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(stream_error(error)),
-                    }
-                }
-                spool.end_file()?;
-            }
-        }
-        entries += 1;
-        Ok(())
-    })?;
+    decode_exact(&mut reader, &mut |event| spool_event(event, spool, &mut buffer, &mut entries))?;
     Ok(entries)
+}
+
+/// Likewise, of an archive that others may follow. The reader should be buffered, since tokens are small.
+pub(crate) fn read_next_archive<R: Read>(reader: &mut R, spool: &mut Spool) -> Result<u64, TreeError> {
+    let mut entries = 0;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    decode(reader, &mut |event| spool_event(event, spool, &mut buffer, &mut entries))?;
+    Ok(entries)
+}
+
+fn spool_event(event: NarEvent<'_>, spool: &mut Spool, buffer: &mut [u8], entries: &mut u64) -> Result<(), TreeError> {
+    match event {
+        NarEvent::EnterDirectory { name } => spool.start_directory(name)?,
+        NarEvent::LeaveDirectory => return Ok(spool.end_directory()?),
+        NarEvent::Symlink { name, target } => spool.symlink(name, target)?,
+        NarEvent::File { name, executable, mut contents } => {
+            spool.start_file(name, executable, contents.size())?;
+            loop {
+                match contents.read(buffer) {
+                    Ok(0) => break,
+                    Ok(got) => spool.data(&buffer[..got])?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(stream_error(error)),
+                }
+            }
+            spool.end_file()?;
+        }
+    }
+    *entries += 1;
+    Ok(())
 }
 
 fn stream_error(error: io::Error) -> TreeError {

@@ -101,6 +101,9 @@ impl Settings {
     pub(crate) fn place(&mut self) -> Result<(), CliError> {
         let wish = StoreUri::parse(self.conf.text("store"), &self.working_dir)?;
         self.read_only_eval |= wish.dummy;
+        if let Some(store_dir) = &wish.store {
+            self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
+        }
         let state_dir = || {
             let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
             env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
@@ -142,9 +145,28 @@ impl Settings {
         &self.conf
     }
 
-    /// Something to warn of when the engine opens.
-    pub(crate) fn note(&mut self, text: String) {
-        self.notes.push(text);
+    /// The value of a setting as Nix prints it; some defaults follow from the machine.
+    pub(crate) fn shown(&self, name: &'static str) -> String {
+        match name {
+            "system" if self.conf.get(name).is_none() => this_system(),
+            _ => self.conf.text(name).to_owned(),
+        }
+    }
+
+    /// The store as Nix names it.
+    pub(crate) fn store_url(&self) -> String {
+        match self.conf.text("store") {
+            "auto" | "" | "daemon" => "local".to_owned(),
+            path if path.starts_with('/') => format!("local://{path}"),
+            other => other.to_owned(),
+        }
+    }
+
+    /// Takes what is to be warned of.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut self.conf.warnings);
+        notes
     }
 
     /// Adds flags of evaluation.
@@ -242,7 +264,6 @@ impl Settings {
 
     fn engine_config(self, reporter: nopal_report::Reporter) -> EngineConfig {
         let conf = self.conf;
-        let system = || format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
         let search_path = match (env_vars::NIX_PATH.text(), conf.get("nix-path")) {
             (_, Some(words)) => words.split_whitespace().map(str::to_owned).collect(),
             (text, None) => split_nix_path(&text.unwrap_or_default()),
@@ -258,7 +279,7 @@ impl Settings {
                 .get("eval-system")
                 .filter(|system| !system.is_empty())
                 .or(conf.get("system"))
-                .map_or_else(system, str::to_owned),
+                .map_or_else(this_system, str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
             experimental_features: conf.words("experimental-features"),
             pure_eval: conf.flag("pure-eval"),
@@ -290,6 +311,11 @@ impl Settings {
     }
 }
 
+/// The platform of this machine.
+fn this_system() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
 /// Whether the environment has a search path, which comes before that of the configuration.
 fn has_search_path() -> bool {
     std::env::var_os(env_vars::NIX_PATH.name).is_some()
@@ -312,6 +338,8 @@ struct StoreUri {
     real: Option<PathBuf>,
     state: Option<PathBuf>,
     log: Option<PathBuf>,
+    /// The logical store directory.
+    store: Option<String>,
     /// A store that holds nothing.
     dummy: bool,
 }
@@ -332,8 +360,10 @@ impl StoreUri {
             }
         }
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = Some(PathBuf::from(value.replace("%2F", "/").replace("%2f", "/")));
+            let text = value.replace("%2F", "/").replace("%2f", "/");
+            let value = Some(PathBuf::from(&text));
             match name {
+                "store" => uri.store = Some(text),
                 "root" => uri.root = value,
                 "real" => uri.real = value,
                 "state" => uri.state = value,

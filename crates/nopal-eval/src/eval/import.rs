@@ -261,6 +261,39 @@ impl Evaluator {
         Err(Error::new(ErrorKind::Throw, message).at(pos))
     }
 
+    /// Lets the search path be read in restricted evaluation, and looks up what its entries are.
+    pub fn allow_search_path(&mut self) -> Result<()> {
+        if !self.settings.restrict_eval && !self.settings.pure_eval {
+            return Ok(());
+        }
+        for entry in self.settings.nix_path.clone() {
+            if pseudo_url(&String::from_utf8_lossy(&entry.value)).is_none() {
+                let path = absolute(&self.settings.working_dir, &entry.value);
+                self.allow_path_text(&path);
+                self.allow_closure_of(&path)?;
+            }
+            if let Some(found) = self.resolve_search_entry(&entry.value)? {
+                self.allow_path_text(&found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all be read that a store path needs, if this is in one.
+    fn allow_closure_of(&mut self, path: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(path).into_owned();
+        let Ok((root, _)) = self.settings.store_dir.split(&text) else { return Ok(()) };
+        let mut pending = vec![root];
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(path) = pending.pop() {
+            if seen.insert(path.clone()) {
+                self.allow_path(&path);
+                pending.extend(self.host().references(&path).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
     pub(crate) fn resolve_search_entry(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(known) = self.search_path.get(value) {

@@ -1,7 +1,7 @@
 //! `nix-build`: evaluate, build, link, print output paths.
 
 use super::flags::{Common, Word, Words, unknown_flag};
-use crate::commands::build::{link_outputs, paths};
+use super::missing;
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
@@ -21,6 +21,7 @@ struct Request {
     no_link: bool,
     dry_run: bool,
     check: bool,
+    version: bool,
 }
 
 /// Runs it.
@@ -28,26 +29,56 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let mut common = Common::default();
     common.show_build_logs();
     let request = parse(words, &mut common)?;
+    if request.version {
+        output::line(&format!("nix-build (Nix) {}", super::VERSION))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let context = common.context()?;
     let link = context.settings.absolute(request.link.as_deref().unwrap_or(Path::new("result")));
     let engine = context.settings.open(context.style)?;
     let args = common.auto_args();
     let mut wanted = Vec::new();
     for installable in installables(&engine, &request)? {
-        wanted.extend(engine.instantiate(&installable, &args)?);
+        for mut item in engine.instantiate(&installable, &args)? {
+            // these commands build the one output that a value stands for
+            if !item.output.is_empty() {
+                item.outputs = vec![item.output.clone()];
+            } else if matches!(installable, Installable::Attr { .. }) {
+                let drv = engine.config().store_dir.print(&item.drv_path);
+                return Err(CliError::Found(format!("derivation '{drv}' lacks an 'outputName' attribute")));
+            }
+            wanted.push(item);
+        }
     }
     if request.dry_run {
-        for path in engine.plan(&wanted)? {
-            eprintln!("  {}", engine.config().store_dir.print(&path));
-        }
+        missing::print_always(&engine, &wanted)?;
         return Ok(ExitCode::SUCCESS);
     }
+    missing::print(&engine, &wanted)?;
     let options = RealiseOptions { check: request.check, ..RealiseOptions::default() };
     let built = engine.realise(&wanted, &options)?;
-    if !request.no_link {
-        link_outputs(&engine, &built, &link)?;
+    let mut numbers: Vec<&StorePath> = Vec::new();
+    let mut lines = Vec::new();
+    for item in &built {
+        let number = numbers.iter().position(|known| **known == item.drv_path).unwrap_or_else(|| {
+            numbers.push(&item.drv_path);
+            numbers.len() - 1
+        });
+        for (output, path) in &item.outputs {
+            if !request.no_link {
+                let mut name = link.as_os_str().to_owned();
+                if number > 0 {
+                    name.push(format!("-{}", number + 1));
+                }
+                if output != "out" {
+                    name.push(format!("-{output}"));
+                }
+                engine.store()?.add_root(Path::new(&name), path)?;
+            }
+            lines.push(engine.config().store_dir.print(path));
+        }
     }
-    output::lines(paths(&engine, &built))?;
+    output::lines(lines)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,6 +101,7 @@ fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError>
             "--dry-run" => request.dry_run = true,
             "--check" => request.check = true,
             "--indirect" => {}
+            "--version" => request.version = true,
             _ if common.take(&flag, &mut words)? => {}
             _ => return Err(unknown_flag(&flag)),
         }

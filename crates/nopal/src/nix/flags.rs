@@ -6,6 +6,7 @@ use crate::error::CliError;
 use crate::nix_conf::{NixConf, SettingFlag};
 use crate::ui;
 use nopal_engine::AutoArg;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
@@ -104,6 +105,9 @@ pub(crate) struct Common {
     verbosity: i32,
     eval_store: Option<String>,
     warnings: Vec<String>,
+    /// Whether the warnings were told.
+    told: Cell<bool>,
+    read_only: bool,
     /// Experimental features that the flags need.
     features: BTreeSet<&'static str>,
 }
@@ -136,7 +140,8 @@ impl Common {
             "--offline" => self.global.offline = true,
             "--eval-store" => self.eval_store = Some(words.value(flag)?),
             "--log-format" => drop(words.value(flag)?),
-            "--readonly-mode" | "--repair" => {}
+            "--readonly-mode" => self.read_only = true,
+            "--repair" => {}
             _ => return self.take_setting(flag, words),
         }
         Ok(true)
@@ -248,9 +253,6 @@ impl Common {
             1.. => ui::Verbosity::Verbose,
         };
         let mut settings = context.settings.under_nix_name()?;
-        for text in &self.warnings {
-            settings.note(text.clone());
-        }
         settings = settings.with_eval(&self.eval)?;
         for (name, value) in self.defaults.iter().chain(&self.settings) {
             settings.set(name, value)?;
@@ -259,6 +261,14 @@ impl Common {
             settings.require(feature)?;
         }
         settings.place()?;
+        settings.evaluate_read_only(self.read_only);
+        let notes = settings.take_notes();
+        if !self.told.replace(true) {
+            let reporter = ui::reporter(context.style);
+            for text in self.warnings.iter().chain(&notes) {
+                reporter.warn(text.clone());
+            }
+        }
         context.settings = settings;
         Ok(context)
     }

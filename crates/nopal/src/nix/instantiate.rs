@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::output;
 use nopal_engine::{Engine, EvalFormat, EvalRequest, Habits, Installable, Source};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What is asked for.
@@ -49,7 +49,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let mut common = Common::default();
     let request = parse(words, &mut common)?;
     if request.mode == Mode::Version {
-        output::line(concat!("nix-instantiate (nopal ", env!("CARGO_PKG_VERSION"), ") 2.34.8"))?;
+        output::line(&format!("nix-instantiate (Nix) {}", super::VERSION))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut context = common.context()?;
@@ -73,6 +73,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let mut roots = 0;
     for source in sources(&request)? {
         if request.mode == Mode::Parse {
             output::data(&engine.parse(&source)?)?;
@@ -81,7 +82,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         let whole = [String::new()];
         let attrs = if request.attrs.is_empty() { &whole[..] } else { &request.attrs };
         for attr_path in attrs {
-            one(&engine, &request, &common, source.clone(), attr_path)?;
+            one(&engine, &request, &common, source.clone(), attr_path, &mut roots)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -134,18 +135,39 @@ fn sources(request: &Request) -> Result<Vec<Source>, CliError> {
     request.operands.iter().map(source).collect()
 }
 
-fn one(engine: &Engine, request: &Request, common: &Common, source: Source, attr_path: &str) -> Result<(), CliError> {
+fn one(
+    engine: &Engine,
+    request: &Request,
+    common: &Common,
+    source: Source,
+    attr_path: &str,
+    roots: &mut usize,
+) -> Result<(), CliError> {
     let attr_path = attr_path.to_owned();
     let args = common.auto_args();
     if request.mode == Mode::Instantiate {
         let wanted = engine.instantiate(&Installable::Attr { source, attr_path }, &args)?;
         for item in wanted {
             let path = engine.config().store_dir.print(&item.drv_path);
-            let line = match &request.root {
-                Some(root) => super::build::root(engine, root, &item.drv_path)?,
-                None => path,
+            if item.output.is_empty() {
+                return Err(CliError::Found(format!("derivation '{path}' lacks an 'outputName' attribute")));
+            }
+            let shown = match &request.root {
+                Some(root) => {
+                    let mut name = root.clone().into_os_string();
+                    *roots += 1;
+                    if *roots > 1 {
+                        name.push(format!("-{roots}"));
+                    }
+                    super::build::root(engine, Path::new(&name), &item.drv_path)?
+                }
+                None => {
+                    super::warn_of_garbage(engine);
+                    path
+                }
             };
-            output::line(&line)?;
+            let suffix = if item.output == "out" { String::new() } else { format!("!{}", item.output) };
+            output::line(&format!("{shown}{suffix}"))?;
         }
         return Ok(());
     }

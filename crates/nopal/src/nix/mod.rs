@@ -1,16 +1,28 @@
-//! The commands that go by Nix's names: links to this program called `nix`, `nix-instantiate`, `nix-build` and
-//! `nix-store` take Nix's flags and print what Nix prints, as far as scripts rely on it.
+//! The commands that go by Nix's names: links to this program called `nix`, `nix-instantiate`, `nix-build`,
+//! `nix-store`, `nix-hash` and `nix-collect-garbage` take Nix's flags and print what Nix prints, as far as scripts rely on it.
 
 mod build;
 mod cli;
+mod collect_garbage;
 mod command;
 mod flags;
+mod hash;
+mod hashing;
 mod instantiate;
+mod missing;
+mod quote;
+mod size;
 mod store;
 
 use crate::error::CliError;
+use nopal_engine::Engine;
+use nopal_format::signature::SecretKey;
+use nopal_report::Level;
 use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Once;
 
 /// The version of Nix that these commands follow.
 pub(crate) const VERSION: &str = "2.34.8";
@@ -24,7 +36,36 @@ pub(crate) fn command(name: &str) -> Option<Program> {
         "nix" => Some(command::main),
         "nix-instantiate" => Some(instantiate::main),
         "nix-build" => Some(build::main),
+        "nix-collect-garbage" => Some(collect_garbage::main),
+        "nix-hash" => Some(hash::main),
         "nix-store" => Some(store::main),
         _ => None,
     }
+}
+
+/// Warns, once, that what was made may be gone soon.
+pub(crate) fn warn_of_garbage(engine: &Engine) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        let text = "you did not specify '--add-root'; the result might be removed by the garbage collector";
+        engine.config().reporter.warn(text);
+    });
+}
+
+/// Links files with equal contents to each other, and tells what came of it.
+pub(crate) fn optimise(engine: &Engine) -> Result<(), CliError> {
+    let store = engine.store()?;
+    let report = store.optimise()?;
+    let freed = size::render(report.bytes_freed);
+    store.reporter().message(Level::Notice, format!("{freed} freed by hard-linking {} files", report.files_linked));
+    Ok(())
+}
+
+/// A new key to sign with.
+pub(crate) fn random_key(name: &str) -> Result<SecretKey, CliError> {
+    let source = Path::new("/dev/urandom");
+    let mut seed = [0; 32];
+    let mut file = nopal_fs::open_read(source)?;
+    file.read_exact(&mut seed).map_err(|error| nopal_fs::FsError::new("read", source, error))?;
+    Ok(SecretKey::from_seed(name, &seed))
 }

@@ -243,6 +243,8 @@ impl NixConf {
     /// A setting that says what is done about a kind of literal.
     pub(crate) fn lint(&self, name: &'static str) -> Lint {
         match self.text(name) {
+            // the old name of this setting's value
+            "ignore" if name == "lint-short-path-literals" && self.flag("warn-short-path-literals") => Lint::Warn,
             "warn" => Lint::Warn,
             "fatal" => Lint::Fatal,
             _ => Lint::Ignore,
@@ -268,7 +270,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, CliError> {
 }
 
 /// A number with an optional unit of powers of 1024.
-fn number(value: &str) -> Option<u64> {
+pub(crate) fn number(value: &str) -> Option<u64> {
     let shift = match value.bytes().next_back()?.to_ascii_uppercase() {
         b'K' => 10,
         b'M' => 20,

@@ -65,7 +65,7 @@ pub(crate) fn environment() -> CliEnv {
     if fs::hard_link(built, &nopal).is_err() {
         fs::copy(built, &nopal).unwrap();
     }
-    for name in ["nix-instantiate", "nix-build", "nix-store"] {
+    for name in ["nix", "nix-instantiate", "nix-build", "nix-store"] {
         std::os::unix::fs::symlink("nopal", bin.join(name)).unwrap();
     }
     env.set("PATH", &format!("{}:/usr/bin:/bin", bin.display()));

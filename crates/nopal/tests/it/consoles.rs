@@ -25,6 +25,8 @@ consoles! {
     build
     eval
     nix_names
+    observe
+    repl
     store
 }
 

@@ -1,8 +1,21 @@
 //! `nix` and its commands, a file each. A command is a table of what it takes and a function; a new one is named here.
 
+mod build;
+mod config;
+mod derivation;
 mod eval;
+<<<<<<< HEAD
 mod repl;
+=======
+mod hash;
+mod log;
+mod nar;
+mod path_info;
+mod paths;
+>>>>>>> nixcli
 pub(crate) mod source;
+mod store;
+mod why_depends;
 
 use super::VERSION;
 use super::cli::{Action, Command, Outcome, help_text, parse};
@@ -13,7 +26,27 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The program with all of its commands.
+<<<<<<< HEAD
 static NIX: Command = Command::group("nix", "build software and look at it", &[eval::COMMAND, repl::COMMAND]);
+=======
+static NIX: Command = Command::group(
+    "nix",
+    "build software and look at it",
+    &[
+        build::COMMAND,
+        config::COMMAND,
+        derivation::COMMAND,
+        eval::COMMAND,
+        hash::COMMAND,
+        store::KEY,
+        log::COMMAND,
+        nar::COMMAND,
+        path_info::COMMAND,
+        store::COMMAND,
+        why_depends::COMMAND,
+    ],
+);
+>>>>>>> nixcli
 
 /// Other names of commands: the name, what it stands for, whether it is one that should not be used any more.
 const ALIASES: &[(&str, &[&str], bool)] = &[

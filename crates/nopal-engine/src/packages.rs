@@ -1,0 +1,196 @@
+//! The derivations that a value stands for: itself, or those in it. Follows Nix in what is looked into, in what order, and
+//! in what an error says.
+
+use std::collections::BTreeSet;
+
+use nopal_eval::context::Context;
+use nopal_eval::value::Attrs;
+use nopal_eval::{Error, Evaluator, Pos, Value, View};
+
+use crate::realise::Wanted;
+
+/// The derivations that a value stands for, each once, in order of attribute names.
+pub(crate) fn derivations(
+    evaluator: &mut Evaluator,
+    value: Value,
+    args: Attrs,
+    attr: &str,
+) -> Result<Vec<Wanted>, Error> {
+    let mut search = Search { args, found: Vec::new(), done: BTreeSet::new() };
+    search.all(evaluator, value, attr)?;
+    Ok(search.found)
+}
+
+struct Search {
+    args: Attrs,
+    found: Vec<Wanted>,
+    /// Sets that were taken, by their words.
+    done: BTreeSet<u64>,
+}
+
+impl Search {
+    fn all(&mut self, evaluator: &mut Evaluator, value: Value, attr: &str) -> Result<(), Error> {
+        let pos = evaluator.determine_pos(value);
+        evaluator.enter(pos)?;
+        let result = self.all_level(evaluator, value, attr);
+        evaluator.leave();
+        result
+    }
+
+    fn all_level(&mut self, evaluator: &mut Evaluator, value: Value, attr: &str) -> Result<(), Error> {
+        let called = evaluator.auto_call(value, self.args)?;
+        let value = evaluator.force(called, Pos::NONE)?;
+        if self.one(evaluator, value, attr)? {
+            return Ok(());
+        }
+        match value.view() {
+            View::Attrs(attrs) => {
+                let combine = evaluator.symbols.intern(b"_combineChannels");
+                let combine = attrs.get(combine).is_some();
+                let mut members: Vec<(Vec<u8>, Value, Pos)> = attrs
+                    .iter()
+                    .map(|(name, value, pos)| (evaluator.symbols.get(name).to_vec(), value, pos))
+                    .filter(|(name, ..)| is_path_component(name))
+                    .collect();
+                members.sort_by(|one, other| one.0.cmp(&other.0));
+                for (name, member, pos) in members {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    self.member(evaluator, member, &join(attr, &name), combine)
+                        .map_err(|error| error.trace(pos, format!("while evaluating the attribute '{name}'")))?;
+                }
+                Ok(())
+            }
+            View::List(list) => {
+                for (index, member) in list.as_slice().iter().enumerate() {
+                    let path = join(attr, &index.to_string());
+                    if !self.one(evaluator, *member, &path)? {
+                        self.all(evaluator, *member, &path)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => {
+                let message = "expression does not evaluate to a derivation (or a set or list of those)";
+                Err(Error::type_error(message))
+            }
+        }
+    }
+
+    /// A member counts if it is a derivation, or a set that asks for it with `recurseForDerivations`.
+    fn member(&mut self, evaluator: &mut Evaluator, value: Value, attr: &str, combine: bool) -> Result<(), Error> {
+        if combine {
+            return self.all(evaluator, value, attr);
+        }
+        if self.one(evaluator, value, attr)? {
+            return Ok(());
+        }
+        let View::Attrs(attrs) = evaluator.force(value, Pos::NONE)?.view() else { return Ok(()) };
+        let name = evaluator.symbols.intern(b"recurseForDerivations");
+        let Some((recurse, pos)) = attrs.get_with_pos(name) else { return Ok(()) };
+        let what = "while evaluating the attribute `recurseForDerivations`";
+        match evaluator.force_bool(recurse, pos, what)? {
+            true => self.all(evaluator, value, attr),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes a value if it is a derivation, and says whether it is one.
+    fn one(&mut self, evaluator: &mut Evaluator, value: Value, attr: &str) -> Result<bool, Error> {
+        let pos = evaluator.determine_pos(value);
+        let value = evaluator.force(value, pos)?;
+        let View::Attrs(attrs) = value.view() else { return Ok(false) };
+        if !evaluator.is_derivation(attrs)? {
+            return Ok(false);
+        }
+        if self.done.insert(attrs.value().bits()) {
+            self.found.push(wanted(evaluator, attrs, attr)?);
+        }
+        Ok(true)
+    }
+}
+
+/// Whether an attribute's name can stand in a path without quotes.
+fn is_path_component(name: &[u8]) -> bool {
+    let Some((first, rest)) = name.split_first() else { return false };
+    (first.is_ascii_alphabetic() || *first == b'_')
+        && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+'))
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Derivation and outputs that a derivation value stands for.
+fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+    let name = evaluator.symbols.intern(b"name");
+    let Some((name, pos)) = attrs.get_with_pos(name) else {
+        return Err(Error::type_error("derivation name missing"));
+    };
+    evaluator.force_string_no_ctx(name, pos, "while evaluating the 'name' attribute of a derivation")?;
+    let what = "while evaluating the 'drvPath' attribute of a derivation";
+    let name = evaluator.symbols.intern(b"drvPath");
+    let Some((value, pos)) = attrs.get_with_pos(name) else {
+        return Err(Error::eval("derivation does not contain a 'drvPath' attribute"));
+    };
+    let mut context = Context::EMPTY;
+    let drv_path = evaluator.coerce_to_store_path(value, pos, &mut context, what)?;
+    if !drv_path.is_derivation() {
+        let message = format!("store path '{}' is not a valid derivation path", drv_path.base_name());
+        return Err(Error::eval(message).trace(pos, what));
+    }
+    let name = evaluator.symbols.intern(b"outputName");
+    let output = match attrs.get(name) {
+        Some(value) => {
+            let what = "while evaluating the output name of a derivation";
+            evaluator.force_string_no_ctx(value, Pos::NONE, what)?.to_lossy().into_owned()
+        }
+        None => String::new(),
+    };
+    let outputs = outputs(evaluator, attrs, &output)?;
+    Ok(Wanted { drv_path, outputs, output, attr: attr.to_owned() })
+}
+
+/// The outputs that the derivation is installed with: the one that was chosen, those of `meta.outputsToInstall`, or all.
+fn outputs(evaluator: &mut Evaluator, attrs: Attrs, chosen: &str) -> Result<Vec<String>, Error> {
+    let all = output_names(evaluator, attrs)?;
+    let name = evaluator.symbols.intern(b"outputSpecified");
+    if let Some((value, pos)) = attrs.get_with_pos(name) {
+        let what = "while evaluating the 'outputSpecified' attribute of a derivation";
+        if evaluator.force_bool(value, pos, what)? {
+            if !all.contains(chosen) {
+                return Err(Error::eval(format!("derivation does not have output '{chosen}'")));
+            }
+            return Ok(vec![chosen.to_owned()]);
+        }
+    }
+    let everything = || all.iter().cloned().collect();
+    let (meta, names) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"outputsToInstall"));
+    let Some((meta, pos)) = attrs.get_with_pos(meta) else { return Ok(everything()) };
+    let meta = evaluator.force_attrs(meta, pos, "while evaluating the 'meta' attribute of a derivation")?;
+    let Some(names) = meta.get(names) else { return Ok(everything()) };
+    let bad = || Error::eval("this derivation has bad 'meta.outputsToInstall'");
+    let View::List(list) = evaluator.force(names, Pos::NONE)?.view() else { return Err(bad()) };
+    let mut wanted = BTreeSet::new();
+    for name in list.as_slice() {
+        let View::Str(name) = evaluator.force(*name, Pos::NONE)?.view() else { return Err(bad()) };
+        let name = name.to_lossy().into_owned();
+        if !all.contains(&name) {
+            return Err(bad());
+        }
+        wanted.insert(name);
+    }
+    Ok(wanted.into_iter().collect())
+}
+
+/// The names in the attribute `outputs`.
+fn output_names(evaluator: &mut Evaluator, attrs: Attrs) -> Result<BTreeSet<String>, Error> {
+    let name = evaluator.symbols.intern(b"outputs");
+    let Some((value, pos)) = attrs.get_with_pos(name) else { return Ok(BTreeSet::from(["out".to_owned()])) };
+    let list = evaluator.force_list(value, pos, "while evaluating the 'outputs' attribute of a derivation")?;
+    let mut names = BTreeSet::new();
+    for name in list.as_slice() {
+        let what = "while evaluating the name of an output of a derivation";
+        names.insert(evaluator.force_string_no_ctx(*name, pos, what)?.to_lossy().into_owned());
+    }
+    Ok(names)
+}
