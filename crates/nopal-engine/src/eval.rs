@@ -194,20 +194,10 @@ impl Shared {
         let settings = self.eval_settings();
         let evaluation_host = host.clone();
         let result = with_stack(move || {
-<<<<<<< HEAD
             let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
-            let result = work(&mut evaluator, &evaluation_host);
+            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator, &evaluation_host));
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
             result.map_err(|error| evaluation_error(&evaluator, &error))
-=======
-            let mut evaluator = Evaluator::new(settings, evaluation_host);
-            evaluator.allow_search_path().and_then(|()| work(&mut evaluator)).map_err(|error| {
-                let mut report = evaluator.render_error(&error);
-                // a message of the program may end in spaces or empty lines, and they are shown
-                report.pop_if(|last| *last == b'\n');
-                EngineError::Evaluation { report }
-            })
->>>>>>> nixcli
         })?;
         host.flush()?;
         Ok(result)

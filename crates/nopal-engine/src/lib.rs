@@ -15,11 +15,8 @@ mod fetch;
 mod host;
 mod inspect;
 mod installable;
-<<<<<<< HEAD
 mod observe;
-=======
 mod packages;
->>>>>>> nixcli
 mod paths;
 mod realise;
 mod run;

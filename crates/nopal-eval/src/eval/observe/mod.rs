@@ -151,7 +151,7 @@ impl Evaluator {
             let value = self.delay(arg, env);
             args.push(value);
         }
-        self.call_observed(function, &args, call.pos)
+        self.call(function, &args, call.pos)
     }
 
     fn eval_observed_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
@@ -236,20 +236,22 @@ impl Evaluator {
         }
     }
 
-    /// As [`Evaluator::call`], telling that it begins and ends.
+    /// Tells that a call begins.
     #[cold]
     #[inline(never)]
-    pub(super) fn call_observed(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
-        self.enter(pos)?;
+    pub(super) fn call_begins(&mut self, function: Value, args: &[Value], pos: Pos) {
         self.trace_call("entered", pos);
         self.profile_call(function, args, pos);
-        let result = self.call_level(function, args, pos);
+    }
+
+    /// Tells that a call ends, however it does.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn call_ends(&mut self, pos: Pos) {
         if let Some(profile) = self.observer.as_mut().and_then(|observer| observer.profile.as_mut()) {
             profile.leave();
         }
         self.trace_call("exited", pos);
-        self.leave();
-        result
     }
 
     fn trace_call(&self, what: &str, pos: Pos) {

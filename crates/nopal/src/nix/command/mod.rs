@@ -4,15 +4,12 @@ mod build;
 mod config;
 mod derivation;
 mod eval;
-<<<<<<< HEAD
-mod repl;
-=======
 mod hash;
 mod log;
 mod nar;
 mod path_info;
 mod paths;
->>>>>>> nixcli
+mod repl;
 pub(crate) mod source;
 mod store;
 mod why_depends;
@@ -26,9 +23,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The program with all of its commands.
-<<<<<<< HEAD
-static NIX: Command = Command::group("nix", "build software and look at it", &[eval::COMMAND, repl::COMMAND]);
-=======
 static NIX: Command = Command::group(
     "nix",
     "build software and look at it",
@@ -42,11 +36,11 @@ static NIX: Command = Command::group(
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        repl::COMMAND,
         store::COMMAND,
         why_depends::COMMAND,
     ],
 );
->>>>>>> nixcli
 
 /// Other names of commands: the name, what it stands for, whether it is one that should not be used any more.
 const ALIASES: &[(&str, &[&str], bool)] = &[
