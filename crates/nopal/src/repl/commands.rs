@@ -145,7 +145,7 @@ impl Repl<'_, '_, '_> {
 
     fn build(&mut self, text: &str, link: bool) -> Result<(), Failure> {
         let drv_path = self.session.borrow_mut().derivation(text)?;
-        let wanted = Wanted { drv_path, outputs: Vec::new(), attr: String::new() };
+        let wanted = Wanted { drv_path, outputs: Vec::new(), output: String::new(), attr: String::new() };
         let built = self.engine.realise(&[wanted], &RealiseOptions::default())?;
         self.screen.line("\nThis derivation produced the following outputs:")?;
         for (output, path) in built.iter().flat_map(|built| &built.outputs) {
