@@ -35,6 +35,8 @@ pub struct EngineConfig {
     pub restrict_eval: bool,
     /// Whether evaluation may build (`allow-import-from-derivation`).
     pub import_from_derivation: bool,
+    /// `trace-import-from-derivation`.
+    pub trace_import_from_derivation: bool,
     /// `max-call-depth`; Nix's default is 10,000.
     pub max_call_depth: u32,
     /// `lint-url-literals`.

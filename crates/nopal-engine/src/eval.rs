@@ -214,6 +214,7 @@ impl Shared {
         settings.restrict_eval = config.restrict_eval;
         settings.allowed_uris = config.allowed_uris.iter().map(|uri| uri.clone().into_bytes()).collect();
         settings.allow_import_from_derivation = config.import_from_derivation;
+        settings.trace_import_from_derivation = config.trace_import_from_derivation;
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
         settings.lint_url_literals = config.lint_url_literals;

@@ -185,13 +185,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// It fails, or is not finished.
-    pub fn print(
-        &mut self,
-        text: &str,
-        depth: Depth,
-        out: &mut Vec<u8>,
-        flush: Flush<'_>,
-    ) -> Result<(), SessionError> {
+    pub fn print(&mut self, text: &str, depth: Depth, out: &mut Vec<u8>, flush: Flush<'_>) -> Result<(), SessionError> {
         let value = self.eval(text)?;
         let max_depth = match depth {
             Depth::One => 1,
@@ -313,8 +307,8 @@ impl Session<'_> {
         work: impl FnOnce(&mut Evaluator, &Shared, Attrs) -> Result<T, Error>,
     ) -> Result<T, SessionError> {
         let dir = self.shared.config.working_dir.as_os_str().as_bytes();
-        let outcome = auto_args(self.evaluator, dir, &self.args)
-            .and_then(|args| work(self.evaluator, self.shared, args));
+        let outcome =
+            auto_args(self.evaluator, dir, &self.args).and_then(|args| work(self.evaluator, self.shared, args));
         outcome.map_err(|error| match error.kind() {
             ErrorKind::Unfinished => SessionError::Unfinished,
             _ => evaluation_error(self.evaluator, &error).into(),

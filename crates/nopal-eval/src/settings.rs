@@ -43,6 +43,8 @@ pub struct Settings {
     pub allowed_uris: Vec<Vec<u8>>,
     /// `allow-import-from-derivation`
     pub allow_import_from_derivation: bool,
+    /// `trace-import-from-derivation`: whether each is told
+    pub trace_import_from_derivation: bool,
     /// Names of the enabled experimental features.
     pub experimental_features: Vec<String>,
     /// Calls may nest this deep.
@@ -79,6 +81,7 @@ impl Settings {
             restrict_eval: false,
             allowed_uris: Vec::new(),
             allow_import_from_derivation: true,
+            trace_import_from_derivation: false,
             experimental_features: Vec::new(),
             max_call_depth: 10_000,
             trace_verbose: false,

@@ -285,6 +285,7 @@ impl Settings {
             pure_eval: conf.flag("pure-eval"),
             restrict_eval: conf.flag("restrict-eval"),
             import_from_derivation: conf.flag("allow-import-from-derivation"),
+            trace_import_from_derivation: conf.flag("trace-import-from-derivation"),
             max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
             lint_url_literals: conf.lint("lint-url-literals"),
             lint_absolute_path_literals: conf.lint("lint-absolute-path-literals"),

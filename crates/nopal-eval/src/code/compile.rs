@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::ir::{
     Assert, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, HasAttr, If, Lambda, Name, Op,
-    Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use super::observed::unwrap_update;
 use crate::error::{Error, ErrorKind, Result};
@@ -286,7 +286,7 @@ impl Compiler<'_> {
             }
             ast::Expr::SearchPath(name) => self.search_path(ast.bytes(name), pos)?,
             ast::Expr::Var(name) => self.variable(name, pos)?,
-            ast::Expr::CurPos => Expr::CurPos(pos),
+            ast::Expr::CurPos => Expr::Rare(leak(Rare::CurPos(pos))),
             ast::Expr::Select { base, path, default } => self.select(base, path, default, pos)?,
             ast::Expr::HasAttr { base, path } => {
                 let base = self.expr(base)?;

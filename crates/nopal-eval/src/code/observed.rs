@@ -10,7 +10,7 @@ use nopal_syntax::Symbol;
 use nopal_syntax::ast::{self, ExprId};
 
 use super::compile::{Compiler, leak};
-use super::ir::{Binary, Delayed, Expr, Formals, Group, Op};
+use super::ir::{Binary, Delayed, Expr, Formals, Group, Op, Rare};
 use crate::pos::Pos;
 
 /// What happens whenever a node is evaluated, in numbers.
@@ -156,12 +156,12 @@ impl Compiler<'_> {
             Expr::Binary(binary) if binary.op == Op::Concat => what = What::Concat,
             _ => return inner,
         }
-        Expr::Observed(leak(Observed { inner, what, counts }))
+        Expr::Rare(leak(Rare::Observed(Observed { inner, what, counts })))
     }
 
     /// Puts a node that counts around a selection that the program does not spell out.
     pub(super) fn observed_select(&self, inner: Expr) -> Expr {
-        Expr::Observed(leak(Observed { inner, what: What::Select, counts: Counts::default() }))
+        Expr::Rare(leak(Rare::Observed(Observed { inner, what: What::Select, counts: Counts::default() })))
     }
 
     /// How many sources of `inherit (from)` the set or `let` has.
@@ -174,13 +174,7 @@ impl Compiler<'_> {
     }
 
     /// Puts a node that counts around the body of a function.
-    pub(super) fn observed_body(
-        &self,
-        lambda: &ast::Lambda,
-        pos: Pos,
-        formals: Option<&Formals>,
-        body: Expr,
-    ) -> Expr {
+    pub(super) fn observed_body(&self, lambda: &ast::Lambda, pos: Pos, formals: Option<&Formals>, body: Expr) -> Expr {
         let list = formals.map(|formals| &*formals.list).unwrap_or_default();
         let mut counts = Counts::default();
         counts.env(list.len() + usize::from(lambda.arg.is_some()));
@@ -190,14 +184,16 @@ impl Compiler<'_> {
             Some((formal.name, counts.thunks > 0))
         });
         let function = Function { name: lambda.name, pos, defaults: defaults.collect(), calls: Cell::new(0) };
-        Expr::Observed(leak(Observed { inner: body, what: What::Body(function), counts }))
+        Expr::Rare(leak(Rare::Observed(Observed { inner: body, what: What::Body(function), counts })))
     }
 }
 
 /// The operand itself, if it is a chain of `//` that was wrapped: it becomes part of the chain around it.
 pub(super) fn unwrap_update(expr: Expr) -> Expr {
     match expr {
-        Expr::Observed(Observed { inner: Expr::Binary(binary), what: What::Update(_), .. }) => Expr::Binary(binary),
+        Expr::Rare(Rare::Observed(Observed { inner: Expr::Binary(binary), what: What::Update(_), .. })) => {
+            Expr::Binary(binary)
+        }
         expr => expr,
     }
 }

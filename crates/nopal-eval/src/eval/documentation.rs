@@ -3,7 +3,7 @@
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
-use crate::code::ir::Expr;
+use crate::code::ir::{Expr, Rare};
 use crate::error::Result;
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
@@ -53,7 +53,11 @@ impl Evaluator {
     pub fn document(&mut self, text: &[u8], dir: &[u8]) -> Result<Option<Documentation>> {
         let code = self.compile_interactive(text, dir)?;
         let mut attribute = None;
-        if let Expr::Select(select) = &code.body {
+        let body = match &code.body {
+            Expr::Rare(Rare::Observed(observed)) => &observed.inner,
+            body => body,
+        };
+        if let Expr::Select(select) = body {
             attribute = self.with_frame(code, |evaluator, env| {
                 let (set, name) = evaluator.select_without_last(select, env)?;
                 let what = "while evaluating an attribute set to look for documentation";

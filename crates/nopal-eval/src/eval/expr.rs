@@ -4,8 +4,8 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Ref, Select,
-    WithVar,
+    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Rare, Ref,
+    Select, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -94,8 +94,7 @@ impl Evaluator {
                 Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
                 Expr::List(elements) => return Ok(self.eval_list(elements, env)),
                 Expr::Attrs(literal) => return self.eval_attrs_literal(literal, env),
-                Expr::CurPos(pos) => return Ok(self.pos_value(*pos)),
-                Expr::Observed(observed) => return self.eval_observed(observed, env),
+                Expr::Rare(rare) => return self.eval_rare(rare, env),
             }
         }
     }
@@ -230,6 +229,15 @@ impl Evaluator {
         self.eval_select_slow(select, base, env)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn eval_rare(&mut self, rare: &'static Rare, env: Env) -> Result<Value> {
+        match rare {
+            Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
+            Rare::Observed(observed) => self.eval_observed(observed, env),
+        }
+    }
+
     /// The value that the last step of a selection is taken from, and that step.
     #[cold]
     pub(super) fn select_without_last(&mut self, select: &'static Select, env: Env) -> Result<(Value, Symbol)> {
@@ -263,7 +271,9 @@ impl Evaluator {
     ) -> Result<Option<Value>> {
         let mut current = base;
         for name in &select.path {
-            self.looked_up();
+            if self.is_observed() {
+                self.looked_up();
+            }
             let name = self.eval_name(name, env)?;
             let attrs = if select.default.is_some() {
                 match self.force(current, select.pos)?.as_attrs() {
@@ -427,7 +437,9 @@ impl Evaluator {
                     let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
                 }
-                self.observe_delayed(&dynamic.value);
+                if self.is_observed() {
+                    self.observe_delayed(&dynamic.value);
+                }
                 let value = self.delay(&dynamic.value, env);
                 all.insert(name, value, dynamic.pos);
             }

@@ -97,7 +97,9 @@ impl Evaluator {
         let scope = self.interactive_scope();
         self.compile_source(text.into(), Origin::Text, Root::HOST, dir, Some(scope)).map_err(|mut error| {
             // as Nix does: by what the user would see
-            if error.kind() == ErrorKind::Parse && memchr::memmem::find(&self.render_error(&error), UNEXPECTED_END).is_some() {
+            if error.kind() == ErrorKind::Parse
+                && memchr::memmem::find(&self.render_error(&error), UNEXPECTED_END).is_some()
+            {
                 error.data_mut().kind = ErrorKind::Unfinished;
             }
             error

@@ -169,13 +169,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// Forcing the value fails, in a way that `options` do not admit.
-    pub fn print_to(
-        &mut self,
-        value: Value,
-        options: PrintOptions,
-        out: &mut Vec<u8>,
-        flush: Flush<'_>,
-    ) -> Result<()> {
+    pub fn print_to(&mut self, value: Value, options: PrintOptions, out: &mut Vec<u8>, flush: Flush<'_>) -> Result<()> {
         let mut printer = Printer {
             ev: self,
             options,

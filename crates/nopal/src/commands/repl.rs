@@ -31,7 +31,10 @@ pub(crate) struct ReplArgs {
 pub(crate) fn run(mut context: Context, args: ReplArgs) -> Result<ExitCode, CliError> {
     let source = source(&args.source)?;
     if source.is_none() && !args.source.attr.is_empty() {
-        return Err(CliError::usage_hint("-A chooses from an expression, but none is named", "add -f FILE or --expr EXPR"));
+        return Err(CliError::usage_hint(
+            "-A chooses from an expression, but none is named",
+            "add -f FILE or --expr EXPR",
+        ));
     }
     context.style.build_logs = args.build.print_build_logs;
     let engine = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.open(context.style)?;

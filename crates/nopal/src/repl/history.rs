@@ -18,7 +18,8 @@ pub(super) fn write<'a>(path: &Path, lines: impl Iterator<Item = &'a String>) {
         contents.push_str(line);
         contents.push('\n');
     }
-    let _ = nopal_fs::create_dir_all(nopal_fs::parent_of(path)).and_then(|()| nopal_fs::replace(path, contents.as_bytes()));
+    let _ =
+        nopal_fs::create_dir_all(nopal_fs::parent_of(path)).and_then(|()| nopal_fs::replace(path, contents.as_bytes()));
 }
 
 #[cfg(test)]

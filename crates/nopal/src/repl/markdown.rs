@@ -60,7 +60,8 @@ pub(super) fn render(source: &str, look: Look) -> String {
         } else if let Some(item) = trimmed.strip_prefix("- ").or_else(|| trimmed.strip_prefix("* ")) {
             flush(&mut out, &mut paragraph, "", look);
             let mut item = item.to_owned();
-            while let Some(more) = lines.next_if(|next| next.starts_with(' ') && !is_item(next) && !next.trim().is_empty())
+            while let Some(more) =
+                lines.next_if(|next| next.starts_with(' ') && !is_item(next) && !next.trim().is_empty())
             {
                 item.push(' ');
                 item.push_str(more.trim());
@@ -207,7 +208,8 @@ mod tests {
 
     #[test]
     fn paragraphs_are_filled_and_breaks_kept() {
-        let source = "Function `f`\\\n  … defined at x.nix:1:1\n\nA *long* text that\nis to be **broken** into lines.\n";
+        let source =
+            "Function `f`\\\n  … defined at x.nix:1:1\n\nA *long* text that\nis to be **broken** into lines.\n";
         let shown = "Function f\n… defined at x.nix:1:1\n\nA long text that is to be\nbroken into lines.\n\n";
         assert_eq!(render(source, PLAIN), shown);
     }

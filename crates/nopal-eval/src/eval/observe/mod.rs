@@ -75,9 +75,7 @@ impl Observer {
         let nodes = ast.exprs().map(|expr| match expr {
             ast::Expr::SearchPath(_) => 4,
             ast::Expr::Negate(_) => 3,
-            ast::Expr::Binary { op, .. } => {
-                op.desugar().map_or(1, |call| 2 + u64::from(call.negated))
-            }
+            ast::Expr::Binary { op, .. } => op.desugar().map_or(1, |call| 2 + u64::from(call.negated)),
             _ => 1,
         });
         self.exprs += nodes.sum::<u64>();
@@ -116,6 +114,8 @@ impl Evaluator {
     }
 
     /// Counts an expression whose value is not needed now, where that is not known when it is compiled.
+    #[cold]
+    #[inline(never)]
     pub(super) fn observe_delayed(&mut self, delayed: &Delayed) {
         if let Some(observer) = &mut self.observer {
             observer.counts.delay(delayed);
@@ -173,6 +173,8 @@ impl Evaluator {
     }
 
     /// Counts a step of a selection.
+    #[cold]
+    #[inline(never)]
     pub(super) fn looked_up(&mut self) {
         if let Some(observer) = &mut self.observer {
             observer.lookups += 1;
@@ -236,22 +238,18 @@ impl Evaluator {
         }
     }
 
-    /// Tells that a call begins.
+    /// A call that is told when it begins and when it ends, however it does.
     #[cold]
     #[inline(never)]
-    pub(super) fn call_begins(&mut self, function: Value, args: &[Value], pos: Pos) {
+    pub(super) fn call_observed(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
         self.trace_call("entered", pos);
         self.profile_call(function, args, pos);
-    }
-
-    /// Tells that a call ends, however it does.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn call_ends(&mut self, pos: Pos) {
+        let result = self.call_level(function, args, pos);
         if let Some(profile) = self.observer.as_mut().and_then(|observer| observer.profile.as_mut()) {
             profile.leave();
         }
         self.trace_call("exited", pos);
+        result
     }
 
     fn trace_call(&self, what: &str, pos: Pos) {

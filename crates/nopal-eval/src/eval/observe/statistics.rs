@@ -170,8 +170,8 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
         }
         "filter" if size(args.get(1)) == size(Some(&result)) => {}
         "split" => made = made_whole(result),
-        "map" | "filter" | "genList" | "attrNames" | "attrValues" | "sort" | "concatMap" | "tail" | "match" | "splitVersion"
-        | "catAttrs" | "genericClosure" => made.elements += size(Some(&result)),
+        "map" | "filter" | "genList" | "attrNames" | "attrValues" | "sort" | "concatMap" | "tail" | "match"
+        | "splitVersion" | "catAttrs" | "genericClosure" => made.elements += size(Some(&result)),
         _ => {}
     }
     made
