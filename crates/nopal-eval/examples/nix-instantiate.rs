@@ -18,6 +18,9 @@ use nopal_format::nar::Tree;
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
 use nopal_syntax::parser::Lint;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct DevHost {
     store: MemHost,
 }
@@ -206,6 +209,10 @@ fn apply_config(settings: &mut Settings, name: &str, value: &str) {
 
 fn run() -> ExitCode {
     let mut settings = Settings::new("x86_64-linux", StoreDir::default());
+    if let Some(bytes) = std::env::var("COLLECT_AFTER").ok().and_then(|text| text.parse().ok()) {
+        settings.collect_after_bytes = bytes;
+    }
+    settings.max_memory_bytes = std::env::var("MAX_MEMORY").ok().and_then(|text| text.parse().ok());
     settings.home = std::env::var_os("HOME").map(OsStringExt::into_vec);
     for line in std::env::var("NIX_CONFIG").unwrap_or_default().lines() {
         if let Some((name, value)) = line.split_once('=') {

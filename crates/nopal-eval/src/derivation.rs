@@ -107,7 +107,7 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         method: None,
         outputs: BTreeSet::from(["out".to_owned()]),
     };
-    for (key, value, pos) in attrs.sorted(&ev.symbols) {
+    for &(key, pos, value) in attrs.sorted(&ev.symbols).iter() {
         if key == sym::IGNORE_NULLS {
             continue;
         }

@@ -13,6 +13,7 @@ const RESERVE_BYTES: usize = 256 << 10;
 
 thread_local! {
     static LIMIT: Cell<usize> = const { Cell::new(0) };
+    static BEGIN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `work` on a thread with a large stack and returns its result. Panics of `work` are passed on.
@@ -54,4 +55,82 @@ pub(crate) fn limit() -> usize {
     }
     let marker = 0u8;
     (&raw const marker as usize).saturating_sub(FOREIGN_STACK_BYTES)
+}
+
+/// Calls `visit` with every word that the current thread may hold a value in: its registers, and its native stack from
+/// here to its [`begin`].
+#[inline(never)]
+pub(crate) fn for_each_word(begin: usize, mut visit: impl FnMut(usize)) {
+    let registers = saved_registers();
+    registers.iter().for_each(|word| visit(*word));
+    let mut address = (&raw const registers as usize) & !7;
+    while address + 8 <= begin {
+        // SAFETY: between this frame and the begin of the stack all memory can be read. Words are read whatever they mean.
+        visit(unsafe { (address as *const usize).read_volatile() });
+        address += 8;
+    }
+}
+
+/// The address at which the stack of the current thread begins: it grows down from there. `None` if the system does not
+/// say.
+pub(crate) fn begin() -> Option<usize> {
+    let known = BEGIN.get();
+    if known != 0 {
+        return Some(known);
+    }
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: the attributes are initialised by the first call, and destroyed by the last one, if that succeeds.
+    let found = unsafe {
+        libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) == 0 && {
+            let found = libc::pthread_attr_getstack(attributes.as_ptr(), &mut lowest, &mut size) == 0;
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            found
+        }
+    };
+    let begin = lowest as usize + size;
+    BEGIN.set(begin);
+    found.then_some(begin)
+}
+
+/// The registers that a function must keep for its caller.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn saved_registers() -> [usize; 6] {
+    let mut words = [0; 6];
+    // SAFETY: writes six words to an array of six words, and changes nothing else.
+    unsafe {
+        std::arch::asm!(
+            "mov [{to}], rbx",
+            "mov [{to} + 8], rbp",
+            "mov [{to} + 16], r12",
+            "mov [{to} + 24], r13",
+            "mov [{to} + 32], r14",
+            "mov [{to} + 40], r15",
+            to = in(reg) words.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    words
+}
+
+/// The registers that a function must keep for its caller.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn saved_registers() -> [usize; 12] {
+    let mut words = [0; 12];
+    // SAFETY: writes twelve words to an array of twelve words, and changes nothing else.
+    unsafe {
+        std::arch::asm!(
+            "stp x19, x20, [{to}]",
+            "stp x21, x22, [{to}, 16]",
+            "stp x23, x24, [{to}, 32]",
+            "stp x25, x26, [{to}, 48]",
+            "stp x27, x28, [{to}, 64]",
+            "stp x29, x30, [{to}, 80]",
+            to = in(reg) words.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    words
 }

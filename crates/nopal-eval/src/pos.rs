@@ -3,7 +3,7 @@
 //! Every source gets a range of numbers as long as its text; a position is the begin of the range plus the offset.
 //! Lines and columns are computed when an error is printed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::value::Root;
 
@@ -56,6 +56,8 @@ pub struct Source {
     /// The text.
     pub text: Arc<[u8]>,
     base: u32,
+    /// Offsets at which lines begin, once somebody asked.
+    lines: OnceLock<Box<[u32]>>,
 }
 
 impl Source {
@@ -93,7 +95,7 @@ impl PosTable {
             return PosBase(u32::MAX);
         };
         self.next = next;
-        self.sources.push(Source { origin, text, base });
+        self.sources.push(Source { origin, text, base, lines: OnceLock::new() });
         PosBase(base)
     }
 
@@ -109,24 +111,20 @@ impl PosTable {
     /// Line and column of a position.
     pub fn locate(&self, pos: Pos) -> Option<Location<'_>> {
         let source = self.source(pos)?;
-        let offset = ((pos.0 - source.base) as usize).min(source.text.len());
-        let before = &source.text[..offset];
-        let (line, line_start) = line_of(before);
-        Some(Location { source, line, column: (offset - line_start) as u32 + 1 })
+        let offset = (pos.0 - source.base).min(source.text.len() as u32);
+        let lines = source.lines.get_or_init(|| line_starts(&source.text));
+        let line = lines.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).map_or(0, |before| lines[before]);
+        Some(Location { source, line: line as u32, column: offset - start + 1 })
     }
 }
 
-/// Line number (from 1) of the end of `before`, and where that line starts. `\r\n`, `\n` and a lone `\r` end a line.
-fn line_of(before: &[u8]) -> (u32, usize) {
-    let (mut line, mut start) = (1, 0);
-    for at in memchr::memchr2_iter(b'\n', b'\r', before) {
-        if before[at] == b'\r' && before.get(at + 1) == Some(&b'\n') {
-            continue;
-        }
-        line += 1;
-        start = at + 1;
-    }
-    (line, start)
+/// Where the lines of a text start. `\r\n`, `\n` and a lone `\r` end a line.
+fn line_starts(text: &[u8]) -> Box<[u32]> {
+    let ends = memchr::memchr2_iter(b'\n', b'\r', text)
+        .filter(|&at| text[at] == b'\n' || text.get(at + 1) != Some(&b'\n'))
+        .map(|at| at as u32 + 1);
+    std::iter::once(0).chain(ends).collect()
 }
 
 /// The base of one source's positions.

@@ -67,7 +67,15 @@ pub struct Settings {
     pub show_trace: bool,
     /// What is observed beside the result.
     pub observe: Observe,
+    /// How much is allocated before memory is looked through for what is no longer needed, at least, in bytes. Zero is
+    /// for tests: whenever memory is taken.
+    pub collect_after_bytes: usize,
+    /// Values and stack may take this much memory together, in bytes; more is an error. None: as much as there is.
+    pub max_memory_bytes: Option<usize>,
 }
+
+/// Default of [`Settings::collect_after_bytes`]: small evaluations are over before, and live data rarely fits a cache.
+const COLLECT_AFTER_BYTES: usize = 64 << 20;
 
 impl Settings {
     /// Nix's defaults for a system and a store directory.
@@ -93,6 +101,8 @@ impl Settings {
             home: None,
             show_trace: false,
             observe: Observe::default(),
+            collect_after_bytes: COLLECT_AFTER_BYTES,
+            max_memory_bytes: None,
         }
     }
 

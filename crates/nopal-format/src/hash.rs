@@ -430,12 +430,9 @@ pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError
 /// Lower-case hexadecimal of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(HEX[usize::from(byte >> 4)]));
-        out.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-    out
+    let digits = bytes.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    // the digits are ASCII
+    String::from_utf8(digits.collect()).unwrap_or_default()
 }
 
 fn unhex(text: &[u8], out: &mut [u8]) -> Result<(), char> {

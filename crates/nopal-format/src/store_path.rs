@@ -435,7 +435,9 @@ impl StorePath {
 
     /// Appends `DIGEST-NAME` to `out`.
     pub fn base_name_into(&self, out: &mut String) {
-        out.extend(self.digest_digits().map(char::from));
+        let digits = self.digest_digits();
+        // the digits are ASCII
+        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
         out.push('-');
         out.push_str(&self.name);
     }

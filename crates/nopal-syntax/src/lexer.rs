@@ -216,7 +216,7 @@ impl<'s> Lexer<'s> {
     fn skip_space(&mut self) -> Result<(), Token> {
         loop {
             match self.peek(0) {
-                Some(byte) if is(byte, SPACE) => self.pos += 1,
+                Some(byte) if is(byte, SPACE) => self.pos = self.scan(self.pos + 1, SPACE),
                 Some(b'#') => {
                     let rest = &self.src[self.pos..];
                     self.pos += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());

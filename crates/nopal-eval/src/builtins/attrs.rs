@@ -45,7 +45,7 @@ fn attr_names(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[0], pos, "while evaluating the argument passed to builtins.attrNames")?;
     let sorted = attrs.sorted(&ev.symbols);
     let mut list = ev.heap.list_builder(sorted.len());
-    for (i, (name, ..)) in sorted.into_iter().enumerate() {
+    for (i, &(name, ..)) in sorted.iter().enumerate() {
         let name = ev.symbol_value(name);
         list.set(i, name);
     }
@@ -56,7 +56,7 @@ fn attr_values(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[0], pos, "while evaluating the argument passed to builtins.attrValues")?;
     let sorted = attrs.sorted(&ev.symbols);
     let mut list = ev.heap.list_builder(sorted.len());
-    for (i, (_, value, _)) in sorted.into_iter().enumerate() {
+    for (i, &(.., value)) in sorted.iter().enumerate() {
         list.set(i, value);
     }
     Ok(list.finish())

@@ -1,7 +1,5 @@
 //! `genericClosure`.
 
-use std::collections::VecDeque;
-
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::{def, message};
@@ -103,9 +101,11 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _: Pos) -> Result<Value> 
     let operator = ev.require_attr(attrs, sym::OPERATOR, missing)?;
     let what = "while evaluating the 'operator' attribute passed as argument to builtins.genericClosure";
     let operator = ev.force_function(operator, Pos::NONE, what)?;
-    let mut work: VecDeque<Value> = start.as_slice().iter().copied().collect();
+    let mut work: ValueVec = start.as_slice().iter().copied().collect();
+    let mut next = 0;
     let mut seen = Seen::default();
-    while let Some(element) = work.pop_front() {
+    while let Some(&element) = work.get(next) {
+        next += 1;
         let key = element_key(ev, element)?;
         let key = ev.force(key, Pos::NONE)?;
         match seen.insert(ev, key, element) {
@@ -130,13 +130,13 @@ fn element_key(ev: &mut Evaluator, element: Value) -> Result<Value> {
     })
 }
 
-fn successors(ev: &mut Evaluator, operator: Value, element: Value, work: &mut VecDeque<Value>) -> Result<()> {
+fn successors(ev: &mut Evaluator, operator: Value, element: Value, work: &mut ValueVec) -> Result<()> {
     let result = ev.call(operator, &[element], Pos::NONE)?;
     let what = "while evaluating the return value of the `operator` passed to builtins.genericClosure";
     let list = ev.force_list(result, Pos::NONE, what)?;
     for &new in list.as_slice() {
         ev.force(new, Pos::NONE)?;
-        work.push_back(new);
+        work.push(new);
     }
     Ok(())
 }

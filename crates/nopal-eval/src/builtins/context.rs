@@ -9,6 +9,7 @@ use crate::context::{Context, ContextElement};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
+use crate::value::ValueVec;
 use crate::value::{Attrs, AttrsBuilder, Value};
 use nopal_format::StorePath;
 use nopal_syntax::interner::sym;
@@ -129,7 +130,7 @@ fn get_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             info.insert(all_name, Value::TRUE, Pos::NONE);
         }
         if !entry.outputs.is_empty() {
-            let outputs: Vec<Value> = entry.outputs.iter().map(|o| ev.heap.string(o.as_bytes())).collect();
+            let outputs: ValueVec = entry.outputs.iter().map(|o| ev.heap.string(o.as_bytes())).collect();
             let outputs = ev.heap.list(&outputs);
             info.insert(sym::OUTPUTS, outputs, Pos::NONE);
         }

@@ -124,7 +124,7 @@ impl Writer<'_> {
             return self.value(ev, path, place);
         }
         self.out.push(b'{');
-        for (i, (name, inner, place)) in attrs.sorted(&ev.symbols).into_iter().enumerate() {
+        for (i, &(name, place, inner)) in attrs.sorted(&ev.symbols).iter().enumerate() {
             if i > 0 {
                 self.out.push(b',');
             }
@@ -143,7 +143,11 @@ impl Writer<'_> {
 fn from_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.fromJSON";
     let text = ev.force_string_no_ctx(args[0], pos, what)?;
-    json_read::parse(text.as_bytes(), &mut ValueBuilder(ev))
+    // the reader keeps unfinished values to itself
+    ev.heap.hold();
+    let result = json_read::parse(text.as_bytes(), &mut ValueBuilder(ev));
+    ev.heap.release();
+    result
 }
 
 impl From<JsonError> for Error {

@@ -229,18 +229,22 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         items.push(element);
     }
     let natural = matches!(f.view(), View::Builtin(def) if def.name == "lessThan");
-    if !(natural && sort_uniform(&mut items)) {
-        sort::sort(&mut items, |a, b| {
-            if natural {
-                let what = "while evaluating the ordering function passed to builtins.sort";
-                return ev.less_than(*a, *b, Pos::NONE, what);
-            }
-            let verdict = ev.call(f, &[*a, *b], Pos::NONE)?;
-            let what = "while evaluating the return value of the sorting function passed to builtins.sort";
-            ev.force_bool(verdict, pos, what)
-        })?;
+    if natural && sort_uniform(&mut items) {
+        return Ok(ev.heap.list(&items));
     }
-    Ok(ev.heap.list(&items))
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    sort::sort(&mut order, |a, b| {
+        let (a, b) = (items[*a], items[*b]);
+        if natural {
+            let what = "while evaluating the ordering function passed to builtins.sort";
+            return ev.less_than(a, b, Pos::NONE, what);
+        }
+        let verdict = ev.call(f, &[a, b], Pos::NONE)?;
+        let what = "while evaluating the return value of the sorting function passed to builtins.sort";
+        ev.force_bool(verdict, pos, what)
+    })?;
+    let sorted: ValueVec = order.into_iter().map(|index| items[index]).collect();
+    Ok(ev.heap.list(&sorted))
 }
 
 /// Sorts evaluated values that are all integers or all strings; their order is total, so every stable sort gives the

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
 use crate::pure::{text, version};
+use crate::value::ValueVec;
 use crate::value::{AttrsBuilder, Value};
 use nopal_format::hash::sha256;
 use nopal_syntax::interner::sym;
@@ -151,7 +152,7 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
 fn split_version(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.splitVersion";
     let string = ev.force_string_no_ctx(args[0], pos, what)?;
-    let parts: Vec<Value> = version::components(string.as_bytes()).map(|c| ev.heap.string(c)).collect();
+    let parts: ValueVec = version::components(string.as_bytes()).map(|c| ev.heap.string(c)).collect();
     Ok(ev.heap.list(&parts))
 }
 

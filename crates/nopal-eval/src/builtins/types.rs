@@ -77,7 +77,7 @@ fn function_args(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
     };
     let Some(formals) = closure.lambda().formals.as_ref() else { return Ok(ev.heap.empty_attrs()) };
     let mut attrs = AttrsBuilder::with_capacity(formals.list.len());
-    for formal in &formals.list {
+    for formal in formals.list {
         attrs.insert(formal.name, Value::bool(formal.default.is_some()), formal.pos);
     }
     Ok(attrs.finish(&mut ev.heap))

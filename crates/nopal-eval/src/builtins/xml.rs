@@ -139,7 +139,7 @@ impl Writer<'_> {
     }
 
     fn members(&mut self, ev: &mut Evaluator, attrs: Attrs) -> Result<()> {
-        for (name, value, pos) in attrs.sorted(&ev.symbols) {
+        for &(name, pos, value) in attrs.sorted(&ev.symbols).iter() {
             let text = ev.symbols.get(name);
             if self.location && !pos.is_none() {
                 let place = Place::of(ev, pos);

@@ -4,6 +4,7 @@
 //! of an outer level is captured through every level in between (flat closures). Names are kept in one table of
 //! stacks, so that looking one up does not depend on how many are in scope.
 
+use bumpalo::Bump;
 use nopal_syntax::ast::{self, Ast, AttrName, BinOp, ConcatKind, ExprId, LambdaId};
 use nopal_syntax::interner::sym;
 use nopal_syntax::{Interner, Symbol};
@@ -42,17 +43,34 @@ const MAX_CHEAP_DEPTH: u32 = 2;
 
 /// Compiles a file to the code of a thunk without captured words.
 pub(crate) fn compile(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
+    heap.hold();
+    let compiled = compile_held(input, heap, symbols);
+    heap.release();
+    compiled
+}
+
+fn compile_held(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
     let mut compiler =
         Compiler { input, heap, symbols, levels: Vec::new(), names: FxHashMap::default(), withs: Vec::new() };
     compiler.levels.push(Level::default());
     compiler.bind_scope();
     let body = compiler.expr(input.ast.root())?;
     let level = compiler.levels.pop().unwrap_or_default();
-    Ok(leak(ThunkCode { captures: Box::default(), body, slots: level.max_slots }))
+    Ok(leak(ThunkCode { captures: &[], body, slots: level.max_slots }))
+}
+
+thread_local! {
+    /// Where code lives: closures made from it may outlive its compiler, so it lives as long as the process. What is
+    /// evaluated together was compiled together, and so lies together.
+    static CODE: &'static Bump = Box::leak(Box::new(Bump::new()));
 }
 
 pub(super) fn leak<T>(node: T) -> &'static T {
-    Box::leak(Box::new(node))
+    CODE.with(|code| &*code.alloc(node))
+}
+
+pub(super) fn leak_all<T>(nodes: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>) -> &'static [T] {
+    CODE.with(|code| &*code.alloc_slice_fill_iter(nodes))
 }
 
 /// A variable: the level it belongs to, and its slot there.
@@ -74,7 +92,7 @@ pub(super) struct Level {
     pub(super) next_slot: u32,
     max_slots: u32,
     captures: Vec<Ref>,
-    captured: FxHashMap<Variable, u32>,
+    captured: Vec<Variable>,
     /// While a group of slots is compiled: slots from this one on have no value yet.
     pub(super) uninitialised: Option<u32>,
 }
@@ -92,6 +110,7 @@ impl Compiler<'_> {
     fn bind_scope(&mut self) {
         let Some(scope) = self.input.scope.and_then(Value::as_attrs) else { return };
         for (name, value, _) in scope.iter() {
+            let value = self.heap.keep(value);
             self.names.entry(name).or_default().push(Binding::Const(value));
         }
     }
@@ -129,16 +148,13 @@ impl Compiler<'_> {
         let innermost = self.levels.len() - 1;
         let mut reference = Ref::Local(variable.slot);
         for level in &mut self.levels[variable.level + 1..=innermost] {
-            let index = match level.captured.get(&variable) {
-                Some(index) => *index,
-                None => {
-                    let index = level.captures.len() as u32;
-                    level.captures.push(reference);
-                    level.captured.insert(variable, index);
-                    index
-                }
-            };
-            reference = Ref::Captured(index);
+            // there are few
+            let index = level.captured.iter().position(|known| *known == variable).unwrap_or_else(|| {
+                level.captures.push(reference);
+                level.captured.push(variable);
+                level.captured.len() - 1
+            });
+            reference = Ref::Captured(index as u32);
         }
         reference
     }
@@ -169,9 +185,12 @@ impl Compiler<'_> {
             }
             None => {
                 let scopes = self.withs.clone();
-                let scopes =
-                    scopes.iter().rev().map(|(variable, pos)| WithScope { set: self.reference(*variable), pos: *pos });
-                let scopes = scopes.collect();
+                let scopes = scopes.iter().rev().map(|(variable, pos)| WithScope {
+                    set: self.reference(*variable),
+                    pos: *pos,
+                    cache: Cache::default(),
+                });
+                let scopes = leak_all(scopes.collect::<Vec<_>>());
                 Ok(Expr::WithVar(leak(WithVar { name, pos, scopes })))
             }
         }
@@ -182,7 +201,7 @@ impl Compiler<'_> {
         self.levels.push(Level::default());
         let body = body(self);
         let level = self.levels.pop().unwrap_or_default();
-        Ok(leak(ThunkCode { captures: level.captures.into(), body: body?, slots: level.max_slots }))
+        Ok(leak(ThunkCode { captures: leak_all(level.captures), body: body?, slots: level.max_slots }))
     }
 
     /// An expression whose value is not needed now.
@@ -262,6 +281,11 @@ impl Compiler<'_> {
         }
     }
 
+    fn constant(&mut self, make: impl FnOnce(&mut Heap) -> Value) -> Expr {
+        let value = make(self.heap);
+        Expr::Const(self.heap.keep(value))
+    }
+
     pub(super) fn expr(&mut self, id: ExprId) -> Result<Expr> {
         let expr = self.bare_expr(id)?;
         Ok(if self.input.observed { self.observed(id, expr) } else { expr })
@@ -275,14 +299,14 @@ impl Compiler<'_> {
         let ast = self.input.ast;
         let pos = self.pos(ast.pos(id));
         Ok(match ast.expr(id) {
-            ast::Expr::Int(i) => Expr::Const(self.heap.int(i)),
-            ast::Expr::Float(f) => Expr::Const(self.heap.float(f)),
-            ast::Expr::Str(bytes) => Expr::Const(self.heap.string(ast.bytes(bytes))),
+            ast::Expr::Int(i) => self.constant(|heap| heap.int(i)),
+            ast::Expr::Float(f) => self.constant(|heap| heap.float(f)),
+            ast::Expr::Str(bytes) => self.constant(|heap| heap.string(ast.bytes(bytes))),
             ast::Expr::Path { kind, text } => {
                 let input = self.input;
                 let path = nopal_syntax::path::resolve(kind, ast.bytes(text), input.dir, input.home);
                 let root = if kind == ast::PathKind::Relative { input.root } else { Root::HOST };
-                Expr::Const(self.heap.path(root, &path))
+                self.constant(|heap| heap.path(root, &path))
             }
             ast::Expr::SearchPath(name) => self.search_path(ast.bytes(name), pos)?,
             ast::Expr::Var(name) => self.variable(name, pos)?,
@@ -296,7 +320,8 @@ impl Compiler<'_> {
             ast::Expr::Lambda(lambda) => Expr::Lambda(self.lambda(lambda, pos)?),
             ast::Expr::Call { function, args } => {
                 let function = self.expr(function)?;
-                let args = ast.exprs_in(args).iter().map(|arg| self.argument(*arg)).collect::<Result<_>>()?;
+                let args = ast.exprs_in(args).iter().map(|arg| self.argument(*arg)).collect::<Result<Vec<_>>>()?;
+                let args = leak_all(args);
                 Expr::Call(leak(Call { function, args, pos }))
             }
             ast::Expr::Let { attrs, body } => self.let_in(attrs, body)?,
@@ -314,7 +339,7 @@ impl Compiler<'_> {
                     return Ok(Expr::Binary(leak(Binary { op: Op::Sub, lhs, rhs, pos })));
                 }
                 let function = self.variable(sym::SUB, Pos::NONE)?;
-                let args = Box::new([Delayed::Const(self.heap.int(0)), self.delayed(operand)?]);
+                let args = leak_all([Delayed::Const(self.heap.int(0)), self.delayed(operand)?]);
                 Expr::Call(leak(Call { function, args, pos }))
             }
             ast::Expr::Binary { op, lhs, rhs } => self.binary(op, lhs, rhs, pos)?,
@@ -324,7 +349,8 @@ impl Compiler<'_> {
                     .parts_in(parts)
                     .iter()
                     .map(|part| Ok((self.pos(part.pos), self.expr(part.expr)?)))
-                    .collect::<Result<_>>()?;
+                    .collect::<Result<Vec<_>>>()?;
+                let parts = leak_all(parts);
                 Expr::ConcatStrings(leak(ConcatStrings { parts, force_string, pos }))
             }
             ast::Expr::List(range) if range.len == 0 => Expr::Const(self.heap.empty_list()),
@@ -343,17 +369,19 @@ impl Compiler<'_> {
             Some(delayed) => delayed,
             None => Delayed::Thunk(self.thunk(|compiler| compiler.variable(sym::NIX_PATH, Pos::NONE))?),
         };
-        let args = Box::new([path, Delayed::Const(self.heap.string(name))]);
+        let name = self.heap.string(name);
+        let args = leak_all([path, Delayed::Const(self.heap.keep(name))]);
         Ok(Expr::Call(leak(Call { function, args, pos })))
     }
 
-    fn path(&mut self, path: ast::AttrPathId) -> Result<Box<[Name]>> {
-        self.input
+    fn path(&mut self, path: ast::AttrPathId) -> Result<&'static [Name]> {
+        let names: Result<Vec<_>> = self
+            .input
             .ast
             .attr_path(path)
             .iter()
             .map(|name| match name {
-                AttrName::Static(symbol) => Ok(Name::Static(*symbol)),
+                AttrName::Static(symbol) => Ok(Name::Static(*symbol, Cache::default())),
                 AttrName::Dynamic(expr) => {
                     let context = nopal_syntax::printer::Context {
                         symbols: self.symbols,
@@ -361,26 +389,27 @@ impl Compiler<'_> {
                         home: self.input.home,
                     };
                     let text = nopal_syntax::printer::print_expr(self.input.ast, &context, *expr);
-                    Ok(Name::Dynamic(self.expr(*expr)?, text.into()))
+                    Ok(Name::Dynamic(self.expr(*expr)?, leak_all(text)))
                 }
             })
-            .collect()
+            .collect();
+        names.map(leak_all)
     }
 
     fn select(&mut self, base: ExprId, path: ast::AttrPathId, default: Option<ExprId>, pos: Pos) -> Result<Expr> {
         let base = self.expr(base)?;
         let path = self.path(path)?;
-        if let (Expr::Const(value), [Name::Static(name)], false) = (&base, &*path, self.input.observed) {
+        if let (Expr::Const(value), [Name::Static(name, _)], false) = (&base, path, self.input.observed) {
             // `builtins.map` needs no lookup at run time.
             if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name))
                 && found_pos.is_none()
                 && !found.is_thunk()
             {
-                return Ok(Expr::Const(found));
+                return Ok(Expr::Const(self.heap.keep(found)));
             }
         }
         let default = default.map(|default| self.expr(default)).transpose()?;
-        Ok(Expr::Select(leak(Select { base, path, default, pos, cache: Cache::default() })))
+        Ok(Expr::Select(leak(Select { base, path, default, pos })))
     }
 
     fn lambda(&mut self, id: LambdaId, pos: Pos) -> Result<&'static Lambda> {
@@ -410,7 +439,7 @@ impl Compiler<'_> {
         }
         let strict = if formals.is_some() { Strict::NONE } else { Strict::of_body(&body) };
         Ok(leak(Lambda {
-            captures: level.captures.into(),
+            captures: leak_all(level.captures),
             body,
             slots: level.max_slots,
             arg: lambda.arg,
@@ -437,7 +466,7 @@ impl Compiler<'_> {
                     compiled.push(Formal { name: formal.name, pos: self.pos(formal.pos), default });
                 }
                 self.level().uninitialised = None;
-                Some(Formals { list: compiled.into(), ellipsis })
+                Some(Formals { list: leak_all(compiled), ellipsis })
             }
         };
         Ok((formals, self.expr(body)?))
@@ -489,7 +518,7 @@ impl Compiler<'_> {
         {
             let function = self.variable(call.function, Pos::NONE)?;
             let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
-            let args = Box::new([self.delayed(first)?, self.delayed(second)?]);
+            let args = leak_all([self.delayed(first)?, self.delayed(second)?]);
             let mut result = Expr::Call(leak(Call { function, args, pos }));
             if call.negated && self.input.observed {
                 result = self.observed(lhs, result);

@@ -20,7 +20,7 @@ pub(crate) enum Ref {
 /// Code of a thunk.
 pub(crate) struct ThunkCode {
     /// What is copied into the thunk when it is made.
-    pub(crate) captures: Box<[Ref]>,
+    pub(crate) captures: &'static [Ref],
     /// What to evaluate.
     pub(crate) body: Expr,
     /// Slots of its frame.
@@ -30,7 +30,7 @@ pub(crate) struct ThunkCode {
 /// A function.
 pub(crate) struct Lambda {
     /// What is copied into the closure when it is made.
-    pub(crate) captures: Box<[Ref]>,
+    pub(crate) captures: &'static [Ref],
     /// The body.
     pub(crate) body: Expr,
     /// Slots of its frame; the argument is in slot 0, formals in the slots after it.
@@ -122,7 +122,7 @@ fn first_needed(expr: &Expr) -> Option<Ref> {
 /// A set pattern.
 pub(crate) struct Formals {
     /// The formals, by symbol.
-    pub(crate) list: Box<[Formal]>,
+    pub(crate) list: &'static [Formal],
     /// Does it end in `...`?
     pub(crate) ellipsis: bool,
 }
@@ -159,9 +159,9 @@ pub(crate) struct Cheap {
 
 /// A step of an attribute path.
 pub(crate) enum Name {
-    Static(Symbol),
+    Static(Symbol, Cache),
     /// The expression, and its text for messages.
-    Dynamic(Expr, Box<[u8]>),
+    Dynamic(Expr, &'static [u8]),
 }
 
 /// One `with` around a variable.
@@ -170,34 +170,35 @@ pub(crate) struct WithScope {
     pub(crate) set: Ref,
     /// The position of the `with`.
     pub(crate) pos: Pos,
+    /// Where the name was found last.
+    pub(crate) cache: Cache,
 }
 
-/// Inline cache of a selection: identity of the shape seen last and the index of the name in it.
-pub(crate) type Cache = Cell<(usize, u32)>;
+/// Inline cache of a look-up: the shape seen last, and the index of the name in it, if it has it.
+pub(crate) type Cache = Cell<Option<(Shape, Option<u32>)>>;
 
 pub(crate) struct Select {
     pub(crate) base: Expr,
-    pub(crate) path: Box<[Name]>,
+    pub(crate) path: &'static [Name],
     pub(crate) default: Option<Expr>,
     pub(crate) pos: Pos,
-    pub(crate) cache: Cache,
 }
 
 pub(crate) struct HasAttr {
     pub(crate) base: Expr,
-    pub(crate) path: Box<[Name]>,
+    pub(crate) path: &'static [Name],
     pub(crate) pos: Pos,
 }
 
 pub(crate) struct Call {
     pub(crate) function: Expr,
-    pub(crate) args: Box<[Delayed]>,
+    pub(crate) args: &'static [Delayed],
     pub(crate) pos: Pos,
 }
 
 /// Slots filled together, whose expressions may refer to each other.
 pub(crate) struct Group {
-    pub(crate) bindings: Box<[(u32, Delayed)]>,
+    pub(crate) bindings: &'static [(u32, Delayed)],
 }
 
 pub(crate) struct Let {
@@ -256,7 +257,7 @@ pub(crate) struct Binary {
 }
 
 pub(crate) struct ConcatStrings {
-    pub(crate) parts: Box<[(Pos, Expr)]>,
+    pub(crate) parts: &'static [(Pos, Expr)],
     pub(crate) force_string: bool,
     pub(crate) pos: Pos,
 }
@@ -268,9 +269,9 @@ pub(crate) struct AttrsLit {
     /// Slots to fill first: the attributes of a recursive set, and the sources of `inherit (from)`.
     pub(crate) group: Group,
     /// The values in the order of the shape.
-    pub(crate) values: Box<[Delayed]>,
+    pub(crate) values: &'static [Delayed],
     /// Dynamic attributes in source order.
-    pub(crate) dynamic: Box<[DynamicAttr]>,
+    pub(crate) dynamic: &'static [DynamicAttr],
     /// For a recursive set with `__overrides`: the slot of every key of the shape.
     pub(crate) overrides: Option<Overrides>,
     pub(crate) pos: Pos,
@@ -282,7 +283,7 @@ pub(crate) struct Overrides {
     /// Index of `__overrides` in the shape.
     pub(crate) index: usize,
     /// The slots of the forwarders, in the order of the shape.
-    pub(crate) slots: Box<[u32]>,
+    pub(crate) slots: &'static [u32],
     /// The code of every forwarder: its first captured word.
     pub(crate) forward: &'static ThunkCode,
 }
@@ -327,7 +328,7 @@ pub(crate) struct WithVar {
     pub(crate) name: Symbol,
     pub(crate) pos: Pos,
     /// Innermost first.
-    pub(crate) scopes: Box<[WithScope]>,
+    pub(crate) scopes: &'static [WithScope],
 }
 
 impl Expr {

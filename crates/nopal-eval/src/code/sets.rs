@@ -5,7 +5,7 @@ use nopal_syntax::ast::{self, AttrValue, AttrsId, ExprId};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
 
-use super::compile::{Compiler, Variable, leak};
+use super::compile::{Compiler, Variable, leak, leak_all};
 use super::ir::{AttrsLit, Cache, Delayed, DynamicAttr, Expr, Group, Let, Name, Overrides, Ref, Select, ThunkCode};
 use crate::error::Result;
 use crate::pos::Pos;
@@ -16,7 +16,7 @@ impl Compiler<'_> {
         let scope = self.recursive_group(attrs)?;
         let body = self.expr(body);
         self.end_group(&scope.names, before);
-        Ok(Expr::Let(leak(Let { group: Group { bindings: scope.bindings.into() }, body: body? })))
+        Ok(Expr::Let(leak(Let { group: Group { bindings: leak_all(scope.bindings) }, body: body? })))
     }
 
     fn end_group(&mut self, names: &[(Symbol, u32)], before: u32) {
@@ -91,8 +91,8 @@ impl Compiler<'_> {
                 Ref::Local(slot) => Expr::Local(slot, source_pos),
                 Ref::Captured(index) => Expr::Captured(index, source_pos),
             };
-            let path = Box::new([Name::Static(attr.name)]);
-            let select = Expr::Select(leak(Select { base, path, default: None, pos, cache: Cache::default() }));
+            let path = leak_all([Name::Static(attr.name, Cache::default())]);
+            let select = Expr::Select(leak(Select { base, path, default: None, pos }));
             Ok(if compiler.input.observed { compiler.observed_select(select) } else { select })
         })?;
         Ok(Delayed::Thunk(code))
@@ -112,15 +112,15 @@ impl Compiler<'_> {
         let overrides =
             keys.iter().position(|key| *key == sym::OVERRIDES).map(|index| self.forwarders(&mut scope, index));
         let values = match &overrides {
-            None => scope.names.iter().map(|(_, slot)| Delayed::Var(Ref::Local(*slot))).collect(),
-            Some((hidden, _)) => hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot))).collect(),
+            None => leak_all(scope.names.iter().map(|(_, slot)| Delayed::Var(Ref::Local(*slot)))),
+            Some((hidden, _)) => leak_all(hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot)))),
         };
         self.end_group(&scope.names, before);
         let pos = self.pos(set.pos);
         let shape = self.heap.literal_shape(&keys, &scope.positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
-            group: Group { bindings: scope.bindings.into() },
+            group: Group { bindings: leak_all(scope.bindings) },
             values,
             dynamic: dynamic?,
             overrides: overrides.map(|(_, overrides)| overrides),
@@ -139,20 +139,21 @@ impl Compiler<'_> {
             if let Some(binding) = scope.bindings.iter_mut().find(|(s, _)| s == slot) {
                 binding.0 = hidden;
             }
-            let captures = Box::new([Ref::Local(hidden)]);
+            let captures = leak_all([Ref::Local(hidden)]);
             let code = leak(ThunkCode { captures, body: forward_body(), slots: 0 });
             forwarders.push((*slot, Delayed::Thunk(code)));
         }
         // Forwarders come first: other attributes may copy them as they are made.
         forwarders.append(&mut scope.bindings);
         scope.bindings = forwarders;
-        let forward = leak(ThunkCode { captures: Box::new([Ref::Local(0)]), body: forward_body(), slots: 0 });
-        let slots = scope.names.iter().map(|(_, slot)| *slot).collect();
+        let forward = leak(ThunkCode { captures: &[Ref::Local(0)], body: forward_body(), slots: 0 });
+        let slots = leak_all(scope.names.iter().map(|(_, slot)| *slot));
         (hidden_slots, Overrides { index, slots, forward })
     }
 
-    fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<Box<[DynamicAttr]>> {
-        self.input
+    fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<&'static [DynamicAttr]> {
+        let attrs: Result<Vec<_>> = self
+            .input
             .ast
             .dynamic_in(set.dynamic)
             .iter()
@@ -161,7 +162,8 @@ impl Compiler<'_> {
                 let value = self.delayed(attr.value)?;
                 Ok(DynamicAttr { name, value, pos: self.pos(attr.pos) })
             })
-            .collect()
+            .collect();
+        attrs.map(leak_all)
     }
 
     fn plain_attrs(&mut self, set: ast::AttrSet) -> Result<Expr> {
@@ -196,8 +198,8 @@ impl Compiler<'_> {
         let shape = self.heap.literal_shape(&keys, &positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
-            group: Group { bindings: bindings.into() },
-            values: values.into(),
+            group: Group { bindings: leak_all(bindings) },
+            values: leak_all(values),
             dynamic,
             overrides: None,
             pos,

@@ -110,8 +110,8 @@ impl Evaluator {
     pub(crate) fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
         let lambda = closure.lambda();
         self.check_stack()?;
-        let Some(frame) = self.stack.push(lambda.slots) else { return Err(self.stack_overflow()) };
-        let height = self.stack.height();
+        let height = self.heap.stack.height();
+        let Some(frame) = self.heap.stack.push(lambda.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
         let bound = match &lambda.formals {
@@ -125,8 +125,7 @@ impl Evaluator {
             },
             Err(error) => Err(error),
         };
-        self.stack.reset(height);
-        self.stack.pop(lambda.slots);
+        self.heap.stack.reset(height);
         result
     }
 
@@ -160,9 +159,9 @@ impl Evaluator {
         };
         let mut used = 0;
         let mut defaults = false;
-        for (index, formal) in formals.list.iter().enumerate() {
-            let slot = index as u32 + 1;
-            match attrs.get(formal.name) {
+        let mut walk = attrs.walk();
+        for (formal, slot) in formals.list.iter().zip(1..) {
+            match walk.next_of(formal.name) {
                 Some(value) => {
                     used += 1;
                     env.frame.set(slot, value);
@@ -178,11 +177,10 @@ impl Evaluator {
             }
         }
         if defaults {
-            for (index, formal) in formals.list.iter().enumerate() {
-                if let Some(default) = &formal.default
-                    && !attrs.contains(formal.name)
-                {
-                    fill_delayed(default, env.frame.get(index as u32 + 1), env);
+            let mut walk = attrs.walk();
+            for (formal, slot) in formals.list.iter().zip(1..) {
+                if let (Some(default), None) = (&formal.default, walk.next_of(formal.name)) {
+                    fill_delayed(default, env.frame.get(slot), env);
                 }
             }
         }
@@ -235,7 +233,7 @@ impl Evaluator {
                 actual.insert(name, value, pos);
             }
         } else {
-            for formal in &formals.list {
+            for formal in formals.list {
                 match args.get_with_pos(formal.name) {
                     Some((value, pos)) => actual.insert(formal.name, value, pos),
                     None if formal.default.is_some() => {}
@@ -265,13 +263,13 @@ impl Evaluator {
     fn try_now(&mut self, expr: &'static Expr, env: Env) -> Option<Value> {
         match expr {
             Expr::Select(select) => {
-                let [Name::Static(name)] = &*select.path else { return None };
+                let [Name::Static(name, cache)] = select.path else { return None };
                 let base = match &select.base {
                     Expr::Local(slot, _) => env.frame.get(*slot),
                     Expr::Captured(index, _) => env.captures.get(*index),
                     _ => return None,
                 };
-                let value = base.follow().as_attrs()?.get(*name)?.follow();
+                let value = base.follow().as_attrs()?.get_cached(*name, cache)?.0.follow();
                 value.is_plain().then_some(value)
             }
             _ => self.number_now(expr, env).map(|number| self.heap.int(number)),
@@ -293,7 +291,7 @@ impl Evaluator {
             }
             Expr::ConcatStrings(concat) if !concat.force_string => {
                 let mut sum = 0i64;
-                for (_, part) in &concat.parts {
+                for (_, part) in concat.parts {
                     sum = sum.checked_add(self.number_now(part, env)?)?;
                 }
                 Some(sum)

@@ -12,7 +12,7 @@ use crate::eval::Evaluator;
 use crate::eval::call::fill_delayed;
 use crate::pos::{Origin, Pos};
 use crate::value::stack::{Captures, Frame};
-use crate::value::{AttrsBuilder, Value};
+use crate::value::{Attrs, AttrsBuilder, Value};
 
 /// Where the variables of running code are.
 #[derive(Clone, Copy)]
@@ -34,6 +34,15 @@ impl Env {
 /// Calls with at most this many arguments need no vector.
 const INLINE_ARGS: usize = 4;
 
+/// The value and the position of the attribute that a step of a path names.
+#[inline(always)]
+fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<(Value, Pos)> {
+    match step {
+        Name::Static(_, cache) => attrs.get_cached(name, cache),
+        Name::Dynamic(..) => attrs.get_with_pos(name),
+    }
+}
+
 impl Evaluator {
     /// Evaluates code to weak head normal form.
     pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
@@ -42,12 +51,10 @@ impl Evaluator {
             match expr {
                 Expr::Const(value) => return self.force(*value, Pos::NONE),
                 Expr::Local(slot, pos) => {
-                    let value = env.frame.get(*slot);
-                    return if value.is_thunk() { self.force_thunk(value, *pos) } else { Ok(value) };
+                    return self.force(env.frame.get(*slot), *pos);
                 }
                 Expr::Captured(index, pos) => {
-                    let value = env.captures.get(*index);
-                    return if value.is_thunk() { self.force_thunk(value, *pos) } else { Ok(value) };
+                    return self.force(env.captures.get(*index), *pos);
                 }
                 Expr::Select(select) => match self.eval_select(select, env)? {
                     Some(value) => return Ok(value),
@@ -102,13 +109,11 @@ impl Evaluator {
     /// As [`Evaluator::eval`], without a call where a variable has its value already.
     #[inline(always)]
     pub(crate) fn eval_leaf(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
-        let value = match expr {
-            Expr::Local(slot, _) => env.frame.get(*slot),
-            Expr::Captured(index, _) => env.captures.get(*index),
-            Expr::Const(value) => *value,
-            _ => return self.eval(expr, env),
-        };
-        if value.is_thunk() { self.eval(expr, env) } else { Ok(value) }
+        match expr {
+            Expr::Local(slot, pos) => self.force(env.frame.get(*slot), *pos),
+            Expr::Captured(index, pos) => self.force(env.captures.get(*index), *pos),
+            _ => self.eval(expr, env),
+        }
     }
 
     fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Value {
@@ -123,11 +128,11 @@ impl Evaluator {
     /// Fills slots whose values may refer to each other: first all objects, then what they capture.
     #[inline]
     pub(crate) fn fill_group(&mut self, group: &'static Group, env: Env) {
-        for (slot, delayed) in &group.bindings {
+        for (slot, delayed) in group.bindings {
             let value = self.allocate_delayed(delayed, env);
             env.frame.set(*slot, value);
         }
-        for (slot, delayed) in &group.bindings {
+        for (slot, delayed) in group.bindings {
             fill_delayed(delayed, env.frame.get(*slot), env);
         }
     }
@@ -151,7 +156,7 @@ impl Evaluator {
             None => NO_PARAMETER,
             Some(closure) => {
                 let lambda = closure.lambda();
-                if let [arg] = &*call.args {
+                if let [arg] = call.args {
                     self.enter(call.pos)?;
                     let arg = self.delay_argument(arg, lambda.strict.of(1) == 0, env);
                     let result = self.call_closure(closure, arg, call.pos);
@@ -164,7 +169,7 @@ impl Evaluator {
         let count = call.args.len();
         if count <= INLINE_ARGS {
             let mut args = [Value::NULL; INLINE_ARGS];
-            for (index, (slot, arg)) in args.iter_mut().zip(&call.args).enumerate() {
+            for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
                 *slot = self.delay_argument(arg, index == strict, env);
             }
             return self.call(function, &args[..count], call.pos);
@@ -176,7 +181,7 @@ impl Evaluator {
     #[inline(never)]
     fn eval_long_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
         let mut args = crate::value::ValueVec::with_capacity(call.args.len());
-        for arg in &call.args {
+        for arg in call.args {
             let value = self.delay(arg, env);
             args.push(value);
         }
@@ -187,7 +192,7 @@ impl Evaluator {
     #[inline]
     fn eval_name(&mut self, name: &'static Name, env: Env) -> Result<Symbol> {
         match name {
-            Name::Static(symbol) => Ok(*symbol),
+            Name::Static(symbol, _) => Ok(*symbol),
             Name::Dynamic(expr, _) => {
                 let value = self.eval(expr, env)?;
                 let string = self.force_string_no_ctx(value, expr.pos(), "while evaluating an attribute name")?;
@@ -200,31 +205,17 @@ impl Evaluator {
     #[inline]
     fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Option<Value>> {
         let base = self.eval_leaf(&select.base, env)?;
-        if let [Name::Static(name)] = &*select.path
+        if let [Name::Static(name, cache)] = select.path
             && let Some(attrs) = base.as_attrs()
-            && let Some(shape) = attrs.flat_shape()
         {
-            let (id, index) = select.cache.get();
-            let index = if id == shape.id() {
-                Some(index as usize)
-            } else {
-                let found = shape.find(*name);
-                if let Some(index) = found {
-                    select.cache.set((shape.id(), index as u32));
-                }
-                found
-            };
-            if let Some(index) = index {
-                let value = attrs.flat_value(index);
-                if !value.is_thunk() {
-                    return Ok(Some(value));
-                }
-                let pos = shape.positions()[index];
-                return match self.force_thunk(value, pos.or(select.pos)) {
+            return match attrs.get_cached(*name, cache) {
+                Some((value, pos)) => match self.force(value, pos.or(select.pos)) {
                     Ok(value) => Ok(Some(value)),
                     Err(error) => Err(self.select_frame(error, select, env, pos)),
-                };
-            }
+                },
+                None if select.default.is_some() => Ok(None),
+                None => Err(self.missing_attribute(attrs, *name).at(select.pos)),
+            };
         }
         self.eval_select_slow(select, base, env)
     }
@@ -270,11 +261,11 @@ impl Evaluator {
         last_pos: &mut Pos,
     ) -> Result<Option<Value>> {
         let mut current = base;
-        for name in &select.path {
+        for step in select.path {
             if self.is_observed() {
                 self.looked_up();
             }
-            let name = self.eval_name(name, env)?;
+            let name = self.eval_name(step, env)?;
             let attrs = if select.default.is_some() {
                 match self.force(current, select.pos)?.as_attrs() {
                     Some(attrs) => attrs,
@@ -283,7 +274,7 @@ impl Evaluator {
             } else {
                 self.force_attrs(current, select.pos, "while selecting an attribute")?
             };
-            match attrs.get_with_pos(name) {
+            match lookup(attrs, name, step) {
                 Some((value, pos)) => {
                     current = value;
                     *last_pos = pos;
@@ -296,7 +287,7 @@ impl Evaluator {
     }
 
     #[cold]
-    pub(crate) fn missing_attribute(&mut self, attrs: crate::value::Attrs, name: Symbol) -> Error {
+    pub(crate) fn missing_attribute(&mut self, attrs: Attrs, name: Symbol) -> Error {
         let message = format!("attribute '{}' missing", self.shown(name));
         Error::eval(message).suggest(self.suggestions(attrs.iter().map(|(name, ..)| name), name))
     }
@@ -315,7 +306,7 @@ impl Evaluator {
             match (self.eval_name(name, env), name) {
                 (Ok(symbol), _) => path.extend_from_slice(self.shown(symbol).as_bytes()),
                 (Err(_), Name::Dynamic(_, text)) => path.extend([b"\"${", &**text, b"}\""].concat()),
-                (Err(_), Name::Static(_)) => {}
+                (Err(_), Name::Static(..)) => {}
             }
         }
         path.push(b'\'');
@@ -334,12 +325,12 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_has_attr(&mut self, has: &'static HasAttr, env: Env) -> Result<Value> {
-        let mut current = self.eval(&has.base, env)?;
-        for name in &has.path {
+        let mut current = self.eval_leaf(&has.base, env)?;
+        for step in has.path {
             current = self.force(current, has.pos)?;
-            let name = self.eval_name(name, env)?;
-            match current.as_attrs().and_then(|attrs| attrs.get(name)) {
-                Some(value) => current = value,
+            let name = self.eval_name(step, env)?;
+            match current.as_attrs().and_then(|attrs| lookup(attrs, name, step)) {
+                Some((value, _)) => current = value,
                 None => return Ok(Value::FALSE),
             }
         }
@@ -348,10 +339,10 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_with_var(&mut self, var: &'static WithVar, env: Env) -> Result<Value> {
-        for scope in &var.scopes {
+        for scope in var.scopes {
             let context = "while evaluating the first subexpression of a with expression";
             let attrs = self.force_attrs(env.get(scope.set), scope.pos, context)?;
-            if let Some(value) = attrs.get(var.name) {
+            if let Some((value, _)) = attrs.get_cached(var.name, &scope.cache) {
                 return self.force(value, var.pos);
             }
         }
@@ -425,14 +416,12 @@ impl Evaluator {
         }
         let Some(attrs) = set.as_attrs() else { return Ok(set) };
         let mut all = AttrsBuilder::with_capacity(attrs.len() + literal.dynamic.len());
-        let mut seen = rustc_hash::FxHashMap::default();
         for (name, value, pos) in attrs.iter() {
-            seen.insert(name, pos);
             all.insert(name, value, pos);
         }
-        for dynamic in &literal.dynamic {
+        for dynamic in literal.dynamic {
             if let Some(name) = self.dynamic_name(dynamic, env)? {
-                if let Some(before) = seen.insert(name, dynamic.pos) {
+                if let Some(before) = all.position_of(name) {
                     let place = self.show_pos(before);
                     let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));

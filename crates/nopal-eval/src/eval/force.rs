@@ -15,13 +15,18 @@ impl Evaluator {
     /// The value in weak head normal form.
     #[inline(always)]
     pub fn force(&mut self, value: Value, pos: Pos) -> Result<Value> {
-        if value.is_thunk() { self.force_thunk(value, pos) } else { Ok(value) }
+        match value.kind() {
+            Some(kind) if kind <= Kind::Pending => match kind {
+                Kind::Indirection => Ok(value.target()),
+                _ => self.force_thunk(value, pos),
+            },
+            _ => Ok(value),
+        }
     }
 
     #[inline(never)]
-    pub(crate) fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
+    fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
         match value.kind() {
-            Some(Kind::Indirection) => Ok(value.follow()),
             Some(Kind::Thunk) => {
                 let code = value.thunk_code();
                 let captures = value.captures();
@@ -40,8 +45,8 @@ impl Evaluator {
             }
             Some(Kind::App) => self.force_app(value, pos),
             Some(Kind::Blackhole) => {
-                let error = Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos);
-                Err(self.fail_thunk(value, error))
+                // whoever evaluates it marks it as failed, when what it captured is no longer needed
+                Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos))
             }
             Some(Kind::Failed) => match self.heap.failure(value) {
                 Some(error) => Err(error.detached()),
@@ -75,11 +80,10 @@ impl Evaluator {
     #[inline(always)]
     fn run_thunk(&mut self, code: &'static ThunkCode, captures: Captures) -> Result<Value> {
         self.check_stack()?;
-        let Some(frame) = self.stack.push(code.slots) else { return Err(self.stack_overflow()) };
-        let height = self.stack.height();
+        let height = self.heap.stack.height();
+        let Some(frame) = self.heap.stack.push(code.slots) else { return Err(self.stack_overflow()) };
         let result = self.eval(&code.body, Env { frame, captures });
-        self.stack.reset(height);
-        self.stack.pop(code.slots);
+        self.heap.stack.reset(height);
         result
     }
 
@@ -87,11 +91,15 @@ impl Evaluator {
     #[inline(always)]
     pub(crate) fn check_stack(&self) -> Result<()> {
         let marker = 0u8;
-        if (&raw const marker as usize) < self.stack_limit { Err(self.stack_overflow()) } else { Ok(()) }
+        if (&raw const marker as usize) < self.heap.stack_limit() { Err(self.stack_overflow()) } else { Ok(()) }
     }
 
     #[cold]
     pub(crate) fn stack_overflow(&self) -> Error {
+        if let Some(bytes) = self.heap.exceeded_limit() {
+            let message = format!("memory limit of {bytes} bytes reached during evaluation");
+            return Error::new(ErrorKind::StackOverflow, message);
+        }
         Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)")
     }
 

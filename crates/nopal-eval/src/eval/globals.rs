@@ -3,9 +3,7 @@
 use crate::builtin::{BuiltinDef, Scope};
 use crate::code::compile::{Input, compile};
 use crate::eval::Evaluator;
-use crate::eval::expr::Env;
 use crate::pos::{Origin, Pos};
-use crate::value::stack::Captures;
 use crate::value::{AttrsBuilder, Root, Value};
 
 /// The version of Nix whose language this is, `builtins.nixVersion`.
@@ -28,7 +26,7 @@ impl Evaluator {
             all.insert(symbol, value, Pos::NONE);
             let plain = if global { name.to_owned() } else { format!("__{name}") };
             let plain = self.symbols.intern(plain.as_bytes());
-            self.globals.insert(plain, value);
+            self.globals.insert(plain, self.heap.keep(value));
         }
         let name = self.symbols.intern(b"builtins");
         // `builtins.builtins` is `builtins`: the set contains a cell that is given its value when the set exists.
@@ -39,10 +37,10 @@ impl Evaluator {
         all.insert(wrapper_name, wrapper, Pos::NONE);
         let builtins = all.finish_first_wins(&mut self.heap);
         cell.set_indirection(builtins);
-        self.globals.insert(name, builtins);
+        self.globals.insert(name, self.heap.keep(builtins));
         if let Some(derivation) = self.derivation_wrapper() {
             wrapper.set_indirection(derivation);
-            self.globals.insert(wrapper_name, derivation);
+            self.globals.insert(wrapper_name, self.heap.keep(derivation));
         }
     }
 
@@ -57,7 +55,7 @@ impl Evaluator {
             Scope::Global => name,
             Scope::Builtins => self.symbols.intern(format!("__{}", def.name).as_bytes()),
         };
-        self.globals.insert(plain, value);
+        self.globals.insert(plain, self.heap.keep(value));
     }
 
     fn constants(&mut self) -> Vec<(&'static str, Value, bool)> {
@@ -107,17 +105,14 @@ impl Evaluator {
             home: b"",
             globals: &self.globals,
             scope: None,
-            stack_limit: self.stack_limit,
+            stack_limit: self.heap.stack_limit(),
             observed: self.is_observed(),
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
-        let frame = self.stack.push(code.slots)?;
         if let Some(observer) = &mut self.observer {
             observer.parsed(&parsed.ast);
         }
-        let value = self.eval(&code.body, Env { frame, captures: Captures::NONE });
-        self.stack.pop(code.slots);
-        value.ok()
+        self.run(code).ok()
     }
 
     /// The set `builtins`.

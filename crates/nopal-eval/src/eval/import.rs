@@ -70,7 +70,7 @@ impl Evaluator {
             home: &home,
             globals: &self.globals,
             scope,
-            stack_limit: self.stack_limit,
+            stack_limit: self.heap.stack_limit(),
             observed: self.is_observed(),
         };
         let compiled = compile(&input, &mut self.heap, &mut self.symbols);
@@ -147,12 +147,14 @@ impl Evaluator {
         code: &'static ThunkCode,
         work: impl FnOnce(&mut Self, Env) -> Result<T>,
     ) -> Result<T> {
+        if self.depth == 0 {
+            self.heap.recover();
+        }
         self.check_stack()?;
-        let Some(frame) = self.stack.push(code.slots) else { return Err(self.stack_overflow()) };
-        let height = self.stack.height();
+        let height = self.heap.stack.height();
+        let Some(frame) = self.heap.stack.push(code.slots) else { return Err(self.stack_overflow()) };
         let result = work(self, Env { frame, captures: Captures::NONE });
-        self.stack.reset(height);
-        self.stack.pop(code.slots);
+        self.heap.stack.reset(height);
         result
     }
 
@@ -200,7 +202,7 @@ impl Evaluator {
         self.files.insert(key.clone(), FileState::Evaluating);
         let result = self.eval_new_file(root, &key.1);
         let state = match &result {
-            Ok(value) => FileState::Done(*value),
+            Ok(value) => FileState::Done(self.heap.keep(*value)),
             Err(error) => FileState::Failed(error.clone()),
         };
         self.files.insert(key, state);

@@ -52,6 +52,7 @@ impl Evaluator {
 
     /// Keeps a value until the variables are forgotten.
     pub fn hold(&mut self, value: Value) -> Held {
+        let value = self.heap.keep(value);
         self.interactive.held.push(value);
         Held(self.interactive.held.len() - 1)
     }
@@ -69,7 +70,10 @@ impl Evaluator {
         let pos = self.determine_pos(value);
         let what = "while evaluating an attribute set to be merged in the global scope";
         let attrs = self.force_attrs(value, pos, what)?;
-        self.interactive.variables.extend(attrs.iter().map(|(name, value, _)| (name, value)));
+        for (name, value, _) in attrs.iter() {
+            let value = self.heap.keep(value);
+            self.interactive.variables.insert(name, value);
+        }
         self.interactive.scope = None;
         Ok(attrs)
     }
@@ -137,7 +141,7 @@ impl Evaluator {
             home: &home,
             globals: &self.globals,
             scope: Some(scope),
-            stack_limit: self.stack_limit,
+            stack_limit: self.heap.stack_limit(),
             observed: self.is_observed(),
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols)?;
@@ -145,6 +149,7 @@ impl Evaluator {
         let Some(attrs) = value.as_attrs() else { return Ok(Bound::No) };
         for (name, value, _) in attrs.iter() {
             let variable = self.alias(value);
+            let variable = self.heap.keep(variable);
             self.interactive.variables.insert(name, variable);
         }
         self.interactive.scope = None;
@@ -154,7 +159,7 @@ impl Evaluator {
     /// A thunk of its own for a value: a variable of Nix's loop is another cell than what it was made from.
     fn alias(&mut self, value: Value) -> Value {
         let body = Expr::Captured(0, Pos::NONE);
-        let code = Box::leak(Box::new(ThunkCode { captures: Box::default(), body, slots: 0 }));
+        let code = Box::leak(Box::new(ThunkCode { captures: &[], body, slots: 0 }));
         let alias = self.heap.thunk(code, 1);
         alias.set_captured(0, value);
         alias
@@ -169,6 +174,7 @@ impl Evaluator {
             builder.insert(*name, *value, Pos::NONE);
         }
         let scope = builder.finish(&mut self.heap);
+        let scope = self.heap.keep(scope);
         self.interactive.scope = Some(scope);
         scope
     }

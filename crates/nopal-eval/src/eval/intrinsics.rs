@@ -208,7 +208,7 @@ impl Evaluator {
             Some(wrapper) => wrapper,
             None => {
                 let wrapper = self.eval_text(IMPORTED_DRV.as_bytes(), b"/")?;
-                self.imported_drv = Some(wrapper);
+                self.imported_drv = Some(self.heap.keep(wrapper));
                 wrapper
             }
         };

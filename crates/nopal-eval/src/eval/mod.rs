@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::host::{Host, Message};
 use crate::pos::PosTable;
 use crate::settings::Settings;
-use crate::value::stack::Stack;
 use crate::value::{Heap, Root, Value};
 
 pub(crate) mod access;
@@ -45,11 +44,8 @@ pub struct Evaluator {
     pub positions: PosTable,
     /// The settings it was made with.
     pub settings: Settings,
-    pub(crate) stack: Stack,
     /// Calls that are being evaluated.
     pub(crate) depth: usize,
-    /// Address below which the native stack must not grow.
-    pub(crate) stack_limit: usize,
     /// Variables that are visible in every file.
     globals: FxHashMap<Symbol, Value>,
     /// Files evaluated so far, by what they are and not by what led to them.
@@ -79,14 +75,12 @@ impl Evaluator {
         let allowed = (settings.pure_eval || settings.restrict_eval).then(FxHashSet::default);
         let observer = observe::Observer::new(settings.observe, host.now_ns());
         let mut evaluator = Evaluator {
-            heap: Heap::new(),
+            heap: Heap::new(settings.collect_after_bytes, settings.max_memory_bytes),
             symbols: Interner::new(),
             contexts: Contexts::default(),
             positions: PosTable::default(),
             settings,
-            stack: Stack::new(),
             depth: 0,
-            stack_limit: crate::native_stack::limit(),
             globals: FxHashMap::default(),
             files: FxHashMap::default(),
             resolved: FxHashMap::default(),
@@ -99,7 +93,9 @@ impl Evaluator {
             observer,
             host,
         };
+        evaluator.heap.hold();
         evaluator.make_globals();
+        evaluator.heap.release();
         evaluator
     }
 

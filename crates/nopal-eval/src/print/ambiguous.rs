@@ -41,7 +41,7 @@ impl Evaluator {
                     return Ok(());
                 }
                 out.extend_from_slice(b"{ ");
-                for (name, inner, _) in attrs.sorted(&self.symbols) {
+                for &(name, _, inner) in attrs.sorted(&self.symbols).iter() {
                     out.extend_from_slice(&nopal_syntax::printer::identifier(self.symbols.get(name)));
                     out.extend_from_slice(b" = ");
                     self.ambiguous(inner, out, seen, depth + 1)?;

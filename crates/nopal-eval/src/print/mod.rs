@@ -367,12 +367,12 @@ impl Printer<'_> {
             sorted.sort_by_key(|(name, ..)| !matches!(self.ev.symbols.get(*name), b"type" | b"_type"));
         }
         let pretty = self.options.pretty_indent > 0
-            && match sorted.as_slice() {
+            && match &*sorted {
                 [] => false,
-                [(_, only, _)] => self.is_nested(*only)?,
+                [(.., only)] => self.is_nested(*only)?,
                 _ => true,
             };
-        for (index, (name, value, _)) in sorted.iter().enumerate() {
+        for (index, (name, _, value)) in sorted.iter().enumerate() {
             self.space(pretty);
             if self.attrs_printed >= self.options.max_attrs {
                 self.elided(sorted.len() - index, "attribute");

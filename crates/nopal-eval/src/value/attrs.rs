@@ -4,34 +4,31 @@
 //! same literal, and by results of `//` of the same operands. A *flat* set is a shape and one word per attribute. A
 //! *layered* set is a small set over a large one: `big // small` costs the size of `small`.
 
+use std::hash::Hasher;
+
 use nopal_syntax::{Interner, Symbol};
+use rustc_hash::FxHasher;
 
 use super::heap::Heap;
-use super::word::{Kind, Value, header_len};
+use super::roots::RootVec;
+use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
+use crate::code::ir::Cache;
 use crate::pos::Pos;
 
 /// Most layers a set may have; one more and `//` makes a flat set.
 pub(super) const MAX_LAYERS: usize = 8;
 
-/// Shapes of at most this many keys are looked up among the known ones before a new one is made.
-const MAX_INTERNED_KEYS: usize = 24;
+/// Most keys in all shapes that are made at run time and kept to be shared: a bound on memory. Later ones are not shared.
+const MAX_SHARED_KEYS: usize = 8 << 20;
 
 /// Keys and positions of attribute sets. A heap object: header, cached name order, position of the literal, keys,
 /// positions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape(*mut u64);
 
-/// Bit of the header that marks a shape that literals or merges share.
-const SHARED_FLAG: u64 = 1 << 8;
-
 impl Shape {
     pub(super) fn dangling() -> Shape {
         Shape(std::ptr::null_mut())
-    }
-
-    #[inline(always)]
-    fn from_word(word: u64) -> Shape {
-        Shape(word as *mut u64)
     }
 
     /// How many keys.
@@ -56,6 +53,16 @@ impl Shape {
     pub(crate) fn pos(self) -> Pos {
         // SAFETY: the third word of a shape is a position (u32, transparent).
         unsafe { *(self.0.add(2) as *const Pos) }
+    }
+
+    /// The shape in the header of a flat set.
+    #[inline(always)]
+    pub(super) fn of_header(header: u64) -> Shape {
+        Shape(header_address::<u64>(header).cast_mut())
+    }
+
+    pub(super) fn address(self) -> *mut u64 {
+        self.0
     }
 
     pub(super) fn is_shared(self) -> bool {
@@ -122,7 +129,7 @@ impl Attrs {
     /// How many attributes.
     #[inline(always)]
     pub fn len(self) -> usize {
-        header_len(self.0.header())
+        if self.is_layered() { header_len(self.0.header()) } else { self.shape().len() }
     }
 
     /// Has it no attribute?
@@ -144,27 +151,26 @@ impl Attrs {
 
     #[inline(always)]
     pub(super) fn shape(self) -> Shape {
-        // SAFETY: the second word of a flat set is its shape.
-        Shape::from_word(unsafe { *self.0.object().add(1) })
+        Shape::of_header(self.0.header())
     }
 
     /// The value at `index` of a flat set; the index must come from its shape.
     #[inline(always)]
     pub(crate) fn flat_value(self, index: usize) -> Value {
         debug_assert!(!self.is_layered() && index < self.len());
-        // SAFETY: a flat set has one word per key after its shape.
-        unsafe { *self.0.object().add(2 + index).cast::<Value>() }
+        // SAFETY: a flat set has one word per key after its header.
+        unsafe { *self.0.object().add(1 + index).cast::<Value>() }
     }
 
     #[inline(always)]
     fn flat_values(&self) -> &[Value] {
-        // SAFETY: a flat set has one word per key after its shape.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(2).cast::<Value>(), self.len()) }
+        // SAFETY: a flat set has one word per key after its header.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(1).cast::<Value>(), self.len()) }
     }
 
     /// Top and base of a layered set.
     #[inline(always)]
-    fn layers(self) -> (Attrs, Attrs) {
+    pub(super) fn layers(self) -> (Attrs, Attrs) {
         // SAFETY: the second and third word of a layered set are sets.
         unsafe { (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>())) }
     }
@@ -210,6 +216,37 @@ impl Attrs {
         }
     }
 
+    /// The value and the position of an attribute; what is found in a shared shape is remembered.
+    #[inline(always)]
+    pub(crate) fn get_cached(self, key: Symbol, cache: &Cache) -> Option<(Value, Pos)> {
+        let mut set = self;
+        while set.is_layered() {
+            let (top, base) = set.layers();
+            if let Some(index) = top.shape().find(key) {
+                return Some((top.flat_value(index), top.shape().positions()[index]));
+            }
+            set = base;
+        }
+        let shape = set.shape();
+        let index = match cache.get() {
+            Some((known, index)) if known == shape => index,
+            _ => {
+                let index = shape.find(key).map(|index| index as u32);
+                if shape.is_shared() {
+                    cache.set(Some((shape, index)));
+                }
+                index
+            }
+        };
+        index.map(|index| (set.flat_value(index as usize), shape.positions()[index as usize]))
+    }
+
+    /// Looks up ascending keys one after the other.
+    #[inline(always)]
+    pub(crate) fn walk(self) -> Walk {
+        Walk { attrs: self, next: 0 }
+    }
+
     /// Whether it has the attribute.
     pub fn contains(self, key: Symbol) -> bool {
         self.get(key).is_some()
@@ -217,30 +254,20 @@ impl Attrs {
 
     /// The attributes in the order of their symbols, which is the order Nix evaluates and compares them in.
     pub fn iter(self) -> Iter {
-        let mut layers = [Layer::EMPTY; MAX_LAYERS];
-        let mut count = 0;
+        let mut upper = Vec::new();
         let mut set = self;
-        loop {
-            let (flat, base) = if set.is_layered() {
-                let (top, base) = set.layers();
-                (top, Some(base))
-            } else {
-                (set, None)
-            };
-            layers[count] = Layer { set: flat, next: 0, len: flat.len() };
-            count += 1;
-            match base {
-                Some(base) => set = base,
-                None => break,
-            }
+        while set.is_layered() {
+            let (top, base) = set.layers();
+            upper.push(Layer { set: top, next: 0, len: top.len() });
+            set = base;
         }
-        Iter { layers, count, left: self.len() }
+        Iter { upper, base: Layer { set, next: 0, len: set.len() }, len: self.len(), _whole: self }
     }
 
     /// The attributes in the order of their names (as bytes).
-    pub fn sorted(self, symbols: &Interner) -> Vec<(Symbol, Value, Pos)> {
+    pub fn sorted(self, symbols: &Interner) -> RootVec<(Symbol, Pos, Value)> {
         if self.is_layered() {
-            let mut all = self.iter().collect::<Vec<_>>();
+            let mut all = self.iter().map(|(key, value, pos)| (key, pos, value)).collect::<RootVec<_>>();
             all.sort_unstable_by(|a, b| symbols.get(a.0).cmp(symbols.get(b.0)));
             return all;
         }
@@ -251,9 +278,38 @@ impl Attrs {
             .iter()
             .map(|index| {
                 let index = *index as usize;
-                (keys[index], values[index], positions[index])
+                (keys[index], positions[index], values[index])
             })
             .collect()
+    }
+}
+
+/// See [`Attrs::walk`].
+pub(crate) struct Walk {
+    attrs: Attrs,
+    /// In a flat set: the first index that was not looked at.
+    next: usize,
+}
+
+/// From a set with more than this many attributes per step, it is quicker to search than to walk.
+const WALK_STEPS: usize = 16;
+
+impl Walk {
+    /// The value of an attribute whose name comes after those asked for before.
+    #[inline(always)]
+    pub(crate) fn next_of(&mut self, key: Symbol) -> Option<Value> {
+        let shape = match self.attrs.flat_shape() {
+            Some(shape) => shape,
+            None => return self.attrs.get(key),
+        };
+        let keys = &shape.keys()[self.next..];
+        let found = match keys.iter().take(WALK_STEPS).position(|known| *known >= key) {
+            Some(ahead) => ahead,
+            None if keys.len() <= WALK_STEPS => keys.len(),
+            None => keys.partition_point(|known| *known < key),
+        };
+        self.next += found;
+        if keys.get(found) == Some(&key) { Some(self.attrs.flat_value(self.next)) } else { None }
     }
 }
 
@@ -265,14 +321,27 @@ struct Layer {
 }
 
 impl Layer {
-    const EMPTY: Layer = Layer { set: Attrs(Value::NULL), next: 0, len: 0 };
+    #[inline(always)]
+    fn key(&self) -> Option<Symbol> {
+        self.set.shape().keys().get(self.next).copied()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> (Symbol, Value, Pos) {
+        let (shape, index) = (self.set.shape(), self.next);
+        self.next += 1;
+        (shape.keys()[index], self.set.flat_value(index), shape.positions()[index])
+    }
 }
 
 /// Iterator over the attributes of a set; see [`Attrs::iter`].
 pub struct Iter {
-    layers: [Layer; MAX_LAYERS],
-    count: usize,
-    left: usize,
+    /// The layers above the base, uppermost first.
+    upper: Vec<Layer>,
+    base: Layer,
+    len: usize,
+    /// Keeps the layers.
+    _whole: Attrs,
 }
 
 impl Iterator for Iter {
@@ -280,58 +349,44 @@ impl Iterator for Iter {
 
     #[inline]
     fn next(&mut self) -> Option<(Symbol, Value, Pos)> {
-        if self.count == 1 {
-            let layer = &mut self.layers[0];
-            if layer.next >= layer.len {
-                return None;
-            }
-            let index = layer.next;
-            layer.next += 1;
-            let shape = layer.set.shape();
-            return Some((shape.keys()[index], layer.set.flat_value(index), shape.positions()[index]));
+        if !self.upper.is_empty() {
+            return self.next_of_layers();
         }
-        self.next_of_layers()
+        if self.base.next < self.base.len { Some(self.base.take()) } else { None }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.left))
+        (0, Some(self.len))
     }
 }
 
 impl Iter {
     /// The smallest key that is left; of equal keys the one of the uppermost layer, and the others are skipped.
     fn next_of_layers(&mut self) -> Option<(Symbol, Value, Pos)> {
-        let mut best: Option<(Symbol, Value, Pos)> = None;
-        for layer in &self.layers[..self.count] {
-            if layer.next < layer.len {
-                let shape = layer.set.shape();
-                let key = shape.keys()[layer.next];
-                if best.is_none_or(|(k, ..)| key < k) {
-                    best = Some((key, layer.set.flat_value(layer.next), shape.positions()[layer.next]));
-                }
+        let keys = self.upper.iter().chain([&self.base]).filter_map(Layer::key);
+        let least = keys.min()?;
+        let mut found = None;
+        for layer in self.upper.iter_mut().chain([&mut self.base]) {
+            if layer.key() == Some(least) {
+                let attribute = layer.take();
+                found = found.or(Some(attribute));
             }
         }
-        let (key, ..) = best?;
-        for layer in &mut self.layers[..self.count] {
-            if layer.next < layer.len && layer.set.shape().keys()[layer.next] == key {
-                layer.next += 1;
-            }
-        }
-        best
+        found
     }
 }
 
 /// A set under construction: insert in any order, then [`AttrsBuilder::finish`].
 #[derive(Default)]
 pub struct AttrsBuilder {
-    entries: Vec<(Symbol, Pos, Value)>,
+    entries: RootVec<(Symbol, Pos, Value)>,
     sorted: bool,
 }
 
 impl AttrsBuilder {
     /// An empty set with room for `capacity` attributes.
     pub fn with_capacity(capacity: usize) -> AttrsBuilder {
-        AttrsBuilder { entries: Vec::with_capacity(capacity), sorted: true }
+        AttrsBuilder { entries: RootVec::with_capacity(capacity), sorted: true }
     }
 
     /// Adds an attribute. Names must be distinct unless [`AttrsBuilder::finish_first_wins`] finishes the set.
@@ -343,6 +398,11 @@ impl AttrsBuilder {
             self.sorted = false;
         }
         self.entries.push((key, pos, value));
+    }
+
+    /// The position of an attribute that was inserted.
+    pub(crate) fn position_of(&self, name: Symbol) -> Option<Pos> {
+        self.entries.iter().find(|(key, ..)| *key == name).map(|(_, pos, _)| *pos)
     }
 
     /// How many attributes were inserted.
@@ -394,6 +454,7 @@ impl Heap {
             return self.empty_shape;
         }
         let shape = self.new_shape(keys, positions, true);
+        self.keep(Value::from_object(shape.0));
         // SAFETY: the third word of a shape is its position.
         unsafe { *shape.0.add(2).cast::<Pos>() = pos };
         shape
@@ -403,13 +464,10 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn attrs_object(&mut self, shape: Shape) -> Value {
         let len = shape.len();
-        let value = self.new_object(Kind::Attrs, len, 1 + len);
-        // SAFETY: the object has the shape word and one word per key.
-        unsafe {
-            *value.object().add(1) = shape.0 as u64;
-            for index in 0..len {
-                *value.object().add(2 + index).cast::<Value>() = Value::NULL;
-            }
+        let value = self.described_object(Kind::Attrs, shape.0, len);
+        for index in 0..len {
+            // SAFETY: the object has one word per key after its header.
+            unsafe { *value.object().add(1 + index).cast::<Value>() = Value::NULL };
         }
         value
     }
@@ -420,20 +478,16 @@ impl Heap {
         let value = self.attrs_object(shape);
         // SAFETY: the object has one word per key, as many as `values`.
         unsafe {
-            std::ptr::copy_nonoverlapping(values.as_ptr(), value.object().add(2).cast::<Value>(), values.len());
+            std::ptr::copy_nonoverlapping(values.as_ptr(), value.object().add(1).cast::<Value>(), values.len());
         }
         value
     }
 
-    fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {
+    pub(super) fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {
         if entries.is_empty() {
             return self.empty_attrs();
         }
-        let shape = if entries.len() <= MAX_INTERNED_KEYS {
-            self.shared_shape_of(entries)
-        } else {
-            self.shape_of(entries, false)
-        };
+        let shape = self.shape_of(entries.len(), |index| (entries[index].0, entries[index].1));
         let value = self.attrs_object(shape);
         for (index, entry) in entries.iter().enumerate() {
             value.set_attr(index, entry.2);
@@ -441,30 +495,30 @@ impl Heap {
         value
     }
 
-    fn shape_of(&mut self, entries: &[(Symbol, Pos, Value)], shared: bool) -> Shape {
-        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
-        let positions = entries.iter().map(|e| e.1).collect::<Vec<_>>();
-        self.new_shape(&keys, &positions, shared)
-    }
-
-    fn shared_shape_of(&mut self, entries: &[(Symbol, Pos, Value)]) -> Shape {
-        let mut hash = 0u64;
-        for (key, pos, _) in entries {
-            let word = (key.index() as u64) << 32 | u64::from(pos.raw());
-            hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    /// The shape of these keys, ascending, at these positions: one that is known, if there is room to know it.
+    #[inline]
+    pub(super) fn shape_of(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos)) -> Shape {
+        let mut hasher = FxHasher::default();
+        for index in 0..len {
+            let (key, pos) = entry(index);
+            hasher.write_u64((key.index() as u64) << 32 | u64::from(pos.raw()));
         }
-        if let Some(known) = self.shapes.get(&hash) {
-            for shape in known {
-                let same = shape.len() == entries.len()
-                    && shape.keys().iter().zip(entries).all(|(key, entry)| *key == entry.0)
-                    && shape.positions().iter().zip(entries).all(|(pos, entry)| *pos == entry.1);
-                if same {
-                    return *shape;
-                }
-            }
+        let hash = hasher.finish();
+        let same = |shape: &Shape| {
+            let (keys, positions) = (shape.keys(), shape.positions());
+            keys.len() == len && (0..len).all(|index| (keys[index], positions[index]) == entry(index))
+        };
+        if let Some(known) = self.shapes.find(hash, |(of, shape)| *of == hash && same(shape)) {
+            return known.1;
         }
-        let shape = self.shape_of(entries, true);
-        self.shapes.entry(hash).or_default().push(shape);
+        let keys = (0..len).map(|index| entry(index).0).collect::<Vec<_>>();
+        let positions = (0..len).map(|index| entry(index).1).collect::<Vec<_>>();
+        let shared = self.shared_keys < MAX_SHARED_KEYS;
+        let shape = self.new_shape(&keys, &positions, shared);
+        if shared {
+            self.shared_keys += len;
+            self.shapes.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
+        }
         shape
     }
 }
@@ -473,8 +527,7 @@ impl Value {
     /// Sets one value of a flat set that is being built.
     #[inline(always)]
     pub(crate) fn set_attr(self, index: usize, value: Value) {
-        debug_assert!(index < header_len(self.header()));
-        // SAFETY: a flat set has one word per key after its shape; callers take the index from the shape.
-        unsafe { *self.object().add(2 + index).cast::<Value>() = value };
+        // SAFETY: a flat set has one word per key after its header; callers take the index from the shape.
+        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
     }
 }

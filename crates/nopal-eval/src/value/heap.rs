@@ -1,64 +1,81 @@
-//! The heap: bump allocation in large chunks, and the constructors of every kind of object.
+//! The heap: allocation, and the constructors of every kind of object.
 //!
 //! Objects are word aligned, at least two words long (so that a thunk can be overwritten by an indirection) and never
-//! move. Chunks are not returned while the process lives.
+//! move.
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 
+use hashbrown::HashTable;
 use nopal_syntax::Symbol;
 use rustc_hash::FxHashMap;
 
 use super::attrs::Shape;
+use super::limit::Limit;
 use super::objects::{List, Root};
+use super::space::{RUN_BYTES, Run, SMALL_BYTES, Space};
+use super::stack::Stack;
 use super::update::MergePlan;
-use super::word::{Kind, Value, header};
+use super::word::{APP_FLAG, Kind, Value, header, header_address, header_of};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::context::Context;
 use crate::error::Error;
 
-/// Size of one chunk: large enough that refilling is rare; untouched pages cost nothing.
-const CHUNK_BYTES: usize = 32 << 20;
-
-/// Alignment asked of the system: not more than it gives anyway, since zeroed memory is free only then.
-const CHUNK_ALIGN: usize = 16;
-
-/// An object larger than this gets a chunk of its own, so that little of a chunk is wasted.
-const LARGE_BYTES: usize = 1 << 20;
-
 /// The memory of one evaluator.
 pub struct Heap {
+    /// The run that objects are allocated from: its begin, the next object, its end.
+    begin: *mut u64,
     next: *mut u64,
     end: *mut u64,
-    allocated_bytes: usize,
+    pub(super) space: Space,
+    /// Local variables of the code that is being evaluated.
+    pub(crate) stack: Stack,
+    /// Constants of code, and whatever else is never to be collected.
+    kept: Vec<Value>,
+    /// While above zero nothing is collected.
+    pub(super) holds: usize,
+    /// See [`crate::Settings::collect_after_bytes`].
+    pub(super) collect_after_bytes: usize,
+    pub(super) limit: Limit,
+    /// Collections so far.
+    pub(super) collections: u64,
+    /// Memory for the collector's work list.
+    pub(super) grey: Vec<*mut u64>,
     failures: Vec<Error>,
     empty_list: Value,
     pub(super) empty_shape: Shape,
     empty_attrs: Value,
-    pub(super) shapes: FxHashMap<u64, Vec<Shape>>,
+    /// Shapes made at run time, with their hashes.
+    pub(super) shapes: HashTable<(u64, Shape)>,
+    /// Keys in these shapes, in all.
+    pub(super) shared_keys: usize,
     pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
     pub(super) merge_entries: usize,
     symbol_strings: Vec<Option<Value>>,
 }
 
-impl Default for Heap {
-    fn default() -> Heap {
-        Heap::new()
-    }
-}
-
 impl Heap {
     /// An empty heap.
-    pub fn new() -> Heap {
+    pub fn new(collect_after_bytes: usize, max_memory_bytes: Option<usize>) -> Heap {
         let mut heap = Heap {
+            begin: std::ptr::null_mut(),
             next: std::ptr::null_mut(),
             end: std::ptr::null_mut(),
-            allocated_bytes: 0,
+            space: Space::default(),
+            stack: Stack::new(),
+            kept: Vec::new(),
+            // until the heap has what its roots are made of
+            holds: 1,
+            collect_after_bytes,
+            limit: Limit::new(max_memory_bytes),
+            collections: 0,
+            grey: Vec::new(),
             failures: Vec::new(),
             empty_list: Value::NULL,
             empty_shape: Shape::dangling(),
             empty_attrs: Value::NULL,
-            shapes: FxHashMap::default(),
+            shapes: HashTable::new(),
+            shared_keys: 0,
             merges: FxHashMap::default(),
             merge_entries: 0,
             symbol_strings: Vec::new(),
@@ -66,13 +83,13 @@ impl Heap {
         heap.empty_list = heap.new_object(Kind::List, 0, 0);
         heap.empty_shape = heap.new_shape(&[], &[], true);
         heap.empty_attrs = heap.attrs_object(heap.empty_shape);
+        heap.holds = 0;
         heap
     }
 
-    /// Bytes taken from the system so far.
-    pub fn allocated_bytes(&self) -> usize {
-        let unused = (self.end as usize).saturating_sub(self.next as usize);
-        self.allocated_bytes - unused
+    /// Bytes allocated so far, whether collected or not.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.space.total_bytes() + (self.next as u64 - self.begin as u64)
     }
 
     /// `words` zeroed words.
@@ -84,7 +101,7 @@ impl Heap {
             return self.refill(bytes);
         }
         let object = self.next;
-        // SAFETY: the chunk has at least `bytes` left, checked above.
+        // SAFETY: the run has at least `bytes` left, checked above.
         self.next = unsafe { object.add(words) };
         object
     }
@@ -92,26 +109,62 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn refill(&mut self, bytes: usize) -> *mut u64 {
-        let large = bytes > LARGE_BYTES;
-        let chunk_bytes = if large { bytes } else { CHUNK_BYTES };
-        let Ok(layout) = Layout::from_size_align(chunk_bytes, CHUNK_ALIGN) else {
-            handle_alloc_error(Layout::new::<u64>())
+        if self.holds == 0 {
+            self.collect_if_due();
+            self.keep_to_limit(bytes);
+        }
+        let memory = if bytes > SMALL_BYTES {
+            self.space.big(bytes)
+        } else {
+            self.retire_run();
+            let most = if self.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
+            self.space.run(most).map(|run| {
+                self.begin = run.begin;
+                self.end = run.end;
+                self.next = run.begin.wrapping_byte_add(bytes);
+                run.begin
+            })
         };
-        // SAFETY: the layout has a size above zero.
-        let chunk = unsafe { alloc_zeroed(layout) }.cast::<u64>();
-        if chunk.is_null() {
-            handle_alloc_error(layout);
+        match memory {
+            Some(object) => object,
+            None => match Layout::from_size_align(bytes, 8) {
+                Ok(layout) => handle_alloc_error(layout),
+                Err(_) => handle_alloc_error(Layout::new::<u64>()),
+            },
         }
-        self.allocated_bytes += chunk_bytes;
-        if large {
-            return chunk;
+    }
+
+    /// Gives up the current run.
+    pub(super) fn retire_run(&mut self) {
+        self.space.retire(Run { begin: self.begin, end: self.next });
+        (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
+    }
+
+    /// Runs `work`, during which nothing is collected: it may keep values wherever it likes.
+    pub(crate) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    /// Ends what [`Heap::hold`] began.
+    pub(crate) fn release(&mut self) {
+        self.holds -= 1;
+    }
+
+    /// Never collects a value, and returns it.
+    pub fn keep(&mut self, value: Value) -> Value {
+        if value.is_object() {
+            self.kept.push(value);
         }
-        // SAFETY: both pointers stay inside (or one past) the chunk just obtained.
-        unsafe {
-            self.next = chunk.add(bytes / 8);
-            self.end = chunk.add(chunk_bytes / 8);
-        }
-        chunk
+        value
+    }
+
+    /// The values that the heap itself refers to.
+    pub(super) fn own_roots(&self) -> impl Iterator<Item = Value> {
+        let shapes = self.shapes.iter().map(|(_, shape)| *shape);
+        let merged = self.merges.values().map(|plan| plan.shape);
+        let shapes = shapes.chain(merged).chain([self.empty_shape]).map(|shape| Value::from_object(shape.address()));
+        let strings = self.symbol_strings.iter().flatten().copied();
+        shapes.chain(strings).chain(self.kept.iter().copied()).chain([self.empty_list, self.empty_attrs])
     }
 
     /// An object with a header for `len` and `payload` words after it.
@@ -120,6 +173,15 @@ impl Heap {
         let object = self.alloc(1 + payload);
         // SAFETY: the object has at least two words.
         unsafe { *object = header(kind, len) };
+        Value::from_object(object)
+    }
+
+    /// An object whose header holds the address of what describes it, and `payload` words after it.
+    #[inline(always)]
+    pub(super) fn described_object<T>(&mut self, kind: Kind, describing: *const T, payload: usize) -> Value {
+        let object = self.alloc(1 + payload);
+        // SAFETY: the object has at least two words.
+        unsafe { *object = header_of(kind, describing) };
         Value::from_object(object)
     }
 
@@ -249,28 +311,19 @@ impl Heap {
     /// A function with room for its captured words, which [`Value::set_captured`] must fill before it is called.
     #[inline(always)]
     pub(crate) fn closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
-        let value = self.new_object(Kind::Closure, captured, 1 + captured);
-        // SAFETY: the object has a code word after its header.
-        unsafe { *value.object().add(1) = std::ptr::from_ref(lambda) as u64 };
-        value
+        self.described_object(Kind::Closure, lambda, captured)
     }
 
     /// As [`Heap::closure`], for a function that is not asked for yet.
     #[inline(always)]
     pub(crate) fn pending_closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
-        let value = self.new_object(Kind::Pending, captured, 1 + captured);
-        // SAFETY: the object has a code word after its header.
-        unsafe { *value.object().add(1) = std::ptr::from_ref(lambda) as u64 };
-        value
+        self.described_object(Kind::Pending, lambda, captured)
     }
 
     /// A thunk with room for its captured words, which [`Value::set_captured`] must fill before it is forced.
     #[inline(always)]
     pub(crate) fn thunk(&mut self, code: &'static ThunkCode, captured: usize) -> Value {
-        let value = self.new_object(Kind::Thunk, captured, 1 + captured);
-        // SAFETY: the object has a code word after its header.
-        unsafe { *value.object().add(1) = std::ptr::from_ref(code) as u64 };
-        value
+        self.described_object(Kind::Thunk, code, captured)
     }
 
     /// The application of `function` to `args`, evaluated when it is forced.
@@ -278,6 +331,7 @@ impl Heap {
         let value = self.new_object(Kind::App, args.len(), 1 + args.len());
         // SAFETY: the object has the function word and one word per argument after its header.
         unsafe {
+            *value.object() |= APP_FLAG;
             *value.object().add(1).cast::<Value>() = function;
             std::ptr::copy_nonoverlapping(args.as_ptr(), value.object().add(2).cast::<Value>(), args.len());
         }
@@ -308,9 +362,9 @@ impl Heap {
         self.failures.push(error);
         // SAFETY: a thunk object has at least two words.
         unsafe {
-            *thunk.object() = header(Kind::Failed, 0);
             *thunk.object().add(1) = (self.failures.len() - 1) as u64;
         }
+        thunk.set_kind(Kind::Failed);
     }
 
     /// The error of a failed thunk.
@@ -327,42 +381,43 @@ impl Value {
     /// Sets one captured word of a thunk or function that is being built.
     #[inline(always)]
     pub(crate) fn set_captured(self, index: usize, value: Value) {
-        debug_assert!(index < super::word::header_len(self.header()));
-        // SAFETY: thunks and closures have their captured words after the code word; the index is below their number.
-        unsafe { *self.object().add(2 + index).cast::<Value>() = value };
+        // SAFETY: thunks and closures have their captured words after the header; the index is below their number.
+        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
     }
 
     /// The code of a `Thunk` object.
     #[inline(always)]
     pub(crate) fn thunk_code(self) -> &'static ThunkCode {
         debug_assert_eq!(self.kind(), Some(Kind::Thunk));
-        // SAFETY: the second word of a `Thunk` is a `&'static ThunkCode`.
-        unsafe { &*(*self.object().add(1) as *const ThunkCode) }
+        // SAFETY: the header of a `Thunk` holds the address of a `&'static ThunkCode`.
+        unsafe { &*header_address(self.header()) }
+    }
+
+    /// Changes what an object is, and neither its size nor what describes it.
+    #[inline(always)]
+    fn set_kind(self, kind: Kind) {
+        // SAFETY: the header is the first word; only the kind changes.
+        unsafe { *self.object() = (*self.object() & !0xff) | kind as u64 };
     }
 
     /// Marks a thunk as being evaluated. Its second and further words are kept.
     #[inline(always)]
     pub(crate) fn set_blackhole(self) {
-        // SAFETY: the header is the first word; only the kind changes.
-        unsafe { *self.object() = (*self.object() & !0xff) | Kind::Blackhole as u64 };
+        self.set_kind(Kind::Blackhole);
     }
 
     /// Makes a pending function a function.
     #[inline(always)]
     pub(crate) fn set_closure(self) {
         debug_assert_eq!(self.kind(), Some(Kind::Pending));
-        // SAFETY: the header is the first word; a pending function has the layout of a closure.
-        unsafe { *self.object() = (*self.object() & !0xff) | Kind::Closure as u64 };
+        self.set_kind(Kind::Closure);
     }
 
     /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.
     pub(crate) fn restart_thunk(self, code: &'static ThunkCode, captured: Value) {
         debug_assert_eq!(code.captures.len(), 1);
-        // SAFETY: a thunk made with one captured word has three words.
-        unsafe {
-            *self.object() = header(Kind::Thunk, 1);
-            *self.object().add(1) = std::ptr::from_ref(code) as u64;
-        }
+        // SAFETY: a thunk made with one captured word has two words.
+        unsafe { *self.object() = header_of(Kind::Thunk, code) };
         self.set_captured(0, captured);
     }
 
@@ -372,8 +427,8 @@ impl Value {
         // SAFETY: a thunk object has at least two words.
         unsafe {
             *self.object().add(1).cast::<Value>() = value;
-            *self.object() = Kind::Indirection as u64;
         }
+        self.set_kind(Kind::Indirection);
     }
 }
 

@@ -1,12 +1,10 @@
 //! Read-only handles on heap objects: strings, paths, lists, functions.
 //!
 //! A handle is a [`Value`] whose kind has been checked. Handles are `Copy`; what they lend lives as long as the
-//! handle. Keep values that must outlive an evaluation in a [`ValueVec`], not in a plain `Vec`: the collector looks
-//! for roots on the evaluation stack and in `ValueVec`s.
+//! handle. Keep values that must outlive an evaluation in a local variable or a [`super::ValueVec`], not in a plain
+//! `Vec`: the collector does not look there.
 
-use std::ops::{Deref, DerefMut};
-
-use super::word::{Kind, Value, header_len};
+use super::word::{Kind, Value, header_address, header_len};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
@@ -145,8 +143,8 @@ impl Closure {
     /// Its code.
     #[inline(always)]
     pub(crate) fn lambda(self) -> &'static Lambda {
-        // SAFETY: the second word of a `Closure` is a `&'static Lambda`.
-        unsafe { &*(*self.0.object().add(1) as *const Lambda) }
+        // SAFETY: the header of a `Closure` holds the address of a `&'static Lambda`.
+        unsafe { &*header_address(self.0.header()) }
     }
 }
 
@@ -192,61 +190,5 @@ impl App {
     pub(crate) fn args(&self) -> &[Value] {
         // SAFETY: an `App` has `len` argument words after the function.
         unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const Value, header_len(self.0.header())) }
-    }
-}
-
-/// Values held outside the heap across an evaluation: a growable vector the collector knows.
-#[derive(Default, Clone, Debug)]
-pub struct ValueVec(Vec<Value>);
-
-impl ValueVec {
-    /// An empty vector.
-    pub fn new() -> ValueVec {
-        ValueVec::default()
-    }
-
-    /// An empty vector with room for `capacity` values.
-    pub fn with_capacity(capacity: usize) -> ValueVec {
-        ValueVec(Vec::with_capacity(capacity))
-    }
-
-    /// Appends a value.
-    #[inline]
-    pub fn push(&mut self, value: Value) {
-        self.0.push(value);
-    }
-
-    /// Removes and returns the last value.
-    pub fn pop(&mut self) -> Option<Value> {
-        self.0.pop()
-    }
-
-    /// Appends all of `values`.
-    pub fn extend_from_slice(&mut self, values: &[Value]) {
-        self.0.extend_from_slice(values);
-    }
-
-    /// Shortens the vector to `len` values.
-    pub fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
-    }
-}
-
-impl Deref for ValueVec {
-    type Target = [Value];
-    fn deref(&self) -> &[Value] {
-        &self.0
-    }
-}
-
-impl DerefMut for ValueVec {
-    fn deref_mut(&mut self) -> &mut [Value] {
-        &mut self.0
-    }
-}
-
-impl FromIterator<Value> for ValueVec {
-    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> ValueVec {
-        ValueVec(values.into_iter().collect())
     }
 }

@@ -1,7 +1,7 @@
 //! The value stack: local variables of the code being evaluated.
 //!
 //! One region of address space is reserved; pages are committed as they are touched. A frame is a base pointer and a
-//! number of slots known when the code was compiled. The collector of a later version scans it exactly.
+//! number of slots known when the code was compiled. The collector scans it exactly.
 
 use super::word::Value;
 
@@ -60,8 +60,8 @@ impl Value {
     #[inline(always)]
     pub(crate) fn captures(self) -> Captures {
         debug_assert!(self.is_object());
-        // SAFETY: captured words follow header and code word; the pointer stays inside (or one past) the object.
-        Captures(unsafe { self.object().add(2).cast::<Value>() })
+        // SAFETY: captured words follow the header; the pointer stays inside (or one past) the object.
+        Captures(unsafe { self.object().add(1).cast::<Value>() })
     }
 }
 
@@ -82,7 +82,7 @@ impl Stack {
         }
     }
 
-    /// A frame of `slots` null values, or `None` when the region is full. Give it back with [`Stack::pop`].
+    /// A frame of `slots` null values, or `None` when the region is full. Give it back with [`Stack::reset`].
     #[inline(always)]
     pub(crate) fn push(&mut self, slots: u32) -> Option<Frame> {
         let base = self.top;
@@ -98,18 +98,19 @@ impl Stack {
         Some(Frame(unsafe { self.slots.as_mut_ptr().add(base).cast::<Value>() }))
     }
 
-    /// Gives back the uppermost frame, which has this many slots.
-    #[inline(always)]
-    pub(crate) fn pop(&mut self, slots: u32) {
-        self.top -= slots as usize;
-    }
-
     /// The height of the stack, to be given to [`Stack::reset`].
+    #[inline(always)]
     pub(crate) fn height(&self) -> usize {
         self.top
     }
 
+    /// The slots in use.
+    pub(super) fn used(&mut self) -> impl Iterator<Item = *mut u64> {
+        self.slots[..self.top].iter_mut().map(|slot| slot.as_mut_ptr().cast())
+    }
+
     /// Drops all frames above `height`.
+    #[inline(always)]
     pub(crate) fn reset(&mut self, height: usize) {
         debug_assert!(height <= self.top);
         self.top = height;

@@ -1,8 +1,12 @@
 //! `a // b`: layers over large sets, remembered plans for shared shapes, plain merges for the rest.
 
 use super::attrs::{Attrs, MAX_LAYERS, Shape};
+use nopal_syntax::Symbol;
+
 use super::heap::Heap;
+use super::roots::RootVec;
 use super::word::{Kind, Value};
+use crate::pos::Pos;
 
 /// A set of at most this many attributes is cheaper to copy than to layer.
 const LAYER_THRESHOLD: usize = 24;
@@ -13,7 +17,7 @@ const MAX_MERGE_ENTRIES: usize = 1 << 20;
 /// How two shapes merge: the resulting shape, and for each of its keys where the value comes from (`index << 1`, with
 /// the lowest bit set for the right operand).
 pub(super) struct MergePlan {
-    shape: Shape,
+    pub(super) shape: Shape,
     sources: Box<[u32]>,
 }
 
@@ -33,6 +37,7 @@ impl Heap {
         {
             return self.layer(left, right);
         }
+        let (left, right) = (self.flat(left), self.flat(right));
         if let (Some(a), Some(b)) = (left.flat_shape(), right.flat_shape())
             && a.is_shared()
             && b.is_shared()
@@ -41,6 +46,20 @@ impl Heap {
             return self.merge_planned(left, right, a, b);
         }
         self.merge_flat(left, right)
+    }
+
+    /// The same set without layers.
+    fn flat(&mut self, set: Attrs) -> Attrs {
+        if !set.is_layered() {
+            return set;
+        }
+        let (top, base) = set.layers();
+        let base = self.flat(base);
+        let (a, b) = (base.shape(), top.shape());
+        if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
+            return Attrs(self.merge_planned(base, top, a, b));
+        }
+        Attrs(self.merge_flat(base, top))
     }
 
     fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
@@ -89,7 +108,7 @@ impl Heap {
                 i += 1;
             }
         }
-        let shape = self.new_shape(&keys, &positions, true);
+        let shape = self.shape_of(keys.len(), |index| (keys[index], positions[index]));
         self.merge_entries += sources.len() + 8;
         let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
         self.merges.insert((a.id(), b.id()), plan);
@@ -97,8 +116,9 @@ impl Heap {
     }
 
     fn merge_flat(&mut self, left: Attrs, right: Attrs) -> Value {
-        let mut entries = Vec::with_capacity(left.len() + right.len());
-        let (mut a, mut b) = (left.iter().peekable(), right.iter().peekable());
+        let mut entries = RootVec::with_capacity(left.len() + right.len());
+        let entry = |(key, value, pos): (Symbol, Value, Pos)| (key, pos, value);
+        let (mut a, mut b) = (left.iter().map(entry).peekable(), right.iter().map(entry).peekable());
         loop {
             match (a.peek(), b.peek()) {
                 (Some(x), Some(y)) => {
@@ -116,13 +136,6 @@ impl Heap {
                 (None, None) => break,
             }
         }
-        let keys = entries.iter().map(|e| e.0).collect::<Vec<_>>();
-        let positions = entries.iter().map(|e| e.2).collect::<Vec<_>>();
-        let shape = self.new_shape(&keys, &positions, false);
-        let value = self.attrs_object(shape);
-        for (index, entry) in entries.iter().enumerate() {
-            value.set_attr(index, entry.1);
-        }
-        value
+        self.attrs_from_sorted(&entries)
     }
 }

@@ -6,10 +6,10 @@
 //! | `..1` with `01` | integer of 62 bits, shifted left by two |
 //! | `10` | null, false, true |
 //!
-//! A heap object starts with one header word: kind (8 bits), flags for the collector (8), owner of a thunk being
-//! evaluated (16), length (32). Objects are never moved, so a `Value` may be copied freely. The memory of the heap
-//! is not given back while the process lives, so a `Value` never dangles; it is bound to its thread because thunks
-//! are updated without synchronisation.
+//! A heap object starts with one header word: kind (8 bits), flags (8), and 48 bits that are a length or, where the
+//! length follows from it, the address of code or of a shape. Objects are never moved, so a `Value` may be copied freely.
+//! Memory is reused only for objects that the collector cannot reach, so a `Value` never dangles; it is bound to its
+//! thread because thunks are updated without synchronisation.
 
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
@@ -30,7 +30,7 @@ pub struct Value {
 }
 
 /// What a heap object is: the low byte of its header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
     /// Code and captured words, not yet evaluated.
@@ -61,22 +61,44 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[inline(always)]
-    fn from_header(header: u64) -> Kind {
+    pub(super) fn from_header(header: u64) -> Kind {
         // SAFETY: every header is written by this crate's `value` modules with a valid kind in its low byte.
         unsafe { std::mem::transmute::<u8, Kind>(header as u8) }
     }
 }
 
-/// Header word of an object of `kind` with `len` elements, captured words or bytes.
+/// Where length or address begin in a header word.
+const PAYLOAD_SHIFT: u32 = 16;
+
+/// Flag of the header of a shape that literals or merges share.
+pub(super) const SHARED_FLAG: u64 = 1 << 8;
+
+/// Flag of the header of a thunk that began as a suspended application: its size follows from a length, not from code.
+pub(super) const APP_FLAG: u64 = 1 << 9;
+
+/// Header word of an object of `kind` with `len` elements, arguments or bytes.
 #[inline(always)]
 pub(crate) fn header(kind: Kind, len: usize) -> u64 {
-    kind as u64 | (len as u64) << 32
+    kind as u64 | (len as u64) << PAYLOAD_SHIFT
+}
+
+/// Header word of an object of `kind` that begins with the address of what describes it. Addresses of user space fit 48
+/// bits on all machines we run on.
+#[inline(always)]
+pub(crate) fn header_of<T>(kind: Kind, describing: *const T) -> u64 {
+    kind as u64 | (describing as u64) << PAYLOAD_SHIFT
 }
 
 /// The length stored in a header word.
 #[inline(always)]
 pub(crate) fn header_len(header: u64) -> usize {
-    (header >> 32) as usize
+    (header >> PAYLOAD_SHIFT) as usize
+}
+
+/// The address stored in a header word.
+#[inline(always)]
+pub(crate) fn header_address<T>(header: u64) -> *const T {
+    (header >> PAYLOAD_SHIFT) as *const T
 }
 
 const NULL: u64 = 0b0010;
@@ -315,15 +337,18 @@ impl Value {
         }
     }
 
-    /// Follows indirections without evaluating anything.
+    /// The value behind an indirection, without evaluating anything; any other value itself.
     #[inline(always)]
     pub fn follow(self) -> Value {
-        let mut value = self;
-        while value.is_object() && value.header() as u8 == Kind::Indirection as u8 {
-            // SAFETY: an `Indirection` has its value in the second word.
-            value = unsafe { *(value.object().add(1) as *const Value) };
-        }
-        value
+        if self.is_object() && self.header() as u8 == Kind::Indirection as u8 { self.target() } else { self }
+    }
+
+    /// The value of an `Indirection`, which is evaluated and so never an indirection itself.
+    #[inline(always)]
+    pub(crate) fn target(self) -> Value {
+        debug_assert_eq!(self.kind(), Some(Kind::Indirection));
+        // SAFETY: an `Indirection` has its value in the second word.
+        unsafe { *(self.object().add(1) as *const Value) }
     }
 
     /// The definition behind a `Builtin` object.

@@ -44,7 +44,7 @@ proptest! {
     ) {
         let mut symbols = Interner::new();
         let names = (0..120).map(|i| symbols.intern(format!("n{}", i * 7919 % 120).as_bytes())).collect::<Vec<_>>();
-        let mut heap = Heap::new();
+        let mut heap = Heap::new(64 << 20, None);
         let (mut set, mut model) = (build(&mut heap, &Model::new()), Model::new());
         for (step, (indices, left)) in steps.iter().enumerate() {
             let other = indices.iter().map(|i| (names[*i], step as i64)).collect::<Model>();
@@ -66,7 +66,7 @@ proptest! {
 #[test]
 fn small_updates_of_a_large_set_share_it() {
     let mut symbols = Interner::new();
-    let mut heap = Heap::new();
+    let mut heap = Heap::new(64 << 20, None);
     let large = (0..10_000).map(|i| (symbols.intern(format!("n{i}").as_bytes()), i)).collect::<Model>();
     let base = build(&mut heap, &large);
     let before = heap.allocated_bytes();
@@ -81,7 +81,7 @@ fn small_updates_of_a_large_set_share_it() {
 
 #[test]
 fn numbers_keep_their_value() {
-    let mut heap = Heap::new();
+    let mut heap = Heap::new(64 << 20, None);
     for i in [0, 1, -1, i64::MAX, i64::MIN, (1 << 61) - 1, 1 << 61, -(1 << 61), -(1 << 61) - 1] {
         assert_eq!(heap.int(i).as_int(), Some(i));
     }

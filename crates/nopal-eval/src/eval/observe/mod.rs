@@ -147,7 +147,7 @@ impl Evaluator {
         let function = self.eval(&call.function, env)?;
         self.count(counts);
         let mut args = ValueVec::with_capacity(call.args.len());
-        for arg in &call.args {
+        for arg in call.args {
             let value = self.delay(arg, env);
             args.push(value);
         }

@@ -1,0 +1,212 @@
+//! The collector: mark and reuse, without moving anything.
+//!
+//! Roots are known exactly where that is cheap: the value stack, what a [`super::RootVec`] holds, constants of code, and
+//! the tables of the heap. The native stack and the registers are scanned conservatively: a word that is the address of
+//! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
+
+use super::heap::Heap;
+use super::roots;
+use super::space::{Chunk, Space};
+use super::word::{APP_FLAG, Kind, Value, header_address, header_len};
+use crate::code::ir::{Lambda, ThunkCode};
+
+use super::attrs::Shape;
+
+impl Heap {
+    /// Collects if enough was allocated since the last time for that to pay.
+    #[cold]
+    pub(super) fn collect_if_due(&mut self) {
+        let due = match self.collect_after_bytes {
+            0 => 0,
+            least => least.max(self.space.live_bytes()),
+        };
+        if self.space.filled_bytes() >= due {
+            self.collect();
+        }
+    }
+
+    /// Makes the memory of all objects that cannot be reached any more available again.
+    #[inline(never)]
+    pub fn collect(&mut self) {
+        let Some(stack_begin) = crate::native_stack::begin() else {
+            // nothing can be collected on this thread, ever
+            self.holds += 1;
+            return;
+        };
+        self.retire_run();
+        self.collections += 1;
+        self.space.prepare();
+        let mut marker = Marker { grey: std::mem::take(&mut self.grey), soon: [std::ptr::null_mut(); AHEAD], at: 0 };
+        for value in self.own_roots() {
+            if value.is_object() {
+                marker.object(value.object());
+            }
+        }
+        for slot in self.stack.used() {
+            marker.slot(slot);
+        }
+        roots::for_each_range(|range| {
+            for word in range {
+                marker.word(&mut self.space, *word);
+            }
+        });
+        crate::native_stack::for_each_word(stack_begin, |word| {
+            marker.word(&mut self.space, word);
+            // a loop may hold only the end of what it walks over
+            marker.word(&mut self.space, word.wrapping_sub(8));
+        });
+        marker.drain();
+        self.grey = marker.grey;
+        self.space.sweep();
+    }
+}
+
+/// The size of an object in bytes.
+#[inline]
+pub(super) fn bytes_of(object: *mut u64) -> usize {
+    // SAFETY: callers pass objects, which begin with a header; what the header's address describes lives forever.
+    let payload = unsafe {
+        let header = *object;
+        match Kind::from_header(header) {
+            Kind::Indirection | Kind::Failed if header & APP_FLAG != 0 => 1 + header_len(header),
+            Kind::Thunk | Kind::Blackhole | Kind::Indirection | Kind::Failed => {
+                (&*header_address::<ThunkCode>(header)).captures.len()
+            }
+            Kind::Pending | Kind::Closure => (&*header_address::<Lambda>(header)).captures.len(),
+            Kind::App | Kind::PartialApp => 1 + header_len(header),
+            Kind::Int | Kind::Float | Kind::Builtin => 1,
+            Kind::Str => header_len(header).div_ceil(8),
+            Kind::StrCtx | Kind::Path => 1 + header_len(header).div_ceil(8),
+            Kind::List => header_len(header),
+            Kind::Attrs => Shape::of_header(header).len(),
+            Kind::Layered => 2,
+            Kind::Shape => 2 + 2 * header_len(header).div_ceil(2),
+        }
+    };
+    8 * (1 + payload).max(2)
+}
+
+/// So many places are waited for while the memory that they refer to is fetched.
+const AHEAD: usize = 8;
+
+/// Places that refer to objects which were not looked at.
+struct Marker {
+    grey: Vec<*mut u64>,
+    /// The next ones, whose objects are on their way to the cache; a ring.
+    soon: [*mut u64; AHEAD],
+    at: usize,
+}
+
+impl Marker {
+    /// A place that holds a value, or zero where none was stored yet.
+    #[inline(always)]
+    fn slot(&mut self, slot: *mut u64) {
+        // SAFETY: slots are words of live objects or of the value stack.
+        let word = unsafe { *slot };
+        if word & 0b11 == 0 && word != 0 {
+            self.grey.push(slot);
+        }
+    }
+
+    /// A word that may be the address of an object, or of a place in one.
+    fn word(&mut self, space: &mut Space, word: usize) {
+        if let Some(object) = space.object_at(word, bytes_of) {
+            self.object(object);
+        }
+    }
+
+    fn drain(&mut self) {
+        let mut idle = 0;
+        while idle < AHEAD {
+            let next = self.grey.pop().unwrap_or(std::ptr::null_mut());
+            if !next.is_null() {
+                // SAFETY: as for `slot`.
+                prefetch(unsafe { *next } as *mut u64);
+            }
+            let slot = std::mem::replace(&mut self.soon[self.at], next);
+            self.at = (self.at + 1) % AHEAD;
+            if slot.is_null() {
+                idle = if next.is_null() { idle + 1 } else { 0 };
+                continue;
+            }
+            idle = 0;
+            skip_indirection(slot);
+            // SAFETY: as for `slot`.
+            let word = unsafe { *slot };
+            if word & 0b11 == 0 {
+                self.object(word as *mut u64);
+            }
+        }
+    }
+
+    /// Marks an object; if it was not marked, its places are looked at later.
+    #[inline(always)]
+    fn object(&mut self, object: *mut u64) {
+        let chunk = Chunk::of(object);
+        if chunk.mark(object) {
+            let bytes = bytes_of(object);
+            chunk.keep_lines(object, bytes);
+            self.parts(object, bytes / 8);
+        }
+    }
+
+    #[inline]
+    fn parts(&mut self, object: *mut u64, words: usize) {
+        // SAFETY: the object is live and has a header.
+        let header = unsafe { *object };
+        let first = match Kind::from_header(header) {
+            Kind::Thunk | Kind::Blackhole | Kind::App | Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1,
+            Kind::PartialApp => 2,
+            Kind::Attrs => {
+                let shape = Shape::of_header(header).address();
+                let chunk = Chunk::of(shape);
+                if chunk.mark(shape) {
+                    chunk.keep_lines(shape, bytes_of(shape));
+                }
+                1
+            }
+            Kind::Indirection => {
+                self.slot(object.wrapping_add(1));
+                return;
+            }
+            Kind::Failed
+            | Kind::Int
+            | Kind::Float
+            | Kind::Str
+            | Kind::StrCtx
+            | Kind::Path
+            | Kind::Builtin
+            | Kind::Shape => return,
+        };
+        for index in first..words {
+            self.slot(object.wrapping_add(index));
+        }
+    }
+}
+
+/// Makes a place that holds an indirection hold its value, unless that is a function: functions are equal only to
+/// themselves, so that nothing else may hold the very same one. (Nor a float: one of them is not equal to itself.)
+#[inline(always)]
+fn skip_indirection(slot: *mut u64) {
+    // SAFETY: slots are words of live objects or of the value stack, and this one holds an object.
+    let value = Value::from_object(unsafe { *slot } as *mut u64);
+    if value.kind() == Some(Kind::Indirection) {
+        let target = value.target();
+        if !matches!(target.kind(), Some(Kind::Closure | Kind::Builtin | Kind::PartialApp | Kind::Float)) {
+            // SAFETY: as above.
+            unsafe { *slot = target.bits() };
+        }
+    }
+}
+
+/// Has memory fetched that will be read soon.
+#[inline(always)]
+fn prefetch(object: *mut u64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching ahead has no effect, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(object.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = object;
+}

@@ -1,0 +1,80 @@
+//! A limit on the memory that evaluation takes: values, local variables and the native stack together.
+//!
+//! Evaluation compares the native stack's height with an address at every step anyway. The more memory values take, the
+//! higher that address is set; when even a collection leaves too much, it is set so high that the next step fails.
+
+use super::heap::Heap;
+
+pub(super) struct Limit {
+    /// The most memory, in bytes.
+    max_bytes: usize,
+    /// Where the native stack begins; it grows down.
+    stack_begin: usize,
+    /// Below this address the native stack must never grow.
+    stack_end: usize,
+    /// Below this address it must not grow now.
+    stack_limit: usize,
+    exceeded: bool,
+}
+
+impl Limit {
+    pub(super) fn new(max_bytes: Option<usize>) -> Limit {
+        let stack_end = crate::native_stack::limit();
+        let marker = 0u8;
+        let here = &raw const marker as usize;
+        let mut limit = Limit {
+            max_bytes: max_bytes.unwrap_or(usize::MAX),
+            stack_begin: crate::native_stack::begin().unwrap_or(here),
+            stack_end,
+            stack_limit: stack_end,
+            exceeded: false,
+        };
+        limit.set(0);
+        limit
+    }
+
+    /// Lets the stack have what values leave.
+    fn set(&mut self, value_bytes: usize) {
+        let left = self.max_bytes.saturating_sub(value_bytes);
+        self.exceeded = left == 0;
+        self.stack_limit = self.stack_begin.saturating_sub(left).max(self.stack_end);
+    }
+}
+
+impl Heap {
+    /// The address below which the native stack must not grow.
+    #[inline(always)]
+    pub(crate) fn stack_limit(&self) -> usize {
+        self.limit.stack_limit
+    }
+
+    /// The limit in bytes, if it is why the stack must not grow.
+    pub(crate) fn exceeded_limit(&self) -> Option<usize> {
+        let limit = &self.limit;
+        (limit.exceeded || limit.stack_limit > limit.stack_end).then_some(limit.max_bytes)
+    }
+
+    /// Called before `bytes` are taken.
+    pub(super) fn keep_to_limit(&mut self, bytes: usize) {
+        if self.limit.max_bytes == usize::MAX {
+            return;
+        }
+        let local_bytes = self.stack.height() * size_of::<super::Value>();
+        let in_use = |heap: &Heap| heap.space.live_bytes() + heap.space.filled_bytes() + local_bytes + bytes;
+        // not again for every little that is allocated when most of it is live
+        let worth_it = self.space.filled_bytes() >= self.limit.max_bytes / 8;
+        if in_use(self) > self.limit.max_bytes && worth_it {
+            self.collect();
+        }
+        let now = in_use(self);
+        self.limit.set(now);
+    }
+
+    /// After an evaluation ended at the limit: makes room for the next one.
+    pub(crate) fn recover(&mut self) {
+        if self.limit.exceeded {
+            self.collect();
+            self.keep_to_limit(0);
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The memory that objects live in: chunks, runs of free lines in them, and the bitmaps of the collector.
+//!
+//! A chunk is 32 MiB of address space, aligned to its size, so that an object's address leads to the chunk's bitmaps. An
+//! object is allocated by moving a pointer through a *run* of free memory. After a collection the runs are the *lines*
+//! (64 bytes) that no live object touches, as in Immix (Blackburn and McKinley, PLDI 2008). Large objects have a chunk
+//! of their own, which goes back to the system when they die.
+
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Size and alignment of a chunk; untouched pages cost nothing.
+const CHUNK_BYTES: usize = 32 << 20;
+
+/// What survives or is reused as one.
+const LINE_BYTES: usize = 64;
+
+/// Most bytes handed out as one run: what is reused is cleared just before, and should still be in the cache.
+pub(super) const RUN_BYTES: usize = 32 << 10;
+
+/// Free lines fewer than these are not worth a run.
+const MIN_RUN_BYTES: usize = 3 * LINE_BYTES;
+
+/// Objects up to this size are allocated from runs; no run is smaller.
+pub(super) const SMALL_BYTES: usize = MIN_RUN_BYTES;
+
+/// An object larger than this gets a chunk of its own.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// Bits per word of a bitmap.
+const WORD_BITS: usize = 64;
+
+/// Words of a bitmap with a bit per word of a chunk.
+const OBJECT_MAP_WORDS: usize = CHUNK_BYTES / 8 / WORD_BITS;
+
+/// Words of a bitmap with a bit per line of a chunk.
+const LINE_MAP_WORDS: usize = CHUNK_BYTES / LINE_BYTES / WORD_BITS;
+
+/// The begin of a chunk.
+#[repr(C)]
+struct Header {
+    /// Where objects begin: of live objects after a collection; others are found when they are asked for.
+    starts: [u64; OBJECT_MAP_WORDS],
+    /// Objects reached by the collection that is going on.
+    marks: [u64; OBJECT_MAP_WORDS],
+    /// Lines that live objects touch.
+    lines: [u64; LINE_MAP_WORDS],
+    /// Offset behind the last byte that was ever handed out; what follows is zero.
+    high: usize,
+    /// Bytes of the one object of a chunk of its own; zero for other chunks.
+    large_bytes: usize,
+}
+
+/// Offset of the first object of a chunk.
+const FIRST_OBJECT: usize = size_of::<Header>().next_multiple_of(LINE_BYTES);
+
+/// A chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk(NonNull<Header>);
+
+impl Chunk {
+    /// Maps a chunk with room for objects of at least `bytes` in all.
+    fn map(bytes: usize) -> Option<Chunk> {
+        let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
+        let reserved = wanted + CHUNK_BYTES;
+        // SAFETY: a new private mapping, wherever the system likes.
+        let begin = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                reserved,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }
+        .ok()?;
+        let address = begin as usize;
+        let aligned = address.next_multiple_of(CHUNK_BYTES);
+        // What lies before and behind is given back; if that fails it stays reserved, which costs no memory.
+        // SAFETY: both ranges are parts of the mapping just made, and outside of the chunk.
+        unsafe {
+            if aligned > address {
+                let _ = rustix::mm::munmap(begin, aligned - address);
+            }
+            let behind = aligned + wanted;
+            if address + reserved > behind {
+                let _ = rustix::mm::munmap(begin.byte_add(behind - address), address + reserved - behind);
+            }
+        }
+        let chunk = Chunk(NonNull::new(begin.with_addr(aligned).cast())?);
+        chunk.header().high = FIRST_OBJECT;
+        Some(chunk)
+    }
+
+    fn unmap(self) {
+        let bytes = (FIRST_OBJECT + self.header().large_bytes).next_multiple_of(CHUNK_BYTES);
+        // SAFETY: the mapping was made by `map` with this size, and the caller has no object of it left.
+        let _ = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
+    }
+
+    /// The chunk of an object.
+    #[inline(always)]
+    pub(super) fn of(object: *const u64) -> Chunk {
+        let header = object.map_addr(|address| address & !(CHUNK_BYTES - 1)).cast_mut().cast();
+        // SAFETY: objects lie in chunks, and no chunk lies at address zero.
+        Chunk(unsafe { NonNull::new_unchecked(header) })
+    }
+
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "one thread owns all chunks, and no reference outlives the call it is for")]
+    fn header(&self) -> &mut Header {
+        // SAFETY: a chunk begins with its header; see the reason above.
+        unsafe { &mut *self.0.as_ptr() }
+    }
+
+    fn base(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    fn is_large(self) -> bool {
+        self.header().large_bytes != 0
+    }
+
+    #[inline(always)]
+    fn bit_of(self, address: usize) -> (usize, u64) {
+        let bit = (address - self.base()) / 8;
+        (bit / WORD_BITS, 1 << (bit % WORD_BITS))
+    }
+
+    /// Marks an object; whether it was not marked before.
+    #[inline(always)]
+    pub(super) fn mark(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object as usize);
+        let map = &mut self.header().marks;
+        let new = map[word] & bit == 0;
+        map[word] |= bit;
+        new
+    }
+
+    /// Takes the mark off an object; whether it had one.
+    fn unmark(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object as usize);
+        let map = &mut self.header().marks;
+        let marked = map[word] & bit != 0;
+        map[word] &= !bit;
+        marked
+    }
+
+    fn first_object(self) -> *mut u64 {
+        self.0.as_ptr().cast::<u64>().wrapping_byte_add(FIRST_OBJECT)
+    }
+
+    /// Keeps the lines that an object of this size touches.
+    #[inline(always)]
+    pub(super) fn keep_lines(self, object: *const u64, bytes: usize) {
+        if self.is_large() {
+            return;
+        }
+        let begin = object as usize - self.base();
+        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
+        let map = &mut self.header().lines;
+        for line in first..=last {
+            map[line / WORD_BITS] |= 1 << (line % WORD_BITS);
+        }
+    }
+
+    fn set_start(self, object: *const u64) {
+        let (word, bit) = self.bit_of(object as usize);
+        self.header().starts[word] |= bit;
+    }
+
+    /// The last object that begins at or before an address in this chunk.
+    fn object_before(self, address: usize) -> Option<*mut u64> {
+        let offset = address - self.base();
+        if self.is_large() {
+            return (offset >= FIRST_OBJECT).then_some(self.first_object());
+        }
+        if offset < FIRST_OBJECT || offset >= self.header().high {
+            return None;
+        }
+        let (mut word, bit) = self.bit_of(address & !7);
+        let starts = &self.header().starts;
+        let mut bits = starts[word] & (bit | (bit - 1));
+        while bits == 0 {
+            word = word.checked_sub(1)?;
+            bits = starts[word];
+        }
+        let index = word * WORD_BITS + (WORD_BITS - 1 - bits.leading_zeros() as usize);
+        Some(self.0.as_ptr().cast::<u64>().wrapping_add(index))
+    }
+
+    /// The next run of free lines from an offset on: begin and end as offsets, at most `most` bytes apart.
+    fn free_run(self, from: usize, most: usize) -> Option<(usize, usize)> {
+        let lines = &self.header().lines;
+        let is_free = |line: usize| lines[line / WORD_BITS] & 1 << (line % WORD_BITS) == 0;
+        let total = CHUNK_BYTES / LINE_BYTES;
+        let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
+        while line < total {
+            if lines[line / WORD_BITS] == u64::MAX {
+                line = (line / WORD_BITS + 1) * WORD_BITS;
+                continue;
+            }
+            if !is_free(line) {
+                line += 1;
+                continue;
+            }
+            let begin = line;
+            let last = (begin + most / LINE_BYTES).min(total);
+            while line < last && is_free(line) {
+                line += 1;
+            }
+            if (line - begin) * LINE_BYTES >= MIN_RUN_BYTES {
+                return Some((begin * LINE_BYTES, line * LINE_BYTES));
+            }
+        }
+        None
+    }
+}
+
+/// Free memory to allocate from: zeroed, a whole number of words.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    pub(super) begin: *mut u64,
+    pub(super) end: *mut u64,
+}
+
+impl Run {
+    pub(super) const NONE: Run = Run { begin: std::ptr::null_mut(), end: std::ptr::null_mut() };
+
+    fn bytes(self) -> usize {
+        self.end as usize - self.begin as usize
+    }
+}
+
+/// All chunks of a heap.
+#[derive(Default)]
+pub(super) struct Space {
+    /// Chunks of many objects, in the order they were made.
+    chunks: Vec<Chunk>,
+    /// All chunks, those of one object, too, ascending by address.
+    by_address: Vec<Chunk>,
+    /// Chunk and offset from which free runs are looked for.
+    cursor: (usize, usize),
+    /// Parts of runs that were filled with objects since the last collection, whose begins are not in the bitmaps.
+    filled: Vec<Run>,
+    /// Bytes in them and in large objects made since.
+    filled_bytes: usize,
+    /// Bytes that were live after the last collection.
+    live_bytes: usize,
+    /// Bytes allocated over all.
+    total_bytes: u64,
+}
+
+impl Space {
+    /// Bytes allocated since the last collection.
+    pub(super) fn filled_bytes(&self) -> usize {
+        self.filled_bytes
+    }
+
+    /// Bytes that were live after the last collection.
+    pub(super) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// Bytes that were ever allocated.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// Takes note of a run as far as it is filled.
+    pub(super) fn retire(&mut self, filled: Run) {
+        if filled.bytes() > 0 {
+            self.filled_bytes += filled.bytes();
+            self.total_bytes += filled.bytes() as u64;
+            self.filled.push(filled);
+        }
+    }
+
+    /// A run of at most `most` bytes for small objects; `None` when the system has no memory.
+    pub(super) fn run(&mut self, most: usize) -> Option<Run> {
+        loop {
+            let (index, offset) = self.cursor;
+            let Some(&chunk) = self.chunks.get(index) else {
+                self.add_chunk()?;
+                continue;
+            };
+            match chunk.free_run(offset, most) {
+                Some((begin, end)) => {
+                    self.cursor = (index, end);
+                    return Some(clear(chunk, begin, end));
+                }
+                None => self.cursor = (index + 1, 0),
+            }
+        }
+    }
+
+    /// Memory for one object of more than [`SMALL_BYTES`]: at the end of the newest chunk, or a chunk of its own.
+    pub(super) fn big(&mut self, bytes: usize) -> Option<*mut u64> {
+        if bytes > LARGE_BYTES {
+            let chunk = Chunk::map(bytes)?;
+            chunk.header().large_bytes = bytes;
+            self.insert(chunk);
+            let object = chunk.first_object();
+            chunk.set_start(object);
+            self.filled_bytes += bytes;
+            self.total_bytes += bytes as u64;
+            return Some(object);
+        }
+        loop {
+            if let Some(&chunk) = self.chunks.last() {
+                let begin = chunk.header().high.next_multiple_of(LINE_BYTES);
+                let end = (begin + bytes).next_multiple_of(LINE_BYTES);
+                if end <= CHUNK_BYTES {
+                    let run = clear(chunk, begin, end);
+                    chunk.keep_lines(run.begin, bytes);
+                    self.retire(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) });
+                    return Some(run.begin);
+                }
+            }
+            self.add_chunk()?;
+        }
+    }
+
+    fn add_chunk(&mut self) -> Option<()> {
+        let chunk = Chunk::map(LARGE_BYTES)?;
+        self.chunks.push(chunk);
+        self.insert(chunk);
+        Some(())
+    }
+
+    fn insert(&mut self, chunk: Chunk) {
+        let at = self.by_address.partition_point(|other| other.base() < chunk.base());
+        self.by_address.insert(at, chunk);
+    }
+
+    /// Prepares a collection.
+    pub(super) fn prepare(&mut self) {
+        self.filled.sort_unstable_by_key(|run| run.begin);
+        for chunk in &self.chunks {
+            let header = chunk.header();
+            header.marks[..used_words(header.high)].fill(0);
+            header.lines.fill(0);
+        }
+    }
+
+    /// The object that a word points to or into, if it is an address of one.
+    /// `bytes_of` tells the size of an object.
+    pub(super) fn object_at(&mut self, word: usize, bytes_of: impl Fn(*mut u64) -> usize) -> Option<*mut u64> {
+        let after = self.by_address.partition_point(|chunk| chunk.base() <= word);
+        let chunk = self.by_address[after.checked_sub(1)?];
+        if !chunk.is_large() && word - chunk.base() >= CHUNK_BYTES {
+            return None;
+        }
+        let after = self.filled.partition_point(|run| run.begin as usize <= word);
+        if let Some(run) = after.checked_sub(1).map(|index| &mut self.filled[index])
+            && word < run.end as usize
+        {
+            let mut object = run.begin;
+            while object < run.end {
+                chunk.set_start(object);
+                object = object.wrapping_byte_add(bytes_of(object));
+            }
+            // from now on it is known
+            run.end = run.begin;
+        }
+        let object = chunk.object_before(word)?;
+        (word < object as usize + bytes_of(object)).then_some(object)
+    }
+
+    /// Ends a collection: what is not marked is free.
+    pub(super) fn sweep(&mut self) {
+        let mut live_bytes = 0;
+        for chunk in &self.chunks {
+            let header = chunk.header();
+            let used = used_words(header.high);
+            header.starts[..used].copy_from_slice(&header.marks[..used]);
+            let lines = header.lines.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+            live_bytes += lines * LINE_BYTES;
+        }
+        self.by_address.retain(|chunk| {
+            if !chunk.is_large() {
+                return true;
+            }
+            let is_live = chunk.unmark(chunk.first_object());
+            if is_live {
+                live_bytes += chunk.header().large_bytes;
+            } else {
+                chunk.unmap();
+            }
+            is_live
+        });
+        self.live_bytes = live_bytes;
+        self.filled.clear();
+        self.filled_bytes = 0;
+        self.cursor = (0, 0);
+    }
+}
+
+/// Words of a bitmap of objects that are used below an offset.
+fn used_words(high: usize) -> usize {
+    high.div_ceil(8 * WORD_BITS).min(OBJECT_MAP_WORDS)
+}
+
+/// Makes a range of a chunk a run; what was handed out before is cleared.
+fn clear(chunk: Chunk, begin: usize, end: usize) -> Run {
+    let header = chunk.header();
+    let base = chunk.0.as_ptr().cast::<u8>();
+    let used = header.high.clamp(begin, end);
+    // SAFETY: the range lies in the chunk, and no live object lies in it: its lines are free.
+    unsafe { std::ptr::write_bytes(base.add(begin), 0, used - begin) };
+    header.high = header.high.max(end);
+    // SAFETY: as above.
+    Run { begin: unsafe { base.add(begin) }.cast(), end: unsafe { base.add(end) }.cast() }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        for chunk in &self.by_address {
+            chunk.unmap();
+        }
+    }
+}
