@@ -133,7 +133,7 @@ fn as_json(statistics: &Statistics, count_calls: bool) -> Map<String, Value> {
     if count_calls {
         add("functions", s.functions.iter().map(function).collect());
     }
-    add("gc", json!({ "cycles": 0, "heapSize": s.value_bytes, "totalBytes": s.value_bytes }));
+    add("gc", json!({ "cycles": s.collections, "heapSize": s.value_bytes, "totalBytes": s.value_bytes }));
     add("list", json!({ "bytes": s.elements * VALUE_BYTES, "concats": s.concats, "elements": s.elements }));
     add("nrAvoided", json!(s.avoided));
     add("nrExprs", json!(s.exprs));

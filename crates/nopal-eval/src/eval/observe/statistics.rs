@@ -63,6 +63,8 @@ pub struct Statistics {
     pub symbol_bytes: u64,
     /// Bytes of values.
     pub value_bytes: u64,
+    /// How often the collector ran.
+    pub collections: u64,
     /// The functions that were called, by place.
     pub functions: Vec<FunctionCalls>,
     /// The builtins that were called, by name.
@@ -102,7 +104,8 @@ impl Evaluator {
             exprs: observer.exprs,
             symbols: self.symbols.len() as u64,
             symbol_bytes: self.symbols.bytes() as u64,
-            value_bytes: self.heap.allocated_bytes() as u64,
+            value_bytes: self.heap.allocated_bytes(),
+            collections: self.heap.collections(),
             functions: functions.collect(),
             builtins,
         })
