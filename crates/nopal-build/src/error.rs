@@ -230,8 +230,18 @@ impl BuildError {
         match self {
             Self::Cancelled => FailureKind::Cancelled,
             Self::Dependencies { .. } => FailureKind::Dependency,
-            Self::TimedOut { .. } | Self::Silent { .. } | Self::LogLimit { .. } => FailureKind::TimedOut,
-            Self::HashMismatch { .. } | Self::FixedOutputReferences { .. } => FailureKind::HashMismatch,
+            Self::TimedOut { .. } | Self::Silent { .. } => FailureKind::TimedOut,
+            Self::LogLimit { .. }
+            | Self::OutputRejected { .. }
+            | Self::OutputMissing { .. }
+            | Self::OutputCycle { .. }
+            | Self::ForbiddenReferences { .. }
+            | Self::OutputTooLarge { .. }
+            | Self::ClosureTooLarge { .. }
+            | Self::FixedOutputReferences { .. }
+            | Self::Derivation { .. }
+            | Self::NothingToCheck { .. } => FailureKind::Rejected,
+            Self::HashMismatch { .. } => FailureKind::HashMismatch,
             Self::NotDeterministic { .. } => FailureKind::NotDeterministic,
             Self::Sandbox(_) | Self::Fs(_) | Self::Store { .. } | Self::System { .. } => FailureKind::Machine,
             _ => FailureKind::Build,
@@ -243,8 +253,10 @@ impl BuildError {
 /// deterministic; several kinds at once add up as bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
-    /// The builder failed or what it made was rejected.
+    /// The builder failed.
     Build,
+    /// What it made was rejected, or it was not run.
+    Rejected,
     /// A time or log limit.
     TimedOut,
     /// A fixed output's hash.

@@ -95,7 +95,7 @@ impl Job<'_> {
         let _locks = self.lock_outputs()?;
         let valid = self.store.valid_of(self.outputs.values()).map_err(store_error)?;
         let all_valid = self.outputs.values().all(|path| valid.contains(path));
-        if self.check && !all_valid {
+        if self.check && valid.is_empty() {
             return Err(BuildError::NothingToCheck { drv_path: self.store.print(self.drv_path) }.into());
         }
         if !self.check && all_valid {
@@ -232,7 +232,8 @@ impl Job<'_> {
         let mut places = BTreeMap::new();
         for (name, path) in self.outputs {
             let is_valid = valid.contains(path);
-            let scratch_path = if unsandboxed && is_valid { self.fallback_path(path)? } else { path.clone() };
+            let scratch_path =
+                if unsandboxed && (is_valid || self.check) { self.fallback_path(path)? } else { path.clone() };
             let location = if unsandboxed {
                 let location = self.store.physical_path(&scratch_path);
                 nopal_fs::remove_tree_if_exists(&location)?;
@@ -421,7 +422,10 @@ impl Build<'_> {
         infos.extend(finished.iter().map(|finished| (finished.name.clone(), finished.output.info.clone())));
         Checker { store, drv_path, derivation, infos: &infos }.check(&self.options.checks)?;
         if check {
-            return finished.iter().try_for_each(|finished| self.compare(finished));
+            // what was not there cannot be compared
+            let known = store.valid_of(self.job.outputs.values()).map_err(store_error)?;
+            let mut compared = finished.iter().filter(|finished| known.contains(&finished.output.info.path));
+            return compared.try_for_each(|finished| self.compare(finished));
         }
         let outputs: Vec<BuiltOutput> = finished.into_iter().map(|finished| finished.output).collect();
         store.register_outputs(outputs).map_err(store_error)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nopal_format::store_path::{References, output_path_name};
 use nopal_format::{ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, PathInfo, StorePath};
 use nopal_store::{BuiltOutput, OutputScan, Store, StoreError, content_hash, rewrite_tree, scan_tree};
 
@@ -166,6 +167,7 @@ impl Outputs<'_> {
         if let Some(DerivationOutput::Fixed { ca: wanted }) = self.derivation.outputs.get(name) {
             let got = self.content_address(name, &scanned, wanted)?;
             if got.hash != wanted.hash {
+                self.keep_wrong(name, &scanned, &got)?;
                 return Err(BuildError::HashMismatch {
                     drv_path: self.store.print(self.drv_path),
                     specified: wanted.hash.sri(),
@@ -192,6 +194,22 @@ impl Outputs<'_> {
         info.ultimate = true;
         info.ca = ca;
         Ok(BuiltOutput { info, tree: scanned.tree, entries: scanned.scan.entries })
+    }
+
+    /// Registers a fixed output that is not what was promised under the path that its content has, where it can be used
+    /// once the promise is corrected.
+    fn keep_wrong(&self, name: &str, scanned: &Scanned, got: &ContentAddress) -> Result<(), BuildError> {
+        if !scanned.scan.references.is_empty() {
+            return Ok(());
+        }
+        let output = output_path_name(&self.derivation.name, name);
+        let path = self.store.store_dir().ca_path(&output, got, &References::default());
+        let path = path.map_err(|error| BuildError::Derivation { text: error.to_string() })?;
+        let mut info = PathInfo::new(path, scanned.scan.nar_hash, scanned.scan.nar_size);
+        info.ca = Some(*got);
+        info.ultimate = true;
+        let output = BuiltOutput { info, tree: scanned.tree.clone(), entries: scanned.scan.entries };
+        self.store.register_outputs(vec![output]).map_err(store_error)
     }
 
     /// What the content of a fixed output is.

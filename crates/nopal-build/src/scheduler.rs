@@ -134,10 +134,12 @@ impl RealiseError {
         let bit = |kind: FailureKind, bit: u8| if has(kind) { bit } else { 0 };
         let special =
             bit(FailureKind::TimedOut, 1) | bit(FailureKind::HashMismatch, 2) | bit(FailureKind::NotDeterministic, 8);
-        if special == 0 && !has(FailureKind::Build) && has(FailureKind::Machine) {
+        if special == 0 && !has(FailureKind::Build) {
             return 1;
         }
-        0b110_0100 | special
+        // a difference that is found is no failure of a builder
+        let failed = if special & !0b1000 != 0 || has(FailureKind::Build) { 0b100 } else { 0 };
+        0b110_0000 | failed | special
     }
 }
 

@@ -25,6 +25,8 @@ pub struct EngineConfig {
     pub environment: BTreeMap<OsString, OsString>,
     /// The platform to build for, such as `x86_64-linux`.
     pub system: String,
+    /// The platform that expressions are evaluated for; `None` is the one to build for.
+    pub eval_system: Option<String>,
     /// Search path entries `name=path` or `path`, in order of precedence.
     pub nix_path: Vec<String>,
     /// Experimental features that are on, by Nix's names.
@@ -63,6 +65,14 @@ pub struct EngineConfig {
     pub cores: usize,
     /// Go on with other builds after a failure.
     pub keep_going: bool,
+    /// Sign what is built with the keys in these files.
+    pub secret_key_files: Vec<PathBuf>,
+    /// Link the files of what is built to those with equal contents.
+    pub auto_optimise: bool,
+    /// Bytes a builder may write to its log.
+    pub max_log_bytes: Option<u64>,
+    /// A program to run after each build.
+    pub post_build_hook: Option<PathBuf>,
     /// Keep the build directory of a failed build.
     pub keep_failed: bool,
     /// Limit of a whole build.
@@ -79,10 +89,57 @@ pub struct EngineConfig {
     pub ca_files: Vec<PathBuf>,
     /// Where Debian packages come from.
     pub debian: DebianConfig,
+    /// What concerns flakes and what they fetch.
+    pub flakes: FlakeConfig,
     /// What is observed of evaluations.
     pub observe: ObserveConfig,
     /// Receives progress.
     pub reporter: Reporter,
+}
+
+/// Settings of flakes and of what they fetch.
+#[derive(Clone, Debug)]
+pub struct FlakeConfig {
+    /// `use-registries`.
+    pub use_registries: bool,
+    /// `flake-registry`: a file or URL; empty is none.
+    pub global_registry: String,
+    /// The user's registry.
+    pub user_registry: Option<PathBuf>,
+    /// The system's registry.
+    pub system_registry: Option<PathBuf>,
+    /// `--override-flake`: what is looked up, and what it stands for.
+    pub overrides: Vec<(String, String)>,
+    /// `allow-dirty`: whether working trees may have changes.
+    pub allow_dirty: bool,
+    /// `warn-dirty`.
+    pub warn_dirty: bool,
+    /// `allow-dirty-locks`: whether a lock file may have inputs of which only the hash of the tree is known.
+    pub allow_dirty_locks: bool,
+    /// `accept-flake-config`.
+    pub accept_config: bool,
+    /// `commit-lock-file-summary`; empty is a sentence of our own.
+    pub commit_summary: String,
+    /// `tarball-ttl`: how long something fetched without a promised hash is used again.
+    pub tarball_ttl: Duration,
+}
+
+impl Default for FlakeConfig {
+    fn default() -> Self {
+        Self {
+            use_registries: true,
+            global_registry: String::new(),
+            user_registry: None,
+            system_registry: None,
+            overrides: Vec::new(),
+            allow_dirty: true,
+            warn_dirty: true,
+            allow_dirty_locks: false,
+            accept_config: false,
+            commit_summary: String::new(),
+            tarball_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// Where Debian packages come from: flags, or else the machine's apt configuration.

@@ -10,6 +10,7 @@ use nopal_store::Store;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::inputs::registry::Registries;
 use crate::observe::Observed;
 use crate::paths::PathMap;
 
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancelToken,
     /// What evaluations have come to beside their results.
     pub(crate) observed: Mutex<Observed>,
+    pub(crate) registries: Registries,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
     opening: Mutex<()>,
@@ -50,6 +52,7 @@ impl Engine {
                 paths,
                 cancel,
                 observed,
+                registries: Registries::default(),
                 store: OnceLock::new(),
                 opening: Mutex::new(()),
                 plain_fetcher: OnceLock::new(),

@@ -37,6 +37,8 @@ pub enum EngineError {
     Evaluation {
         /// Several lines, beginning with `error:`, not ending in a newline. Quotes sources, which need not be UTF-8.
         report: Vec<u8>,
+        /// Whether something that was fetched had another hash than it should have.
+        is_mismatch: bool,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]
@@ -86,6 +88,26 @@ pub enum EngineError {
     /// A derivation cannot be shown as JSON.
     #[error(transparent)]
     Json(#[from] nopal_format::derivation::DerivationJsonError),
+    /// A program that was to be run after a build failed.
+    #[error("program '{}' {}", program.display(), match status.code() {
+        Some(code) => format!("failed with exit code {code}"),
+        None => "was ended by a signal".to_owned(),
+    })]
+    Hook {
+        /// The program.
+        program: std::path::PathBuf,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// A text is no regular expression.
+    #[error(transparent)]
+    Regex(#[from] nopal_eval::pure::regex::RegexError),
+    /// A key file holds no key.
+    #[error(transparent)]
+    Key(#[from] nopal_format::signature::SignatureError),
+    /// A path cannot be signed.
+    #[error(transparent)]
+    Fingerprint(#[from] nopal_format::path_info::FingerprintError),
     /// A derivation given as JSON states what does not follow from it.
     #[error(transparent)]
     Modulo(#[from] nopal_format::derivation::DerivationError),
@@ -134,6 +156,9 @@ pub enum EngineError {
     },
 }
 
+/// Nix's exit code for something with a wrong hash.
+const HASH_MISMATCH: u8 = 102;
+
 /// Program names shown in a hint; more would hide the rest.
 const SHOWN_PROGRAMS: usize = 12;
 
@@ -141,8 +166,10 @@ impl EngineError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Evaluation { is_mismatch: true, .. } => ErrorKind::Build(HASH_MISMATCH),
             Self::Evaluation { .. } => ErrorKind::Evaluation,
             Self::NotADerivation { .. }
+            | Self::Regex(_)
             | Self::Installable(_)
             | Self::NoProgram { .. }
             | Self::NotValid { .. }
@@ -161,9 +188,13 @@ impl EngineError {
             | Self::Derivation { .. }
             | Self::Json(_)
             | Self::Modulo(_)
+            | Self::Key(_)
+            | Self::Fingerprint(_)
             | Self::NoLog { .. } => ErrorKind::Store,
             Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
-            Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => ErrorKind::Environment,
+            Self::Hook { .. } | Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => {
+                ErrorKind::Environment
+            }
         }
     }
 

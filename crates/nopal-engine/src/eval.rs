@@ -124,7 +124,7 @@ impl Engine {
                 let origin = Origin::File { root: Root::HOST, path: path.as_os_str().as_bytes().to_vec() };
                 evaluator.parse_to_text(text, origin, dir)
             }
-            (Source::File(_), None) => Ok(Vec::new()),
+            (Source::File(_) | Source::Flake(_), _) => Ok(Vec::new()),
         })?;
         text.push(b'\n');
         Ok(text)
@@ -136,6 +136,9 @@ impl Engine {
     /// Evaluation fails, or something else than derivations comes of it.
     pub fn instantiate(&self, what: &Installable, args: &[AutoArg]) -> Result<Vec<Wanted>, EngineError> {
         match what {
+            Installable::Attr { source: Source::Flake(flake), .. } => {
+                self.shared.with_evaluator(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
+            }
             Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
                 let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
@@ -205,7 +208,8 @@ impl Shared {
 
     fn eval_settings(&self) -> Settings {
         let config = &self.config;
-        let mut settings = Settings::new(&config.system, config.store_dir.clone());
+        let mut settings =
+            Settings::new(config.eval_system.as_ref().unwrap_or(&config.system), config.store_dir.clone());
         if !config.pure_eval {
             settings.nix_path = config.nix_path.iter().map(|entry| SearchPathEntry::parse(entry.as_bytes())).collect();
         }
@@ -235,7 +239,7 @@ pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineEr
     let mut report = evaluator.render_error(error);
     // a message of the program may end in spaces or empty lines, and they are shown
     report.pop_if(|last| *last == b'\n');
-    EngineError::Evaluation { report }
+    EngineError::Evaluation { report, is_mismatch: error.kind() == nopal_eval::ErrorKind::HashMismatch }
 }
 
 /// The value that is asked for.
@@ -264,6 +268,12 @@ pub(crate) fn select_value(
     args: &[AutoArg],
 ) -> Result<(Value, Pos), Error> {
     let args = auto_args(evaluator, shared.config.working_dir.as_os_str().as_bytes(), args)?;
+    if let Source::Flake(flake) = source {
+        if !args.is_empty() {
+            return Err(Error::eval("'--arg' and '--argstr' are incompatible with flakes"));
+        }
+        return Ok((crate::flake::select(evaluator, shared, flake)?.0, Pos::NONE));
+    }
     let root = root(evaluator, shared, source)?;
     let (value, pos) = evaluator.select_path(attr_path, args, root)?;
     Ok((evaluator.force(value, pos)?, pos))
@@ -276,6 +286,7 @@ fn root(evaluator: &mut Evaluator, shared: &Shared, source: &Source) -> Result<V
         Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir),
         Source::Stdin(text) => evaluator.eval_stdin(text, working_dir),
         Source::File(path) => file(evaluator, shared, path),
+        Source::Flake(flake) => Ok(crate::flake::select(evaluator, shared, flake)?.0),
     }
 }
 
@@ -330,6 +341,14 @@ pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[A
     evaluator.force_attrs(value, Pos::NONE, "while evaluating the arguments given on the command line")
 }
 
+/// A value as JSON; `nix eval` does not copy paths to the store for it.
+fn json(evaluator: &mut Evaluator, value: Value, habits: &Habits) -> Result<Vec<u8>, Error> {
+    match habits {
+        Habits::Instantiate => evaluator.print_json(value),
+        Habits::Eval { .. } => evaluator.print_json_in_place(value),
+    }
+}
+
 fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Result<Vec<u8>, Error> {
     let mut out = match request.format {
         EvalFormat::Raw => {
@@ -341,9 +360,9 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
             let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::NO_COPY)?;
             return Ok(text.to_vec());
         }
-        EvalFormat::Json => evaluator.print_json(value)?,
+        EvalFormat::Json => json(evaluator, value, &request.habits)?,
         EvalFormat::PrettyJson => {
-            let text = evaluator.print_json(value)?;
+            let text = json(evaluator, value, &request.habits)?;
             Json::parse(&String::from_utf8_lossy(&text))
                 .map_err(|error| Error::eval(error.to_string()))?
                 .to_pretty()

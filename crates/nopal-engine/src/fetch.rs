@@ -1,9 +1,8 @@
 //! What `builtins.fetchurl`, `fetchTarball` and `fetchTree` bring into the store.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use nopal_eval::host::{FetchAttr, FetchRequest, Fetched, HostError, HostResult};
+use nopal_eval::host::{FetchRequest, Fetched, HostError, HostResult};
 use nopal_fetch::{FetchError, Request};
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash, HashAlgorithm, StorePath, hash};
 use nopal_store::{AddOptions, PathInfo};
@@ -11,9 +10,7 @@ use nopal_store::{AddOptions, PathInfo};
 use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::host::failed;
-
-/// How long a download without a promised hash is used again, as `tarball-ttl` of Nix.
-const DOWNLOAD_TTL: Duration = Duration::from_secs(3600);
+use crate::inputs;
 
 /// Answers a fetch of an expression.
 pub(crate) fn fetch(shared: &Shared, request: &FetchRequest) -> HostResult<Fetched> {
@@ -21,12 +18,12 @@ pub(crate) fn fetch(shared: &Shared, request: &FetchRequest) -> HostResult<Fetch
     match request {
         FetchRequest::File { url, name, sha256 } => fetch.file(url, name, sha256.as_ref()),
         FetchRequest::Tarball { url, name, sha256 } => fetch.tarball(url, name, sha256.as_ref()),
-        FetchRequest::Tree { attrs, name } => fetch.tree(attrs, name.as_deref()),
+        FetchRequest::Tree(input) => inputs::fetch(shared, input),
     }
 }
 
-struct Fetch<'a> {
-    shared: &'a Shared,
+pub(crate) struct Fetch<'a> {
+    pub(crate) shared: &'a Shared,
 }
 
 impl Fetch<'_> {
@@ -50,37 +47,6 @@ impl Fetch<'_> {
         Ok(without_attrs(info.path))
     }
 
-    fn tree(&self, attrs: &[(String, FetchAttr)], name: Option<&str>) -> HostResult<Fetched> {
-        let text = |wanted: &str| {
-            attrs.iter().find_map(|(name, value)| match value {
-                FetchAttr::Str(text) if name == wanted => Some(text.as_str()),
-                _ => None,
-            })
-        };
-        let name = name.unwrap_or("source");
-        let expected = text("narHash")
-            .map(Hash::parse_sri)
-            .transpose()
-            .map_err(|error| HostError::Failed(format!("in the attribute 'narHash' of a fetched tree: {error}")))?;
-        let kind = text("type").unwrap_or_default();
-        let url = || text("url").ok_or_else(|| HostError::Failed("attribute 'url' missing".to_owned()));
-        let fetched = match kind {
-            "path" => {
-                let path = text("path").ok_or_else(|| HostError::Failed("attribute 'path' missing".to_owned()))?;
-                let physical = self.shared.paths.locate_target(Path::new(path)).map_err(failed)?;
-                self.add(&physical, &AddOptions::source(name)).map_err(failed)?
-            }
-            "tarball" => self.unpack(&self.download(url()?, None)?, url()?, name)?,
-            "file" => self.add(&self.download(url()?, None)?, &AddOptions::source(name)).map_err(failed)?,
-            "git" => return Err(HostError::Unsupported("fetching Git repositories")),
-            "hg" => return Err(HostError::Unsupported("fetching Mercurial repositories")),
-            _ => return Err(HostError::Failed(format!("fetching inputs of type '{kind}' is not supported"))),
-        };
-        check_nar_hash(text("url").or(text("path")).unwrap_or(kind), expected.as_ref(), &fetched)?;
-        let nar_hash = FetchAttr::Str(fetched.nar_hash.sri());
-        Ok(Fetched { store_path: fetched.path, attrs: vec![("narHash".to_owned(), nar_hash)] })
-    }
-
     /// The store path that the hash promises, if it is valid already.
     fn known(
         &self,
@@ -97,7 +63,7 @@ impl Fetch<'_> {
     }
 
     /// Downloads into the cache, or takes what is there: with the promised hash, or recent.
-    fn download(&self, url: &str, expected: Option<&Hash>) -> HostResult<PathBuf> {
+    pub(crate) fn download(&self, url: &str, expected: Option<&Hash>) -> HostResult<PathBuf> {
         let dir = self.shared.cache_dir("download").map_err(failed)?;
         let file = dir.join(hash::sha256(url.as_bytes()).base16());
         if self.is_usable(&file, expected).map_err(failed)? {
@@ -121,33 +87,43 @@ impl Fetch<'_> {
         if self.shared.config.offline {
             return Ok(true);
         }
-        Ok(metadata.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age < DOWNLOAD_TTL))
+        Ok(metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.elapsed().ok())
+            .is_some_and(|age| age < self.shared.config.flakes.tarball_ttl))
     }
 
     /// Unpacks an archive and adds the one directory in it, or all of it if there are several entries.
     fn unpack(&self, archive: &Path, url: &str, name: &str) -> HostResult<PathInfo> {
+        let (temp, root, _) = self.unpack_to_temp(archive, url)?;
+        let info = self.add(&root, &AddOptions::source(name)).map_err(failed)?;
+        temp.remove().map_err(failed)?;
+        Ok(info)
+    }
+
+    /// Unpacks an archive. Returns the directory to remove, the tree in it, and when the newest member was modified.
+    pub(crate) fn unpack_to_temp(&self, archive: &Path, url: &str) -> HostResult<(nopal_fs::TempDir, PathBuf, u64)> {
         let temp =
             nopal_fs::TempDir::new_in(&self.shared.cache_dir("unpack").map_err(failed)?, "tar").map_err(failed)?;
         let dest = temp.path().join("tree");
-        nopal_fetch::archive::unpack_file(archive, &dest)
+        let unpacked = nopal_fetch::archive::unpack_file(archive, &dest)
             .map_err(|error| HostError::Failed(format!("cannot unpack '{url}': {error}")))?;
         let entries = nopal_fs::read_dir(&dest).map_err(failed)?;
         let root = match &entries[..] {
             [only] if only.kind == nopal_fs::EntryKind::Directory => dest.join(&only.name),
             _ => dest.clone(),
         };
-        let info = self.add(&root, &AddOptions::source(name)).map_err(failed)?;
-        temp.remove().map_err(failed)?;
-        Ok(info)
+        Ok((temp, root, unpacked.newest_s))
     }
 
-    fn add(&self, path: &Path, options: &AddOptions) -> Result<PathInfo, EngineError> {
+    pub(crate) fn add(&self, path: &Path, options: &AddOptions) -> Result<PathInfo, EngineError> {
         Ok(self.shared.store()?.add_path(path, options, None)?)
     }
 }
 
 fn without_attrs(store_path: StorePath) -> Fetched {
-    Fetched { store_path, attrs: Vec::new() }
+    Fetched { store_path, input: None, mount: None }
 }
 
 fn check_nar_hash(url: &str, expected: Option<&Hash>, info: &PathInfo) -> HostResult<()> {

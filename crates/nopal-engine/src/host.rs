@@ -11,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nopal_eval::host::{
     AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted as EvalWanted,
 };
+use nopal_eval::{Error, Evaluator, Pos, Value};
+use nopal_format::flake::Input;
 use nopal_format::{Derivation, StorePath};
 use nopal_fs::{EntryKind, FsError};
 use nopal_report::Level;
@@ -31,11 +33,13 @@ pub(crate) struct EvalHost {
     pending: Mutex<Vec<TextToAdd>>,
     /// What evaluation made, whether written or not; import from derivation and `storePath` read it.
     made: Mutex<BTreeMap<StorePath, Derivation>>,
+    /// Trees fetched so far: within an evaluation an input does not change.
+    fetched: Mutex<BTreeMap<Input, Fetched>>,
 }
 
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
-        Self { shared, read_only, pending: Mutex::default(), made: Mutex::default() }
+        Self { shared, read_only, pending: Mutex::default(), made: Mutex::default(), fetched: Mutex::default() }
     }
 
     /// Writes what evaluation made and has not been written.
@@ -110,12 +114,12 @@ impl Host for EvalHost {
     }
 
     fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
-        let physical = self.shared.paths.locate_target(request.path).map_err(fs_error)?;
+        let physical = self.shared.paths.locate(request.path).map_err(fs_error)?;
         let options = AddOptions {
             name: request.name.to_owned(),
             method: request.method,
             algorithm: request.algorithm,
-            references: BTreeSet::new(),
+            references: request.references.clone(),
         };
         let mut callback_error = None;
         let logical_root = request.path;
@@ -218,7 +222,18 @@ impl Host for EvalHost {
     }
 
     fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched> {
-        fetch::fetch(&self.shared, request)
+        let FetchRequest::Tree(input) = request else { return fetch::fetch(&self.shared, request) };
+        let fetched = || self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = fetched().get(input) {
+            return Ok(known.clone());
+        }
+        let found = fetch::fetch(&self.shared, request)?;
+        fetched().insert(input.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn get_flake(&self, evaluator: &mut Evaluator, reference: &str, pos: Pos) -> Result<Value, Error> {
+        crate::flake::get_flake(evaluator, &self.shared, reference, pos)
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::flake::FlakeSource;
+
 /// Where an expression comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -14,6 +16,8 @@ pub enum Source {
     Expr(String),
     /// The expression on standard input, already read.
     Stdin(Vec<u8>),
+    /// A flake. It brings its own attribute path.
+    Flake(Box<FlakeSource>),
 }
 
 /// Something that can be built and run.
@@ -89,6 +93,7 @@ impl fmt::Display for Installable {
                     Source::File(path) => write!(f, "{}", path.display())?,
                     Source::Expr(_) => f.write_str("(expression)")?,
                     Source::Stdin(_) => f.write_str("(standard input)")?,
+                    Source::Flake(flake) => f.write_str(&flake.text)?,
                 }
                 if attr_path.is_empty() { Ok(()) } else { write!(f, " -A {attr_path}") }
             }

@@ -5,6 +5,7 @@
 //! ([`Engine::realise`]), and a program of them is described for execution ([`Engine::prepare_run`]). Results and
 //! events come back up.
 
+mod after;
 mod config;
 mod debian;
 mod derivation;
@@ -12,23 +13,29 @@ mod engine;
 mod error;
 mod eval;
 mod fetch;
+mod flake;
 mod host;
+mod inputs;
 mod inspect;
 mod installable;
+mod items;
 mod observe;
 mod packages;
 mod paths;
 mod realise;
 mod run;
+mod search;
 mod session;
 mod show;
 
-pub use config::{DebianConfig, EngineConfig};
+pub use config::{DebianConfig, EngineConfig, FlakeConfig};
 pub use debian::DebLock;
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
+pub use flake::{CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, RegistryChange, ShowOptions};
 pub use installable::{Installable, InstallableParseError, Source};
+pub use items::Item;
 pub use nopal_build::{CancelToken, Probe};
 pub use nopal_eval::pure::suggest;
 pub use nopal_eval::{Documentation, Held};
@@ -38,4 +45,5 @@ pub use nopal_syntax::printer::identifier;
 pub use observe::{Destination, ObserveConfig};
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use run::RunPlan;
+pub use search::{FoundPackage, Patterns};
 pub use session::{Depth, Loaded, Session, SessionError};

@@ -121,7 +121,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// Derivation and outputs that a derivation value stands for.
-fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+pub(crate) fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
     let name = evaluator.symbols.intern(b"name");
     let Some((name, pos)) = attrs.get_with_pos(name) else {
         return Err(Error::type_error("derivation name missing"));

@@ -20,13 +20,17 @@ const MAX_LINKS: u32 = 40;
 pub(crate) struct PathMap {
     logical: PathBuf,
     physical: PathBuf,
+    /// Whether the machine has a directory of the logical name, too. What is not in the physical one is read there.
+    has_other: bool,
     /// Physical directories inside store objects that are known to be no links. Store objects do not change.
     real_directories: Mutex<HashSet<PathBuf>>,
 }
 
 impl PathMap {
     pub(crate) fn new(store_dir: &StoreDir, physical: PathBuf) -> Self {
-        Self { logical: PathBuf::from(store_dir.as_str()), physical, real_directories: Mutex::default() }
+        let logical = PathBuf::from(store_dir.as_str());
+        let has_other = logical != physical && nopal_fs::is_dir(&logical);
+        Self { logical, physical, has_other, real_directories: Mutex::default() }
     }
 
     /// The physical path of `path` if it is below the logical store directory.
@@ -44,7 +48,7 @@ impl PathMap {
     /// # Errors
     /// A component cannot be examined, or links go round in a circle. A missing component is no error here.
     pub(crate) fn locate(&self, path: &Path) -> Result<PathBuf, FsError> {
-        if self.logical == self.physical {
+        if self.logical == self.physical || self.is_elsewhere(path) {
             return Ok(path.to_owned());
         }
         match self.in_store(path) {
@@ -66,6 +70,17 @@ impl PathMap {
             Some(metadata) if metadata.is_symlink() => self.resolve(path, true),
             _ => Ok(found),
         }
+    }
+
+    /// Whether the store object of `path` is not in the physical store but in the machine's own of the same name.
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        if !self.has_other {
+            return false;
+        }
+        let Ok(below) = path.strip_prefix(&self.logical) else { return false };
+        let Some(object) = below.components().next() else { return false };
+        let exists = |dir: &Path| nopal_fs::symlink_metadata_if_exists(&dir.join(object)).is_ok_and(|m| m.is_some());
+        !exists(&self.physical) && exists(&self.logical)
     }
 
     /// Whether `path` is a store object itself, or lies in a directory known to be reached without links.

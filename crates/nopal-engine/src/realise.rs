@@ -67,8 +67,11 @@ impl Shared {
     pub(crate) fn realise(&self, wanted: &[Wanted], options: &RealiseOptions) -> Result<Vec<Built>, EngineError> {
         let store = self.store()?;
         let targets = to_build(wanted);
-        let config = self.build_config(options, self.builtins(&targets, options)?);
+        let plan_config = self.build_config(options, BuiltinBuilders::new());
+        let will_build = nopal_build::plan(store, &plan_config, &targets)?.will_build;
+        let config = self.build_config(options, self.builtins(&will_build)?);
         let done = nopal_build::realise(store, &config, &targets, &self.cancel)?;
+        self.after_builds(&will_build)?;
         Ok(done
             .into_iter()
             .map(|done| Built {
@@ -81,15 +84,9 @@ impl Shared {
 
     /// The builders inside this program. The package repositories are asked for their names only when something
     /// will be fetched from a mirror.
-    fn builtins(
-        &self,
-        targets: &[nopal_build::Wanted],
-        options: &RealiseOptions,
-    ) -> Result<BuiltinBuilders, EngineError> {
-        let plan_config = self.build_config(options, BuiltinBuilders::new());
-        let will_build = nopal_build::plan(self.store()?, &plan_config, targets)?.will_build;
+    fn builtins(&self, will_build: &[StorePath]) -> Result<BuiltinBuilders, EngineError> {
         let mut from_mirror = false;
-        for path in &will_build {
+        for path in will_build {
             let derivation = self.read_derivation(path)?;
             let url = derivation.env_value("url").map(|url| url.as_bytes()).unwrap_or_default();
             if derivation.is_builtin() && url.starts_with(b"mirror://") {
@@ -116,7 +113,12 @@ impl Shared {
             cores: config.cores,
             keep_going: config.keep_going,
             keep_failed: config.keep_failed,
-            limits: BuildLimits { timeout: config.timeout, silence: config.max_silent_time, ..BuildLimits::default() },
+            limits: BuildLimits {
+                timeout: config.timeout,
+                silence: config.max_silent_time,
+                log_size_bytes: config.max_log_bytes,
+                ..BuildLimits::default()
+            },
             systems,
             environment: environment_bytes(&config.environment),
             ca_file: config.ca_files.first().cloned(),

@@ -41,6 +41,8 @@ pub enum ErrorKind {
     AttrPath,
     /// Something the host reported: a file that cannot be read, a fetch that failed. Never remembered by a thunk.
     Host,
+    /// What was fetched has another hash than it should have.
+    HashMismatch,
     /// Use of the evaluator that its caller should have excluded (bad arguments on the command line).
     Usage,
     /// The evaluation was interrupted.

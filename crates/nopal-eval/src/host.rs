@@ -3,9 +3,16 @@
 //! Paths handed to a host are absolute and canonical. Paths below the logical store directory mean store objects; where
 //! those lie physically is the host's affair.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use nopal_format::flake::Input;
 use nopal_format::{ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
+
+use crate::error::Error;
+use crate::eval::Evaluator;
+use crate::pos::Pos;
+use crate::value::Value;
 
 /// The result of a host call.
 pub type HostResult<T> = std::result::Result<T, HostError>;
@@ -74,6 +81,8 @@ pub struct AddPath<'a> {
     pub algorithm: HashAlgorithm,
     /// The hash it must have.
     pub expected: Option<Hash>,
+    /// What the store object that it lies in refers to.
+    pub references: &'a BTreeSet<StorePath>,
 }
 
 /// Decides whether a path (relative to nothing: absolute) of this type is copied; an error ends the copy.
@@ -100,24 +109,8 @@ pub enum FetchRequest {
         /// The NAR hash of the unpacked tree, if it must have one.
         sha256: Option<Hash>,
     },
-    /// `builtins.fetchTree`, `fetchGit`, `fetchMercurial`: the attributes of the input.
-    Tree {
-        /// `type`, `url`, `rev`, `ref`, … as given.
-        attrs: Vec<(String, FetchAttr)>,
-        /// Name of the store object.
-        name: Option<String>,
-    },
-}
-
-/// The value of one attribute of a fetch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FetchAttr {
-    /// A string.
-    Str(String),
-    /// A number.
-    Int(u64),
-    /// A truth value.
-    Bool(bool),
+    /// `builtins.fetchTree`, `fetchGit`, `fetchMercurial` and inputs of flakes.
+    Tree(Input),
 }
 
 /// What was fetched.
@@ -125,8 +118,19 @@ pub enum FetchAttr {
 pub struct Fetched {
     /// The store object.
     pub store_path: StorePath,
-    /// Attributes to give back (`rev`, `shortRev`, `revCount`, `lastModified`, `narHash`, …).
-    pub attrs: Vec<(String, FetchAttr)>,
+    /// Of a tree: the input with all that fetching found out (`rev`, `revCount`, `lastModified`, `narHash`, …).
+    pub input: Option<Input>,
+    /// How messages name what is in it; `None` is by the store path.
+    pub mount: Option<Mount>,
+}
+
+/// How messages speak of a tree that was copied to the store from somewhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// What stands for the store path.
+    pub shown: Vec<u8>,
+    /// Whether it is the working tree of a Git repository, of which only the tracked files were copied.
+    pub is_worktree: bool,
 }
 
 /// A store object that must exist before its contents are read (import from derivation).
@@ -191,6 +195,14 @@ pub trait Host: Send + Sync {
 
     /// Fetches.
     fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched>;
+
+    /// The value of the flake that a reference means, for `builtins.getFlake`.
+    ///
+    /// # Errors
+    /// The evaluation error; by default, that there are no flakes here.
+    fn get_flake(&self, _evaluator: &mut Evaluator, _reference: &str, _pos: Pos) -> std::result::Result<Value, Error> {
+        Err(Error::eval(HostError::Unsupported("evaluation of flakes").to_string()))
+    }
 
     /// An environment variable.
     fn env(&self, name: &[u8]) -> Option<Vec<u8>>;

@@ -108,6 +108,7 @@ impl MemHost {
         method: ContentAddressMethod,
         algorithm: HashAlgorithm,
         expected: Option<Hash>,
+        references: &BTreeSet<StorePath>,
     ) -> HostResult<StorePath> {
         let hash = match (method, &tree) {
             (ContentAddressMethod::Flat | ContentAddressMethod::Text, Tree::File { contents, .. }) => {
@@ -130,9 +131,9 @@ impl MemHost {
         let ca = ContentAddress { method, hash };
         let path = self
             .store_dir
-            .ca_path(name, &ca, &References::default())
+            .ca_path(name, &ca, &References { others: references.clone(), itself: false })
             .map_err(|error| HostError::Failed(error.to_string()))?;
-        self.store(&path, tree, Vec::new());
+        self.store(&path, tree, references.iter().cloned().collect());
         Ok(path)
     }
 }
@@ -248,7 +249,7 @@ impl Host for MemHost {
         if let Some(mut filter) = filter {
             tree = filtered(request.path, tree, &mut filter)?;
         }
-        self.add_tree(request.name, tree, request.method, request.algorithm, request.expected)
+        self.add_tree(request.name, tree, request.method, request.algorithm, request.expected, request.references)
     }
 
     fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath> {
@@ -311,12 +312,12 @@ impl Host for MemHost {
         let (url, name, sha256, method) = match request {
             FetchRequest::File { url, name, sha256 } => (url, name, sha256, ContentAddressMethod::Flat),
             FetchRequest::Tarball { url, name, sha256 } => (url, name, sha256, ContentAddressMethod::Nar),
-            FetchRequest::Tree { .. } => return Err(HostError::Unsupported("fetching of trees")),
+            FetchRequest::Tree(_) => return Err(HostError::Unsupported("fetching of trees")),
         };
         let tree = self.state().urls.get(url).cloned();
         let tree = tree.ok_or_else(|| HostError::Failed(format!("unable to download '{url}': not found")))?;
-        let store_path = self.add_tree(name, tree, method, HashAlgorithm::Sha256, *sha256)?;
-        Ok(Fetched { store_path, attrs: Vec::new() })
+        let store_path = self.add_tree(name, tree, method, HashAlgorithm::Sha256, *sha256, &BTreeSet::new())?;
+        Ok(Fetched { store_path, input: None, mount: None })
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

@@ -34,7 +34,7 @@ impl Evaluator {
 
     fn location(&self, pos: Pos) -> Option<Location> {
         let source = self.positions.source(pos)?;
-        let origin = crate::eval::import::syntax_origin(&source.origin);
+        let origin = self.syntax_origin(&source.origin);
         let offset = source.offset(pos);
         Location::new(&Source { origin: &origin, text: &source.text }, nopal_syntax::ast::Pos::at(offset))
     }
@@ -45,6 +45,12 @@ impl Evaluator {
     pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
         let mut context = Context::EMPTY;
         crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, true)
+    }
+
+    /// As [`Self::print_json`], with paths as they are: they are not copied to the store.
+    pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
+        let mut context = Context::EMPTY;
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, false)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.

@@ -41,6 +41,8 @@ pub struct Unpacked {
     pub members: u64,
     /// Bytes of file contents written.
     pub bytes: u64,
+    /// When the newest member was modified, in seconds since 1970.
+    pub newest_s: u64,
     /// One line per thing left out: device nodes, set-user-id bits.
     pub notes: Vec<String>,
 }
@@ -174,6 +176,7 @@ impl Unpacker {
         let name = entry.path_bytes().into_owned();
         let parts = split_name(&name)?;
         self.done.members += 1;
+        self.done.newest_s = self.done.newest_s.max(entry.header().mtime().unwrap_or(0));
         if self.done.members > self.limits.members {
             return Err(ArchiveError::TooMuch { limit: self.limits.members, what: "members" });
         }

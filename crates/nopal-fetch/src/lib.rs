@@ -15,6 +15,7 @@ pub mod compression;
 mod config;
 mod error;
 mod fetcher;
+pub mod git;
 mod once;
 
 pub use config::{FetchConfig, Proxies};

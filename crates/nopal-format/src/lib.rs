@@ -6,6 +6,7 @@
 pub mod bytes;
 pub mod content_address;
 pub mod derivation;
+pub mod flake;
 pub mod hash;
 pub mod json;
 pub mod listing;

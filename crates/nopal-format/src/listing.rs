@@ -126,16 +126,6 @@ impl Listing {
         builder.finish().ok_or(NarError::Misuse { what: "the archive has no root" })
     }
 
-    /// The same without what is below the entries of a directory.
-    pub fn shallow(&self) -> Self {
-        let Self::Directory(entries) = self else { return self.clone() };
-        let cut = |entry: &Self| match entry {
-            Self::Directory(_) => Self::Directory(BTreeMap::new()),
-            other => other.clone(),
-        };
-        Self::Directory(entries.iter().map(|(name, entry)| (name.clone(), cut(entry))).collect())
-    }
-
     /// The node at a path relative to the root; empty components are skipped, `.` and `..` mean nothing special.
     pub fn lookup(&self, path: &[u8]) -> Option<&Listing> {
         let mut node = self;

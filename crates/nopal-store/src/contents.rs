@@ -39,6 +39,22 @@ pub fn restore_tree(nar: &mut dyn Read, destination: &Path) -> Result<(), TreeEr
     restored.map(drop)
 }
 
+/// Unpacks a NAR as Nix does: what was written before an error stays, and so does what is there already.
+pub fn unpack_tree(nar: &mut dyn Read, destination: &Path) -> Result<(), TreeError> {
+    let writer = TreeWriter::new(destination, Metadata::Ordinary)?;
+    match read_archive(nar, &mut Spool::Disk { writer, open: None }) {
+        Err(TreeError::Fs(error))
+            if error.is_already_exists()
+                && error.operation() == "create directory"
+                && error.path() == destination
+                && nopal_fs::is_dir(destination) =>
+        {
+            Err(TreeError::Exists { path: destination.to_owned() })
+        }
+        other => other.map(drop),
+    }
+}
+
 impl Store {
     /// Writes the NAR of a valid path, and tells its hash and size.
     pub fn dump(&self, path: &StorePath, output: &mut dyn Write) -> Result<TreeHash, StoreError> {

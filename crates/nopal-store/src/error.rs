@@ -24,6 +24,12 @@ pub enum StoreError {
     /// A name or path is not one of a store.
     #[error(transparent)]
     Path(#[from] StorePathError),
+    /// Nobody who is trusted has signed a path.
+    #[error("cannot add path '{path}' because it lacks a signature by a trusted key")]
+    Untrusted {
+        /// The path.
+        path: String,
+    },
     /// A stream of exported paths is none.
     #[error("{reason}")]
     BadExport {

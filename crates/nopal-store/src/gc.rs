@@ -38,6 +38,8 @@ pub struct GcOptions {
     pub keep: BTreeSet<StorePath>,
     /// Only tell what would go.
     pub dry_run: bool,
+    /// Delete the paths of [`GcScope::Only`] even if roots need them.
+    pub ignore_liveness: bool,
     /// Derivations of live paths are alive, if valid.
     pub keep_derivations: bool,
     /// Outputs of live derivations are alive, if valid.
@@ -52,6 +54,7 @@ impl Default for GcOptions {
             max_freed_bytes: None,
             keep: BTreeSet::new(),
             dry_run: false,
+            ignore_liveness: false,
             keep_derivations: true,
             keep_outputs: false,
         }
@@ -128,7 +131,8 @@ impl Store {
         let order = match &options.scope {
             GcScope::Dead => deletion_order(&graph, graph.valid.iter().filter(|path| !graph.live.contains(*path))),
             GcScope::Only(paths) => {
-                self.check_deletable(paths, &roots, &graph)?;
+                let roots = if options.ignore_liveness { &[][..] } else { &roots[..] };
+                self.check_deletable(paths, roots, &graph, options.ignore_liveness)?;
                 deletion_order(&graph, paths.iter().filter(|path| graph.valid.contains(*path)))
             }
         };
@@ -202,7 +206,13 @@ impl Store {
     }
 
     /// Refuses to delete what a root, or a path that stays, needs.
-    fn check_deletable(&self, paths: &BTreeSet<StorePath>, roots: &[Root], graph: &Graph) -> Result<(), StoreError> {
+    fn check_deletable(
+        &self,
+        paths: &BTreeSet<StorePath>,
+        roots: &[Root],
+        graph: &Graph,
+        ignore_liveness: bool,
+    ) -> Result<(), StoreError> {
         for path in paths {
             if !graph.valid.contains(path) {
                 return Err(self.not_valid(path));
@@ -216,6 +226,9 @@ impl Store {
                 if referrer != *path && !paths.contains(&referrer) {
                     reasons.push(format!("'{}' refers to it", self.print(&referrer)));
                 }
+            }
+            if reasons.is_empty() && ignore_liveness {
+                continue;
             }
             if reasons.is_empty() && graph.live.contains(path) {
                 let needed = roots.iter().filter(|root| graph.leads_to(&root.path, path));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nopal_format::StorePath;
+use nopal_format::{Derivation, DerivationOutput, StorePath};
 use nopal_fs::{FsError, PathLock, SyncMethod};
 
 use crate::config::Durability;
@@ -76,8 +76,11 @@ impl Store {
         }
         self.make_durable(&placed.paths, entries)?;
         let infos: Vec<&PathInfo> = staged.values().map(|staged| &staged.info).collect();
+        let outputs = self.outputs_of(&infos);
         let registered = self.database().write(Persist::Soon, |writer| match writer.register(&infos, now_s())? {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                outputs.iter().try_for_each(|(drv, outputs)| writer.set_derivation_outputs(drv, outputs).map(drop))
+            }
             Err(missing) => Err(StoreError::ReferenceNotValid {
                 path: self.print(&missing.path),
                 reference: self.print(&missing.reference),
@@ -87,6 +90,27 @@ impl Store {
             placed.paths.clear();
         }
         registered
+    }
+
+    /// The output paths of the derivations among paths whose trees are in place. Of a file that is no derivation in
+    /// spite of its name, nothing is known.
+    pub(crate) fn outputs_of(&self, infos: &[&PathInfo]) -> Vec<(StorePath, BTreeMap<String, StorePath>)> {
+        let mut all = Vec::new();
+        for info in infos.iter().filter(|info| info.path.is_derivation()) {
+            let (Ok(text), Ok(name)) =
+                (nopal_fs::read_file(&self.physical_path(&info.path)), info.path.derivation_name())
+            else {
+                continue;
+            };
+            let Ok(derivation) = Derivation::parse_aterm(self.store_dir(), &text, name) else { continue };
+            let path = |name: &String, output: &DerivationOutput| {
+                output.path(self.store_dir(), &derivation.name, name).ok().flatten()
+            };
+            let outputs = derivation.outputs.iter();
+            let known = outputs.filter_map(|(name, output)| Some((name.clone(), path(name, output)?)));
+            all.push((info.path.clone(), known.collect()));
+        }
+        all
     }
 
     fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {

@@ -61,8 +61,11 @@ impl Store {
             infos.push(info);
         }
         let infos: Vec<&PathInfo> = infos.iter().collect();
+        let outputs = self.outputs_of(&infos);
         self.database().write(Persist::Now, |writer| match writer.register(&infos, now_s())? {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                outputs.iter().try_for_each(|(drv, outputs)| writer.set_derivation_outputs(drv, outputs).map(drop))
+            }
             Err(missing) => Err(StoreError::ReferenceNotValid {
                 path: self.print(&missing.path),
                 reference: self.print(&missing.reference),

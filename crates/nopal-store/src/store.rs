@@ -9,6 +9,7 @@ use nopal_report::Reporter;
 use crate::config::StoreConfig;
 use crate::database::Database;
 use crate::error::StoreError;
+use crate::optimise::LINKS;
 use crate::temp_roots::TempRoots;
 
 /// Disk space set aside: the log of a batch of deletions takes some hundred KiB.
@@ -141,6 +142,7 @@ fn create_directories(config: &StoreConfig) -> Result<(), StoreError> {
         config.locks_dir(),
         config.log_dir(),
         config.database_dir.clone(),
+        config.physical_dir.join(LINKS),
     ] {
         if !nopal_fs::is_dir(&directory) {
             nopal_fs::create_dir_all(&directory)?;

@@ -28,6 +28,12 @@ pub enum TreeError {
         /// What is wrong.
         source: NarError,
     },
+    /// There is something where a tree should be.
+    #[error("path '{}' already exists", path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
     /// A file changed while it was read.
     #[error("'{}' changed while it was read", path.display())]
     Changed {

@@ -56,7 +56,8 @@ impl Context {
             (false, 0) => ui::Verbosity::Usual,
             (false, _) => ui::Verbosity::Verbose,
         };
-        let style = ui::Style { verbosity, build_logs: false, colour: has_colour(global.color) };
+        let style =
+            ui::Style { verbosity, build_logs: false, colour: has_colour(global.color), manner: ui::Manner::Ours };
         Ok(Self { settings: Settings::from_environment(global)?, style })
     }
 }

@@ -49,12 +49,18 @@ env_vars! {
     /// Folder for downloads, package indexes and locks of ad-hoc runs. May be deleted at any time.
     /// Default: `$XDG_CACHE_HOME/nopal`.
     NOPAL_CACHE = "NOPAL_CACHE";
+    /// The same for the commands that go by Nix's names, unless `NOPAL_CACHE` is set. Default: `$XDG_CACHE_HOME/nix`.
+    NIX_CACHE_HOME = "NIX_CACHE_HOME";
     /// Set to anything but `0`, no network is used, as with `--offline`.
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
     /// Where data of the user lies. Default: `~/.local/share`.
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// Where cached data of the user lies. Default: `~/.cache`.
     XDG_CACHE_HOME = "XDG_CACHE_HOME";
+    /// The editor that `nix edit` starts. Default: `cat`.
+    EDITOR = "EDITOR";
+    /// The shell that `nix shell` starts. Default: `bash`.
+    SHELL = "SHELL";
     /// The user's home.
     HOME = "HOME";
     /// Search path of `<name>`: entries `name=path` or `path`, separated by colons. `-I` comes before it.

@@ -50,6 +50,14 @@ pub(crate) enum CliError {
     /// Neither the home nor a folder is known.
     #[error("cannot tell where {0} lies: HOME is not set")]
     NoHome(&'static str, &'static str),
+    /// A build failed.
+    #[error("{message}")]
+    Build {
+        /// What to say.
+        message: String,
+        /// The exit code of Nix's old commands.
+        code: u8,
+    },
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),
@@ -75,6 +83,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Installable(_) => USAGE,
+            Self::Build { code, .. } => *code,
             Self::Engine(error) => match error.kind() {
                 ErrorKind::Usage => USAGE,
                 ErrorKind::Build(code) => code,
@@ -111,7 +120,7 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
     };
     let text = match &error {
         // sources that it quotes need not be UTF-8
-        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
         _ => render(&error).into_bytes(),
     };
     // there is nobody left to tell if standard error is closed
@@ -122,7 +131,7 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
 /// Tells of an error in Nix's form, while the program goes on.
 pub(crate) fn tell_as_nix(error: &CliError) {
     let text = match error {
-        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
         _ => render_as_nix(error).into_bytes(),
     };
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
@@ -136,7 +145,7 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
         Err(error) => error,
     };
     let text = match &error {
-        CliError::Engine(error) if let EngineError::Evaluation { report } = &**error => report.clone(),
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
         CliError::Usage { .. } => {
             format!("{}\nTry '{program} --help' for more information.", render_as_nix(&error)).into_bytes()
         }
@@ -145,6 +154,8 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(match error.exit_code() {
         USAGE => FAILED,
+        // only the old commands tell kinds of failures apart
+        _ if program == "nix" => FAILED,
         code => code,
     })
 }

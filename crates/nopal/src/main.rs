@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_name().and_then(OsStr::to_str).unwrap_or_default();
     match nix::command(name) {
+        Some(_) if name != "nix" && arguments().iter().any(|word| word == "--help") => {
+            error::conclude_as_nix(Err(nix::show_manual(name)), name)
+        }
         Some(command) => error::conclude_as_nix(command(arguments()), name),
         None => error::conclude(cli::main()),
     }

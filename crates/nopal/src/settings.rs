@@ -5,11 +5,13 @@ use crate::env_vars;
 use crate::error::CliError;
 use crate::nix_conf::{NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Destination, Engine, EngineConfig, ObserveConfig};
+use nopal_engine::{AutoArg, DebianConfig, Destination, Engine, EngineConfig, FlakeConfig, ObserveConfig};
 use nopal_format::StoreDir;
 use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Nix looks for its configuration unless a variable names another place.
 const NIX_CONF_DIR: &str = "/etc/nix";
@@ -35,7 +37,11 @@ pub(crate) struct Settings {
     include: Vec<String>,
     read_only_eval: bool,
     debian: DebianConfig,
+    /// Flakes that stand for others (`--override-flake`).
+    flake_overrides: Vec<(String, String)>,
     notes: Vec<String>,
+    /// The environment of programs that are run, if it is not that of this one.
+    environment: Option<BTreeMap<OsString, OsString>>,
 }
 
 impl Settings {
@@ -71,7 +77,9 @@ impl Settings {
             include: Vec::new(),
             read_only_eval: false,
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
+            flake_overrides: Vec::new(),
             notes: Vec::new(),
+            environment: None,
         })
     }
 
@@ -79,6 +87,11 @@ impl Settings {
     pub(crate) fn under_nix_name(mut self) -> Result<Self, CliError> {
         if env_vars::NOPAL_STORE_DIR.get().is_none() {
             self.store_dir = store_dir(&env_vars::NIX_STORE_DIR)?;
+        }
+        if env_vars::NOPAL_CACHE.get().is_none() {
+            let own = env_vars::NIX_CACHE_HOME.get().map(PathBuf::from);
+            let cache = own.or_else(|| xdg(&env_vars::XDG_CACHE_HOME, ".cache").map(|dir| dir.join("nix")));
+            self.cache = cache.map_or(self.cache, |cache| self.working_dir.join(cache));
         }
         let mut conf = NixConf::default();
         let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
@@ -89,6 +102,9 @@ impl Settings {
         conf.read(&env_vars::NIX_CONFIG.text().unwrap_or_default(), Path::new("NIX_CONFIG"), has_search_path())?;
         if env_vars::NIX_ABORT_ON_WARN.flag() {
             conf.set("abort-on-warn", "true")?;
+        }
+        if has_search_path() {
+            conf.set("nix-path", &split_nix_path(&env_vars::NIX_PATH.text().unwrap_or_default()).join(" "))?;
         }
         if let Some(remote) = env_vars::NIX_REMOTE.text() {
             conf.set("store", &remote)?;
@@ -104,30 +120,18 @@ impl Settings {
         if let Some(store_dir) = &wish.store {
             self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
         }
-        let state_dir = || {
-            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
-            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
-        };
-        self.store = match (wish.root, state_dir()) {
-            // the folder is nopal's own, as with `nopal --store`
-            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
-                Some(StoreConfig::at(&root, self.store_dir.clone()))
-            }
-            (Some(root), _) => {
-                let below = |place: &str| root.join(place.trim_start_matches('/'));
-                let physical = wish.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
-                let state = wish.state.unwrap_or_else(|| below(NIX_STATE_DIR));
-                let log = wish.log.unwrap_or_else(|| below(NIX_LOG_DIR));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
-                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
-                let physical = wish.real.unwrap_or_else(|| PathBuf::from(self.store_dir.as_str()));
-                Some(StoreConfig::like_nix(physical, state, log, self.store_dir.clone()))
-            }
-            (None, _) => None,
-        };
+        self.store = wish.config(&self.store_dir);
         Ok(())
+    }
+
+    /// The store that a URI names; `None` is the one that nothing else is said of.
+    pub(crate) fn store_at(&self, uri: &str) -> Result<Option<StoreConfig>, CliError> {
+        Ok(StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir))
+    }
+
+    /// Lets flakes stand for others.
+    pub(crate) fn override_flakes(&mut self, overrides: &[(String, String)]) {
+        self.flake_overrides.extend_from_slice(overrides);
     }
 
     /// Refuses to go on without an experimental feature.
@@ -222,6 +226,11 @@ impl Settings {
         self
     }
 
+    /// Sets the environment of programs that are run.
+    pub(crate) fn set_environment(&mut self, environment: BTreeMap<OsString, OsString>) {
+        self.environment = Some(environment);
+    }
+
     /// Evaluates without writing to the store.
     pub(crate) fn evaluate_read_only(&mut self, read_only: bool) {
         self.read_only_eval |= read_only;
@@ -273,13 +282,10 @@ impl Settings {
             store_dir: self.store_dir,
             cache_dir: self.cache,
             working_dir: self.working_dir,
-            environment: std::env::vars_os().collect(),
+            environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
             observe: observe(&conf),
-            system: conf
-                .get("eval-system")
-                .filter(|system| !system.is_empty())
-                .or(conf.get("system"))
-                .map_or_else(this_system, str::to_owned),
+            system: conf.get("system").map_or_else(this_system, str::to_owned),
+            eval_system: Some(conf.text("eval-system")).filter(|text| !text.is_empty()).map(str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
             experimental_features: conf.words("experimental-features"),
             pure_eval: conf.flag("pure-eval"),
@@ -300,6 +306,10 @@ impl Settings {
             cores: conf.number("cores").unwrap_or(0),
             keep_going: conf.flag("keep-going"),
             keep_failed: conf.flag("keep-failed"),
+            secret_key_files: conf.words("secret-key-files").into_iter().map(PathBuf::from).collect(),
+            auto_optimise: conf.flag("auto-optimise-store"),
+            max_log_bytes: conf.number("max-build-log-size").filter(|bytes| *bytes != 0),
+            post_build_hook: Some(conf.text("post-build-hook")).filter(|text| !text.is_empty()).map(PathBuf::from),
             timeout: conf.seconds("timeout"),
             max_silent_time: conf.seconds("max-silent-time"),
             offline: self.offline,
@@ -307,6 +317,7 @@ impl Settings {
             proxies: proxies(),
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
             debian: self.debian,
+            flakes: flake_config(&conf, self.flake_overrides),
             reporter,
         }
     }
@@ -315,6 +326,44 @@ impl Settings {
 /// The platform of this machine.
 fn this_system() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+/// A value of a URI with its `%XX` decoded.
+fn decode_percent(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What concerns flakes.
+fn flake_config(conf: &NixConf, overrides: Vec<(String, String)>) -> FlakeConfig {
+    let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
+    FlakeConfig {
+        use_registries: conf.flag("use-registries"),
+        global_registry: conf.text("flake-registry").to_owned(),
+        user_registry: xdg(&env_vars::XDG_CONFIG_HOME, ".config").map(|dir| dir.join("nix/registry.json")),
+        system_registry: Some(system.join("registry.json")),
+        overrides,
+        allow_dirty: conf.flag("allow-dirty"),
+        warn_dirty: conf.flag("warn-dirty"),
+        allow_dirty_locks: conf.flag("allow-dirty-locks"),
+        accept_config: conf.flag("accept-flake-config"),
+        commit_summary: conf.text("commit-lock-file-summary").to_owned(),
+        tarball_ttl: Duration::from_secs(conf.text("tarball-ttl").parse().unwrap_or(u64::MAX)),
+    }
 }
 
 /// Whether the environment has a search path, which comes before that of the configuration.
@@ -346,6 +395,33 @@ struct StoreUri {
 }
 
 impl StoreUri {
+    /// Where the store is, if that is not nopal's own place.
+    fn config(self, store_dir: &StoreDir) -> Option<StoreConfig> {
+        let state_dir = || {
+            let local = || env_vars::NIX_LOCALSTATE_DIR.get().map(|dir| PathBuf::from(dir).join("nix"));
+            env_vars::NIX_STATE_DIR.get().map(PathBuf::from).or_else(local)
+        };
+        match (self.root, state_dir()) {
+            // the folder is nopal's own, as with `nopal --store`
+            (Some(root), _) if nopal_fs::exists(&root.join("var/db.sqlite")) => {
+                Some(StoreConfig::at(&root, store_dir.clone()))
+            }
+            (Some(root), _) => {
+                let below = |place: &str| root.join(place.trim_start_matches('/'));
+                let physical = self.real.unwrap_or_else(|| below(StoreDir::default().as_str()));
+                let state = self.state.unwrap_or_else(|| below(NIX_STATE_DIR));
+                let log = self.log.unwrap_or_else(|| below(NIX_LOG_DIR));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, Some(state)) if env_vars::NOPAL_STORE.get().is_none() => {
+                let log = env_vars::NIX_LOG_DIR.get().map_or_else(|| state.join("../log/nix"), PathBuf::from);
+                let physical = self.real.unwrap_or_else(|| PathBuf::from(store_dir.as_str()));
+                Some(StoreConfig::like_nix(physical, state, log, store_dir.clone()))
+            }
+            (None, _) => None,
+        }
+    }
+
     fn parse(text: &str, working_dir: &Path) -> Result<Self, CliError> {
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         let mut uri = Self::default();
@@ -361,7 +437,7 @@ impl StoreUri {
             }
         }
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let text = value.replace("%2F", "/").replace("%2f", "/");
+            let text = decode_percent(value);
             let value = Some(PathBuf::from(&text));
             match name {
                 "store" => uri.store = Some(text),

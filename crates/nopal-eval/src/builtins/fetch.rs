@@ -3,14 +3,16 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::files::parse_sha256;
-use crate::builtins::{def, json, message, shown_name};
+use crate::builtins::flake::reading;
+use crate::builtins::{def, message};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
-use crate::host::{FetchAttr, FetchRequest, Fetched};
+use crate::host::FetchRequest;
 use crate::pos::Pos;
-use crate::pure::{date, path};
-use crate::value::{Attrs, AttrsBuilder, Value, View};
+use crate::pure::path;
+use crate::value::{AttrsBuilder, Value};
+use nopal_format::flake::{Attr, Attrs, Input};
 use nopal_format::store_path::{References, check_name};
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash};
 use nopal_syntax::interner::sym;
@@ -19,11 +21,7 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     def!("fetchurl", ["arg"], fetchurl, "Downloads a file and returns its store path."),
     def!(global "fetchTarball", ["args"], fetch_tarball, "Downloads and unpacks an archive and returns the store path \
         of the tree."),
-    def!(global "fetchGit", ["args"], fetch_git, "Fetches a revision of a Git repository; returns its store path and \
-        what is known about the revision."),
     def!(global "fetchMercurial", ["args"], fetch_mercurial, "Fetches a revision of a Mercurial repository."),
-    def!(feature "fetch-tree", global "fetchTree", ["input"], fetch_tree, "Fetches a tree or file described by a set \
-        with `type` and further attributes, or by a URL."),
 ];
 
 /// The two fetchers of plain URLs.
@@ -148,244 +146,6 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
     Ok(ev.store_path_string(&fetched.store_path))
 }
 
-fn fetch_git(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    fetch_input(ev, args[0], pos, true)
-}
-
-fn fetch_tree(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    fetch_input(ev, args[0], pos, false)
-}
-
-/// `fetchTree`, and `fetchGit` with its fixed type and its own defaults.
-fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, git: bool) -> Result<Value> {
-    let who = if git { "fetchGit" } else { "fetchTree" };
-    let forced = ev.force(value, pos)?;
-    let mut attrs: Vec<(String, FetchAttr)> = match forced.as_attrs() {
-        Some(set) => input_attrs(ev, set, pos, git, who)?,
-        None => {
-            let mut context = Context::EMPTY;
-            let what = format!("while evaluating the first argument passed to '{who}'");
-            let url = ev.coerce_to_string(forced, pos, &mut context, &what, Coerce::NO_COPY)?;
-            let url = String::from_utf8_lossy(&url).into_owned();
-            if git {
-                vec![str_attr("type", "git"), str_attr("url", &git_url(&url))]
-            } else if ev.settings.has_feature("flakes") {
-                crate::pure::flakeref::parse_input(&url)
-                    .map_err(Error::eval)?
-                    .into_iter()
-                    .map(|(key, value)| (key, fetch_attr(value)))
-                    .collect()
-            } else {
-                let message =
-                    format!("passing a string argument to '{who}' requires the 'flakes' experimental feature");
-                return Err(Error::eval(message).at(pos));
-            }
-        }
-    };
-    if git
-        && !attrs.iter().any(|(key, _)| key == "exportIgnore")
-        && !attrs.iter().any(|(key, value)| key == "submodules" && *value == FetchAttr::Bool(true))
-    {
-        attrs.push(("exportIgnore".to_owned(), FetchAttr::Bool(true)));
-    }
-    let name = match attrs.iter().position(|(key, _)| key == "name") {
-        None => None,
-        Some(_) if !git => {
-            let message = format!("argument 'name' isn’t supported in call to '{who}'");
-            return Err(Error::eval(message).at(pos));
-        }
-        Some(at) => match attrs.remove(at).1 {
-            FetchAttr::Str(name) => Some(name),
-            FetchAttr::Int(_) | FetchAttr::Bool(_) => None,
-        },
-    };
-    let locked = attrs.iter().any(|(key, _)| key == "rev" || key == "narHash");
-    let shown = describe(&attrs).map_err(Error::eval)?;
-    if ev.settings.pure_eval && !locked {
-        let message = format!("in pure evaluation mode, '{who}' doesn't fetch unlocked input '{shown}'");
-        return Err(Error::eval(message).at(pos));
-    }
-    ev.check_uri(&shown)?;
-    let kind = text_attr(&attrs, "type").unwrap_or_default().to_owned();
-    let submodules = attrs.iter().any(|(key, value)| key == "submodules" && *value == FetchAttr::Bool(true));
-    let url = text_attr(&attrs, "url").unwrap_or_default().to_owned();
-    let fetched = if (kind == "tarball" || kind == "file") && relative_file(&url) {
-        Err(Error::eval(format!(
-            "{kind} '{url}' must use an absolute path. The 'file' scheme does not support relative paths."
-        )))
-    } else {
-        let request = FetchRequest::Tree { attrs, name };
-        ev.host().fetch(&request).map_err(|error| ev.host_error(error, pos))
-    };
-    let fetched = fetched.map_err(|error| error.trace(Pos::NONE, format!("while fetching the input '{shown}'")))?;
-    Ok(tree_attrs(ev, &fetched, &kind, submodules, git))
-}
-
-/// A `file:` URL whose path is not absolute.
-fn relative_file(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("file:") else { return false };
-    !rest.strip_prefix("//").unwrap_or(rest).starts_with('/')
-}
-
-fn str_attr(key: &str, value: &str) -> (String, FetchAttr) {
-    (key.to_owned(), FetchAttr::Str(value.to_owned()))
-}
-
-fn fetch_attr(value: crate::pure::flakeref::Attr) -> FetchAttr {
-    use crate::pure::flakeref::Attr;
-    match value {
-        Attr::Text(text) => FetchAttr::Str(text),
-        Attr::Number(number) => FetchAttr::Int(number),
-        Attr::Flag(flag) => FetchAttr::Bool(flag),
-    }
-}
-
-fn text_attr<'a>(attrs: &'a [(String, FetchAttr)], key: &str) -> Option<&'a str> {
-    attrs.iter().find_map(|(name, value)| match value {
-        FetchAttr::Str(text) if name == key => Some(text.as_str()),
-        _ => None,
-    })
-}
-
-/// The input as a URL, for messages and for the check of allowed URIs; an error is a message.
-fn describe(attrs: &[(String, FetchAttr)]) -> std::result::Result<String, String> {
-    use crate::pure::flakeref::{self, Attr};
-    let plain: Vec<(String, Attr)> = attrs
-        .iter()
-        .map(|(key, value)| {
-            let value = match value {
-                FetchAttr::Str(text) => Attr::Text(text.clone()),
-                FetchAttr::Int(number) => Attr::Number(*number),
-                FetchAttr::Bool(flag) => Attr::Flag(*flag),
-            };
-            (key.clone(), value)
-        })
-        .collect();
-    flakeref::to_text(&plain)
-}
-
-/// A Git remote in the notation of `scp` as a URL; a bare path as a `file:` URL.
-fn git_url(url: &str) -> String {
-    if let Some((host, rest)) = url.split_once(':')
-        && !url.contains("://")
-        && !host.contains('/')
-        && !url.starts_with('/')
-    {
-        return format!("ssh://{host}/{}", rest.trim_start_matches('/'));
-    }
-    if url.starts_with('/') { format!("file://{url}") } else { url.to_owned() }
-}
-
-fn input_attrs(ev: &mut Evaluator, set: Attrs, pos: Pos, git: bool, who: &str) -> Result<Vec<(String, FetchAttr)>> {
-    let kind = match set.get_with_pos(sym::TYPE) {
-        Some(_) if git => return Err(Error::eval("unexpected argument 'type'").at(pos)),
-        Some((value, place)) => {
-            let what = format!("while evaluating the `type` argument passed to '{who}'");
-            ev.force_string_no_ctx(value, place, &what)?.to_lossy().into_owned()
-        }
-        None if git => "git".to_owned(),
-        None => {
-            return Err(Error::eval(format!("argument 'type' is missing in call to '{who}'")).at(pos));
-        }
-    };
-    let mut attrs = vec![str_attr("type", &kind)];
-    for (key, value, place) in set.iter() {
-        if key == sym::TYPE {
-            continue;
-        }
-        let name = ev.symbol_name(key).into_owned();
-        let forced = ev.force(value, place)?;
-        let value = match forced.view() {
-            View::Path(_) | View::Str(_) => {
-                let mut context = Context::EMPTY;
-                let text = ev.coerce_to_string(forced, place, &mut context, "", Coerce::NO_COPY)?;
-                let text = String::from_utf8_lossy(&text).into_owned();
-                FetchAttr::Str(if git && name == "url" { git_url(&text) } else { text })
-            }
-            View::Bool(flag) => FetchAttr::Bool(flag),
-            View::Int(number) => match u64::try_from(number) {
-                Ok(number) => FetchAttr::Int(number),
-                Err(_) => {
-                    let message = format!("negative value given for '{who}' argument '{name}': {number}");
-                    return Err(Error::eval(message).at(pos));
-                }
-            },
-            _ if name == "publicKeys" => {
-                if !ev.settings.has_feature("verified-fetches") {
-                    return Err(Error::eval(
-                        "experimental Nix feature 'verified-fetches' is disabled; add '--extra-experimental-features \
-                         verified-fetches' to enable it",
-                    ));
-                }
-                let mut context = Context::EMPTY;
-                let text = json::value_to_json(ev, forced, pos, &mut context, true)?;
-                FetchAttr::Str(String::from_utf8_lossy(&text).into_owned())
-            }
-            _ => {
-                let found = ev.show_type(forced);
-                let name = String::from_utf8_lossy(&shown_name(name.as_bytes())).into_owned();
-                return Err(Error::type_error(format!(
-                    "argument '{name}' to '{who}' is {found} while a string, Boolean or integer is expected"
-                )));
-            }
-        };
-        attrs.push((name, value));
-    }
-    Ok(attrs)
-}
-
-/// The result of `fetchTree` and `fetchGit`. A work tree with changes has no revision; `fetchGit` then gives zeros.
-fn tree_attrs(ev: &mut Evaluator, fetched: &Fetched, kind: &str, submodules: bool, git: bool) -> Value {
-    const NO_REV: &str = "0000000000000000000000000000000000000000";
-    let mut out = AttrsBuilder::with_capacity(10);
-    let path = ev.store_path_string(&fetched.store_path);
-    out.insert(sym::OUTPATH, path, Pos::NONE);
-    let mut add = |ev: &mut Evaluator, key: &str, value: Value| {
-        let key = ev.symbols.intern(key.as_bytes());
-        out.insert(key, value, Pos::NONE);
-    };
-    let find = |key: &str| fetched.attrs.iter().find(|(name, _)| name == key).map(|(_, value)| value);
-    for key in ["narHash", "dirtyRev", "dirtyShortRev"] {
-        if let Some(FetchAttr::Str(text)) = find(key) {
-            let value = ev.heap.string(text.as_bytes());
-            add(ev, key, value);
-        }
-    }
-    if kind == "git" {
-        add(ev, "submodules", Value::bool(submodules));
-    }
-    let rev = match find("rev") {
-        Some(FetchAttr::Str(rev)) => Some(rev.as_str()),
-        _ if git => Some(NO_REV),
-        _ => None,
-    };
-    if let Some(rev) = rev {
-        let short = rev.get(..7).unwrap_or(rev);
-        let (rev, short) = (ev.heap.string(rev.as_bytes()), ev.heap.string(short.as_bytes()));
-        add(ev, "rev", rev);
-        add(ev, "shortRev", short);
-    }
-    match find("revCount") {
-        Some(FetchAttr::Int(count)) => {
-            let count = ev.heap.int(i64::try_from(*count).unwrap_or(i64::MAX));
-            add(ev, "revCount", count);
-        }
-        _ if git => {
-            let count = ev.heap.int(0);
-            add(ev, "revCount", count);
-        }
-        _ => {}
-    }
-    if let Some(FetchAttr::Int(seconds)) = find("lastModified") {
-        let seconds = i64::try_from(*seconds).unwrap_or(i64::MAX);
-        let text = ev.heap.string(date::compact(seconds).as_bytes());
-        let seconds = ev.heap.int(seconds);
-        add(ev, "lastModified", seconds);
-        add(ev, "lastModifiedDate", text);
-    }
-    out.finish(&mut ev.heap)
-}
-
 fn fetch_mercurial(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let forced = ev.force(args[0], pos)?;
     let mut context = Context::EMPTY;
@@ -429,28 +189,24 @@ fn fetch_mercurial(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
         return Err(Error::eval("in pure evaluation mode, 'fetchMercurial' requires a Mercurial revision"));
     }
     let url = if url.contains("://") { url } else { format!("file://{url}") };
-    let mut attrs = vec![str_attr("type", "hg"), str_attr("url", &url)];
-    attrs.extend(reference.map(|r| str_attr("ref", &r)));
-    attrs.extend(rev.map(|r| str_attr("rev", &r)));
-    let request = FetchRequest::Tree { attrs, name: Some(name) };
-    let fetched = ev.host().fetch(&request).map_err(|error| ev.host_error(error, pos))?;
+    let mut attrs = Attrs::from([("type".to_owned(), Attr::from("hg")), ("url".to_owned(), url.into())]);
+    attrs.insert("name".to_owned(), name.into());
+    attrs.extend(reference.map(|name| ("ref".to_owned(), name.into())));
+    attrs.extend(rev.map(|rev| ("rev".to_owned(), rev.into())));
+    let input = reading(ev, |warn| Input::from_attrs(attrs, warn))?;
+    let fetched = ev.host().fetch(&FetchRequest::Tree(input)).map_err(|error| ev.host_error(error, pos))?;
     let mut out = AttrsBuilder::with_capacity(5);
     let path = ev.store_path_string(&fetched.store_path);
     out.insert(sym::OUTPATH, path, Pos::NONE);
-    let mut rev = "0".repeat(40);
-    for (key, value) in &fetched.attrs {
-        match (key.as_str(), value) {
-            ("rev", FetchAttr::Str(text)) => rev.clone_from(text),
-            ("ref", FetchAttr::Str(text)) => {
-                let text = ev.heap.string(text.as_bytes());
-                out.insert(ev.symbols.intern(b"branch"), text, Pos::NONE);
-            }
-            ("revCount", FetchAttr::Int(count)) => {
-                let count = ev.heap.int(i64::try_from(*count).unwrap_or(i64::MAX));
-                out.insert(ev.symbols.intern(b"revCount"), count, Pos::NONE);
-            }
-            _ => {}
-        }
+    let found = fetched.input.as_ref();
+    let rev = found.and_then(|input| input.rev().ok()?).unwrap_or_else(|| "0".repeat(40));
+    if let Some(branch) = found.and_then(|input| input.text("ref").ok()?) {
+        let branch = ev.heap.string(branch.as_bytes());
+        out.insert(ev.symbols.intern(b"branch"), branch, Pos::NONE);
+    }
+    if let Some(count) = found.and_then(|input| input.int("revCount").ok()?) {
+        let count = ev.heap.int(i64::try_from(count).unwrap_or(i64::MAX));
+        out.insert(ev.symbols.intern(b"revCount"), count, Pos::NONE);
     }
     let short = ev.heap.string(rev.get(..12).unwrap_or(&rev).as_bytes());
     let rev = ev.heap.string(rev.as_bytes());

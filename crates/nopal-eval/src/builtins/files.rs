@@ -1,5 +1,6 @@
 //! Paths, files and what goes into the store.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::Evaluator;
@@ -330,8 +331,9 @@ impl Addition {
             ev.realise_context(self.context, pos)?;
         }
         let name = String::from_utf8_lossy(&self.name).into_owned();
+        let references = self.references(ev, pos)?;
         if let Some(expected) = self.expected
-            && let Some(known) = self.known(ev, &name, expected)?
+            && let Some(known) = self.known(ev, &name, expected, &references)?
         {
             return Ok(ev.store_path_string(&known));
         }
@@ -343,6 +345,7 @@ impl Addition {
             method: self.method,
             algorithm: HashAlgorithm::Sha256,
             expected: None,
+            references: &references,
         };
         let host = ev.host();
         let added = match self.filter {
@@ -364,7 +367,7 @@ impl Addition {
             }
         };
         if let Some(expected) = self.expected
-            && self.expected_path(ev, &name, expected)? != added
+            && self.expected_path(ev, &name, expected, &references)? != added
         {
             let text = message(&[b"store path mismatch in (possibly filtered) path added from '", &self.path, b"'"]);
             return Err(Error::eval(text).at(pos));
@@ -372,15 +375,37 @@ impl Addition {
         Ok(ev.store_path_string(&added))
     }
 
-    fn expected_path(&self, ev: &Evaluator, name: &str, expected: Hash) -> Result<StorePath> {
+    /// What the store object that the path lies in refers to: a copy of a part of it may refer to the same.
+    fn references(&self, ev: &Evaluator, pos: Pos) -> Result<BTreeSet<StorePath>> {
+        let text = String::from_utf8_lossy(&self.path);
+        let Ok((object, _)) = ev.settings.store_dir.split(&text) else { return Ok(BTreeSet::new()) };
+        if self.root != Root::HOST || !ev.host().ensure_path(&object).unwrap_or(false) {
+            return Ok(BTreeSet::new());
+        }
+        Ok(ev.host().references(&object).map_err(|error| ev.host_error(error, pos))?.into_iter().collect())
+    }
+
+    fn expected_path(
+        &self,
+        ev: &Evaluator,
+        name: &str,
+        expected: Hash,
+        references: &BTreeSet<StorePath>,
+    ) -> Result<StorePath> {
         let address = nopal_format::ContentAddress { method: self.method, hash: expected };
-        let references = nopal_format::store_path::References::default();
+        let references = nopal_format::store_path::References { others: references.clone(), itself: false };
         ev.settings.store_dir.ca_path(name, &address, &references).map_err(|error| Error::eval(error.to_string()))
     }
 
     /// The object with the expected hash, if it is already there.
-    fn known(&self, ev: &mut Evaluator, name: &str, expected: Hash) -> Result<Option<StorePath>> {
-        let path = self.expected_path(ev, name, expected)?;
+    fn known(
+        &self,
+        ev: &mut Evaluator,
+        name: &str,
+        expected: Hash,
+        references: &BTreeSet<StorePath>,
+    ) -> Result<Option<StorePath>> {
+        let path = self.expected_path(ev, name, expected, references)?;
         let valid = ev.host().ensure_path(&path).unwrap_or(false);
         Ok(valid.then_some(path))
     }

@@ -1,11 +1,13 @@
 //! Flake references, and `getFlake`.
 
+use nopal_format::flake::{Attr, Attrs, FlakeError, FlakeRef, Input};
+
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
 use crate::error::{Error, Result};
+use crate::host::Message;
 use crate::pos::Pos;
-use crate::pure::flakeref::{self, Attr};
 use crate::value::{AttrsBuilder, Value, View};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -19,20 +21,35 @@ pub(super) const DEFS: &[BuiltinDef] = &[
 fn get_flake(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the argument passed to builtins.getFlake";
     let reference = ev.force_string_no_ctx(args[0], pos, what)?.to_lossy().into_owned();
-    let message = format!("cannot load flake '{reference}': nopal does not evaluate flakes yet");
-    Err(Error::eval(message).at(pos))
+    ev.host().get_flake(ev, &reference, pos)
+}
+
+/// Runs a reader of references, and shows what it warns of.
+pub(super) fn reading<T>(
+    ev: &Evaluator,
+    read: impl FnOnce(&mut dyn FnMut(String)) -> std::result::Result<T, FlakeError>,
+) -> Result<T> {
+    read(&mut |warning| ev.emit(Message::Warning(warning.into_bytes()))).map_err(|error| Error::eval(error.to_string()))
+}
+
+/// Fails if the scheme of an input needs an experimental feature that is off.
+pub(super) fn check_feature(ev: &Evaluator, input: &Input) -> Result<()> {
+    match input.feature().filter(|feature| !ev.settings.has_feature(feature)) {
+        None => Ok(()),
+        Some(feature) => Err(Error::eval(FlakeError::Feature(feature).to_string())),
+    }
 }
 
 fn parse_flake_ref(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the argument passed to builtins.parseFlakeRef";
     let text = ev.force_string_no_ctx(args[0], pos, what)?.to_lossy().into_owned();
-    let parsed = flakeref::parse(&text).map_err(Error::eval)?;
+    let parsed = reading(ev, |warn| FlakeRef::parse(&text, true, false, warn))?.to_attrs();
     let mut attrs = AttrsBuilder::with_capacity(parsed.len());
     for (key, value) in parsed {
         let value = match value {
-            Attr::Text(text) => ev.heap.string(text.as_bytes()),
-            Attr::Number(number) => ev.heap.int(i64::try_from(number).unwrap_or(i64::MAX)),
-            Attr::Flag(flag) => Value::bool(flag),
+            Attr::Str(text) => ev.heap.string(text.as_bytes()),
+            Attr::Int(number) => ev.heap.int(i64::try_from(number).unwrap_or(i64::MAX)),
+            Attr::Bool(flag) => Value::bool(flag),
         };
         attrs.insert(ev.symbols.intern(key.as_bytes()), value, Pos::NONE);
     }
@@ -42,20 +59,20 @@ fn parse_flake_ref(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
 fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the argument passed to builtins.flakeRefToString";
     let attrs = ev.force_attrs(args[0], Pos::NONE, what)?;
-    let mut list = Vec::with_capacity(attrs.len());
+    let mut list = Attrs::new();
     for (key, value, place) in attrs.iter() {
         let forced = ev.force(value, place)?;
         let name = ev.symbol_name(key).into_owned();
         let value = match forced.view() {
             View::Int(number) => match u64::try_from(number) {
-                Ok(number) => Attr::Number(number),
+                Ok(number) => Attr::Int(number),
                 Err(_) => {
                     let message = format!("negative value given for flake ref attr {name}: {number}");
                     return Err(Error::eval(message).at(pos));
                 }
             },
-            View::Bool(flag) => Attr::Flag(flag),
-            View::Str(text) => Attr::Text(text.to_lossy().into_owned()),
+            View::Bool(flag) => Attr::Bool(flag),
+            View::Str(text) => Attr::Str(text.to_lossy().into_owned()),
             _ => {
                 let found = ev.show_type(forced);
                 return Err(Error::eval(format!(
@@ -64,8 +81,9 @@ fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
                 )));
             }
         };
-        list.push((name, value));
+        list.insert(name, value);
     }
-    let text = flakeref::to_text(&list).map_err(Error::eval)?;
+    let reference = reading(ev, |warn| FlakeRef::from_attrs(list, warn))?;
+    let text = reference.to_text().map_err(|error| Error::eval(error.to_string()))?;
     Ok(ev.heap.string(text.as_bytes()))
 }

@@ -17,6 +17,7 @@ mod numbers;
 mod regex;
 mod strings;
 mod toml;
+mod tree;
 mod types;
 pub(crate) mod xml;
 
@@ -39,6 +40,7 @@ pub fn tables() -> &'static [&'static [BuiltinDef]] {
         regex::DEFS,
         strings::DEFS,
         toml::DEFS,
+        tree::DEFS,
         types::DEFS,
         xml::DEFS,
     ]

@@ -31,6 +31,7 @@ impl Evaluator {
     pub fn host_error(&self, error: HostError, pos: Pos) -> Error {
         let kind = match error {
             HostError::Interrupted => ErrorKind::Interrupted,
+            HostError::HashMismatch(_) => ErrorKind::HashMismatch,
             _ => ErrorKind::Host,
         };
         Error::new(kind, error.to_string()).at(pos)
@@ -116,14 +117,6 @@ impl Evaluator {
         }
     }
 
-    #[cold]
-    fn not_found(&self, path: &[u8]) -> Error {
-        let mut message = b"path '".to_vec();
-        message.extend_from_slice(path);
-        message.extend_from_slice(b"' does not exist");
-        Error::new(ErrorKind::Host, message)
-    }
-
     /// The contents of a file; links are followed.
     pub fn source_read(&self, root: Root, path: &[u8]) -> Result<Vec<u8>> {
         if root == Root::INTERNAL {
@@ -134,7 +127,7 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        self.host().read_file(crate::eval::as_path(&path)).map_err(|error| self.host_error(error, Pos::NONE))
+        self.host().read_file(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))
     }
 
     /// The target of a symbolic link.
@@ -150,7 +143,12 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.host_error(error, Pos::NONE))
+        let mut entries =
+            self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))?;
+        if self.allowed.is_some() {
+            entries.retain(|(name, _)| self.check_access(root, &absolute(&path, name)).is_ok());
+        }
+        Ok(entries)
     }
 
     /// The path with links in it resolved. What does not exist is kept as it is.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nopal_format::StorePath;
 use nopal_syntax::parser::Options;
 
 use crate::code::compile::{Input, compile};
@@ -19,9 +20,6 @@ use crate::value::{Root, Value};
 
 /// Brackets may nest this deep in a source. The parser takes little of the stack for each.
 const MAX_SOURCE_DEPTH: u32 = 20_000;
-
-/// What Nix puts before paths of texts that are part of the program.
-const INTERNAL_PREFIX: &str = "«nix-internal»";
 
 /// What became of a file.
 pub(super) enum FileState {
@@ -45,7 +43,7 @@ impl Evaluator {
     ) -> Result<&'static ThunkCode> {
         let base = self.positions.add(origin.clone(), text.clone());
         let options = self.parser_options();
-        let syntax_origin = syntax_origin(&origin);
+        let syntax_origin = self.syntax_origin(&origin);
         let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
             Ok(parsed) => parsed,
             Err(problem) => {
@@ -110,7 +108,7 @@ impl Evaluator {
     /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
     pub fn parse_to_text(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
         let base = self.positions.add(origin.clone(), text.into());
-        let syntax_origin = syntax_origin(&origin);
+        let syntax_origin = self.syntax_origin(&origin);
         let fail = |problem: Box<nopal_syntax::Diagnostic>| syntax_error(&problem, &syntax_origin, text, base);
         let options = self.parser_options();
         let parsed = nopal_syntax::parse(text, &mut self.symbols, &options).map_err(fail)?;
@@ -219,7 +217,7 @@ impl Evaluator {
         let code = self.compile_file(root, path, None)?;
         self.run(code).map_err(|error| {
             let mut message = b"while evaluating the file '".to_vec();
-            message.extend_from_slice(path);
+            message.extend_from_slice(&self.shown_path(root, path));
             message.extend_from_slice(b"':");
             error.trace(Pos::NONE, message)
         })
@@ -272,7 +270,10 @@ impl Evaluator {
             if pseudo_url(&String::from_utf8_lossy(&entry.value)).is_none() {
                 let path = absolute(&self.settings.working_dir, &entry.value);
                 self.allow_path_text(&path);
-                self.allow_closure_of(&path)?;
+                let text = String::from_utf8_lossy(&path).into_owned();
+                if let Ok((store_path, _)) = self.settings.store_dir.split(&text) {
+                    self.allow_closure(&store_path);
+                }
             }
             if let Some(found) = self.resolve_search_entry(&entry.value)? {
                 self.allow_path_text(&found);
@@ -281,11 +282,12 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Lets all be read that a store path needs, if this is in one.
-    fn allow_closure_of(&mut self, path: &[u8]) -> Result<()> {
-        let text = String::from_utf8_lossy(path).into_owned();
-        let Ok((root, _)) = self.settings.store_dir.split(&text) else { return Ok(()) };
-        let mut pending = vec![root];
+    /// Lets a store path be read in restricted and pure evaluation, and all that it needs.
+    pub(crate) fn allow_closure(&mut self, path: &StorePath) {
+        if self.allowed.is_none() {
+            return;
+        }
+        let mut pending = vec![path.clone()];
         let mut seen = std::collections::BTreeSet::new();
         while let Some(path) = pending.pop() {
             if seen.insert(path.clone()) {
@@ -293,7 +295,6 @@ impl Evaluator {
                 pending.extend(self.host().references(&path).unwrap_or_default());
             }
         }
-        Ok(())
     }
 
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
@@ -344,24 +345,6 @@ pub fn pseudo_url(text: &str) -> Option<String> {
     }
     let (scheme, _) = text.split_once("://")?;
     matches!(scheme, "http" | "https" | "file" | "channel" | "git" | "s3" | "ssh").then(|| text.to_owned())
-}
-
-/// A path as messages show it.
-pub(crate) fn shown_path(root: Root, path: &[u8]) -> Vec<u8> {
-    match root {
-        Root::INTERNAL if path == crate::derivation::INTERNAL_PATH => [INTERNAL_PREFIX.as_bytes(), path].concat(),
-        Root::INTERNAL => [b"<nix", path, b">"].concat(),
-        _ => path.to_vec(),
-    }
-}
-
-/// The origin as the syntax crate knows it.
-pub(crate) fn syntax_origin(origin: &Origin) -> nopal_syntax::source::Origin {
-    match origin {
-        Origin::File { root, path } => nopal_syntax::source::Origin::Path(shown_path(*root, path)),
-        Origin::Text => nopal_syntax::source::Origin::String,
-        Origin::Stdin => nopal_syntax::source::Origin::Stdin,
-    }
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::context::Contexts;
 use crate::error::Error;
-use crate::host::{Host, Message};
+use crate::host::{Host, Message, Mount};
 use crate::pos::PosTable;
 use crate::settings::Settings;
 use crate::value::{Heap, Root, Value};
@@ -20,11 +20,13 @@ pub(crate) mod coerce;
 pub(crate) mod documentation;
 mod equal;
 mod expr;
+mod flake_file;
 mod force;
 pub(crate) mod globals;
 pub(crate) mod import;
 pub(crate) mod interactive;
 mod intrinsics;
+mod mounts;
 pub(crate) mod observe;
 mod ops;
 mod select;
@@ -66,6 +68,8 @@ pub struct Evaluator {
     interactive: interactive::Interactive,
     /// What is observed, if anything is.
     observer: Option<Box<observe::Observer>>,
+    /// Trees copied to the store that messages name otherwise, by their store paths.
+    mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
 }
 
@@ -91,6 +95,7 @@ impl Evaluator {
             allowed,
             interactive: interactive::Interactive::default(),
             observer,
+            mounts: Vec::new(),
             host,
         };
         evaluator.heap.hold();

@@ -41,6 +41,21 @@ impl Evaluator {
         Ok((value, pos))
     }
 
+    /// The value at an attribute path as flakes have them: sets only, no functions are called. `Err` within are names
+    /// that are like one that is missing.
+    pub fn find_along(&mut self, path: &str, root: Value) -> Result<std::result::Result<(Value, Pos), Vec<String>>> {
+        let (mut value, mut pos) = (root, Pos::NONE);
+        for name in parse_attr_path(path)? {
+            let View::Attrs(attrs) = self.force(value, pos)?.view() else { return Ok(Err(Vec::new())) };
+            let symbol = self.symbols.intern(name.as_bytes());
+            match attrs.get_with_pos(symbol) {
+                Some(found) => (value, pos) = found,
+                None => return Ok(Err(self.suggestions(attrs.iter().map(|(name, ..)| name), symbol))),
+            }
+        }
+        Ok(Ok((value, pos)))
+    }
+
     fn not_selectable(&self, path: &str, wanted: &str, value: Value) -> Error {
         let found = self.show_type(value);
         let message =

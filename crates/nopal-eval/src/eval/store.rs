@@ -1,5 +1,7 @@
 //! What evaluation asks of the store: copies of sources, and outputs that must be built before they can be read.
 
+use std::collections::BTreeSet;
+
 use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
 
 use crate::context::{Context, ContextElement};
@@ -33,6 +35,7 @@ impl Evaluator {
                 method: ContentAddressMethod::Nar,
                 algorithm: HashAlgorithm::Sha256,
                 expected: None,
+                references: &BTreeSet::new(),
             };
             self.host().add_path(&request, None).map_err(|error| self.host_error(error, Pos::NONE))?
         };
@@ -87,7 +90,7 @@ impl Evaluator {
         let mut rewrites = Vec::new();
         for (wanted, path) in wanted.iter().zip(&built) {
             let printed = self.settings.store_dir.print(path);
-            self.allow_path(path);
+            self.allow_closure(path);
             if let Wanted::Output { drv, output } = wanted
                 && self.settings.has_feature("ca-derivations")
                 && let Ok(placeholder) = nopal_format::store_path::DownstreamPlaceholder::unknown_ca_output(drv, output)

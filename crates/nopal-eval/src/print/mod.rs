@@ -149,9 +149,7 @@ impl Evaluator {
     pub fn show_pos(&self, pos: Pos) -> String {
         let Some(location) = self.positions.locate(pos) else { return "«none»".to_owned() };
         let origin: std::borrow::Cow<'_, str> = match &location.source.origin {
-            Origin::File { root, path } => {
-                String::from_utf8_lossy(&crate::eval::import::shown_path(*root, path)).into_owned().into()
-            }
+            Origin::File { root, path } => String::from_utf8_lossy(&self.shown_path(*root, path)).into_owned().into(),
             Origin::Text => "«string»".into(),
             Origin::Stdin => "«stdin»".into(),
         };

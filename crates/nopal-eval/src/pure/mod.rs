@@ -6,7 +6,6 @@
 //! with (libstdc++'s `std::regex`, nlohmann's JSON, toml11), the module names that library.
 
 pub mod date;
-pub mod flakeref;
 mod grisu;
 pub mod json_read;
 pub mod json_write;

@@ -1,7 +1,7 @@
 //! `nix-build`: evaluate, build, link, print output paths.
 
 use super::flags::{Common, Word, Words, unknown_flag};
-use super::missing;
+use super::{failures, missing};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
@@ -56,7 +56,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     missing::print(&engine, &wanted)?;
     let options = RealiseOptions { check: request.check, ..RealiseOptions::default() };
-    let built = engine.realise(&wanted, &options)?;
+    let built = failures::realise(&engine, &wanted, &options, common.teller())?;
     let mut numbers: Vec<&StorePath> = Vec::new();
     let mut lines = Vec::new();
     for item in &built {

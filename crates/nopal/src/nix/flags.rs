@@ -3,6 +3,7 @@
 use crate::args::{EvalArgs, GlobalArgs};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::nix::failures::Teller;
 use crate::nix_conf::{NixConf, SettingFlag};
 use crate::ui;
 use nopal_engine::AutoArg;
@@ -63,6 +64,11 @@ impl Words {
         self.raw()?.ok_or_else(|| CliError::usage(format!("flag '{flag}' requires more arguments")))
     }
 
+    /// All words that are left.
+    pub(crate) fn take_rest(&mut self) -> Result<Vec<String>, CliError> {
+        std::iter::from_fn(|| self.raw().transpose()).collect()
+    }
+
     /// Puts words in the place of the one taken last.
     pub(crate) fn put_back(&mut self, words: &[&str]) {
         self.pending.extend(words.iter().rev().map(|word| (*word).to_owned()));
@@ -101,9 +107,12 @@ pub(crate) struct Common {
     defaults: Vec<(String, String)>,
     settings: Vec<(String, String)>,
     build_logs: bool,
+    /// Whether the command is one of `nix`.
+    of_nix: bool,
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
+    flake_overrides: Vec<(String, String)>,
     warnings: Vec<String>,
     /// Whether the warnings were told.
     told: Cell<bool>,
@@ -203,6 +212,11 @@ impl Common {
         }
     }
 
+    /// Makes the command fail unless an experimental feature is on.
+    pub(crate) fn need(&mut self, feature: &'static str) {
+        self.features.insert(feature);
+    }
+
     /// Something to warn of once there is somebody to tell it.
     pub(crate) fn warn(&mut self, text: String) {
         self.warnings.push(text);
@@ -223,6 +237,11 @@ impl Common {
         self.eval_store = Some(store);
     }
 
+    /// Lets a flake stand for another.
+    pub(crate) fn override_flake(&mut self, from: String, to: String) {
+        self.flake_overrides.push((from, to));
+    }
+
     /// Tells more, or less.
     pub(crate) fn tell(&mut self, more: i32) {
         self.verbosity += more;
@@ -231,6 +250,17 @@ impl Common {
     /// Shows what builders print, as Nix's old commands do by default.
     pub(crate) fn show_build_logs(&mut self) {
         self.build_logs = true;
+    }
+
+    /// Tells of builds as the commands of `nix` do.
+    pub(crate) fn speak_as_nix(&mut self) {
+        self.of_nix = true;
+    }
+
+    /// Who tells of builds that fail.
+    pub(crate) fn teller(&self) -> Teller {
+        let logs = self.build_logs;
+        if self.of_nix { Teller::New { logs } } else { Teller::Old { logs } }
     }
 
     /// Settings that stand before all others, as a command has them by default.
@@ -247,6 +277,7 @@ impl Common {
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
+        context.style.manner = if self.of_nix { ui::Manner::Nix } else { ui::Manner::OldNix };
         context.style.verbosity = match self.verbosity {
             ..0 => ui::Verbosity::Quiet,
             0 => ui::Verbosity::Usual,
@@ -260,6 +291,7 @@ impl Common {
         for feature in &self.features {
             settings.require(feature)?;
         }
+        settings.override_flakes(&self.flake_overrides);
         settings.place()?;
         settings.evaluate_read_only(self.read_only);
         let notes = settings.take_notes();

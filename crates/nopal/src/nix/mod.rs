@@ -5,15 +5,19 @@ mod build;
 mod cli;
 mod collect_garbage;
 mod command;
+mod env;
+mod failures;
 mod flags;
 mod hash;
 mod hashing;
 mod instantiate;
 mod missing;
+mod process;
 mod quote;
 mod size;
 mod store;
 
+use crate::env_vars;
 use crate::error::CliError;
 use nopal_engine::Engine;
 use nopal_format::signature::SecretKey;
@@ -30,6 +34,18 @@ pub(crate) const VERSION: &str = "2.34.8";
 /// A command of Nix's: takes the words after its name.
 type Program = fn(Vec<OsString>) -> Result<ExitCode, CliError>;
 
+/// Shows the manual page of one of the old commands.
+pub(crate) fn show_manual(program: &str) -> CliError {
+    let error = process::replace("man", &[program]);
+    match env_vars::PATH.get() {
+        Some(path) if std::env::split_paths(&path).any(|folder| nopal_fs::exists(&folder.join("man"))) => error,
+        _ => CliError::Found(format!(
+            "The 'man' command was not found, but it is needed for '{program}' and some other 'nix-*' commands' help \
+             text. Perhaps you could install the 'man' command?"
+        )),
+    }
+}
+
 /// The command that goes by this name.
 pub(crate) fn command(name: &str) -> Option<Program> {
     match name {
@@ -37,6 +53,7 @@ pub(crate) fn command(name: &str) -> Option<Program> {
         "nix-instantiate" => Some(instantiate::main),
         "nix-build" => Some(build::main),
         "nix-collect-garbage" => Some(collect_garbage::main),
+        "nix-env" => Some(env::main),
         "nix-hash" => Some(hash::main),
         "nix-store" => Some(store::main),
         _ => None,

@@ -244,7 +244,13 @@ impl NixConf {
     pub(crate) fn lint(&self, name: &'static str) -> Lint {
         match self.text(name) {
             // the old name of this setting's value
-            "ignore" if name == "lint-short-path-literals" && self.flag("warn-short-path-literals") => Lint::Warn,
+            "ignore"
+                if name == "lint-short-path-literals"
+                    && self.get(name).is_none()
+                    && self.flag("warn-short-path-literals") =>
+            {
+                Lint::Warn
+            }
             "warn" => Lint::Warn,
             "fatal" => Lint::Fatal,
             _ => Lint::Ignore,

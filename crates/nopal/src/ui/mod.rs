@@ -31,6 +31,20 @@ pub(crate) struct Style {
     pub(crate) build_logs: bool,
     /// Whether text may have colour.
     pub(crate) colour: bool,
+    /// Whose manner it is.
+    pub(crate) manner: Manner,
+}
+
+/// In whose manner is told what happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Our own.
+    #[default]
+    Ours,
+    /// That of Nix's old commands.
+    OldNix,
+    /// That of `nix`.
+    Nix,
 }
 
 /// The reporter that fits where stderr goes.

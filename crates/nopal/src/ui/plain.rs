@@ -1,6 +1,6 @@
 //! Plain lines, for logs and pipes.
 
-use super::{LONG_BUILD, Style, Verbosity, describe, is_shown, is_worth_a_line, message};
+use super::{LONG_BUILD, Manner, Style, Verbosity, describe, is_shown, is_worth_a_line, message};
 use nopal_report::{Activity, ActivityId, Event, Sink};
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -28,6 +28,9 @@ impl Lines {
     }
 
     fn log_line(&self, build: &mut Build, line: &[u8]) {
+        if self.style.manner == Manner::OldNix && self.style.build_logs {
+            return print(line);
+        }
         if !build.told && self.style.verbosity >= Verbosity::Usual {
             build.told = true;
             print(format!("building {}", build.name).as_bytes());
@@ -38,6 +41,9 @@ impl Lines {
     }
 
     fn finished(&self, build: &Build, success: bool) {
+        if self.style.manner != Manner::Ours {
+            return;
+        }
         let took = build.start.elapsed();
         if success && self.style.verbosity >= Verbosity::Usual && (build.told || took >= LONG_BUILD) {
             print(format!("built {} in {:.1} s", build.name, took.as_secs_f64()).as_bytes());
@@ -50,12 +56,17 @@ impl Sink for Lines {
         let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { id, activity } => {
-                let told = is_worth_a_line(&activity, self.style.verbosity);
+                let is_nix_build = self.style.manner != Manner::Ours && matches!(activity, Activity::Build { .. });
+                let told = !is_nix_build && is_worth_a_line(&activity, self.style.verbosity);
                 if told {
                     print(describe(&activity).as_bytes());
                 }
-                if let Activity::Build { name, .. } = activity {
-                    builds.insert(id, Build { name, start: Instant::now(), told });
+                if let Activity::Build { name, drv_path } = activity {
+                    let as_nix = self.style.manner != Manner::Ours && self.style.verbosity >= Verbosity::Usual;
+                    if as_nix {
+                        print(format!("building '{drv_path}'...").as_bytes());
+                    }
+                    builds.insert(id, Build { name, start: Instant::now(), told: told || as_nix });
                 }
             }
             Event::LogLine { id, line } => {

@@ -123,7 +123,7 @@ impl Evaluator {
         };
         let file = match &location.source.origin {
             Origin::File { root, path } => {
-                Some(String::from_utf8_lossy(&crate::eval::import::shown_path(*root, path)).into_owned())
+                Some(String::from_utf8_lossy(&self.shown_path(*root, path)).into_owned())
             }
             Origin::Text | Origin::Stdin => None,
         };

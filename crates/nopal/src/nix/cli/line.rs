@@ -33,10 +33,19 @@ impl Line {
             "quiet" => common.tell(-1),
             "log-format" => {}
             "max-jobs" => common.set("max-jobs", &next()),
-            "offline" => common.set_offline(),
-            "refresh" => common.set_refresh(),
+            "offline" => {
+                common.need("nix-command");
+                common.set_offline();
+            }
+            "refresh" => {
+                common.need("nix-command");
+                common.set_refresh();
+            }
             "option" => common.option(next(), next()),
-            "print-build-logs" => common.show_build_logs(),
+            "print-build-logs" => {
+                common.need("nix-command");
+                common.show_build_logs();
+            }
             "arg" | "argstr" | "arg-from-file" => common.take_arg(&format!("--{long}"), [next(), next()])?,
             "arg-from-stdin" => {
                 let text = crate::commands::installables::read_stdin()?;
@@ -44,6 +53,7 @@ impl Line {
             }
             "include" => common.eval.include.push(next()),
             "impure" => common.set("pure-eval", "false"),
+            "override-flake" => common.override_flake(next(), next()),
             "eval-store" => common.set_eval_store(next()),
             _ => self.flags.push((long, given.collect())),
         }

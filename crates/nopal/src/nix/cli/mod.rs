@@ -27,6 +27,8 @@ pub(crate) struct Flag {
     pub(crate) aliases: &'static [&'static str],
     /// What its values are called: as many as it takes.
     pub(crate) labels: &'static [&'static str],
+    /// What all words after it are called, if it takes them all.
+    pub(crate) rest: Option<&'static str>,
     /// What it does.
     pub(crate) about: &'static str,
     /// How its last value is completed.
@@ -36,7 +38,7 @@ pub(crate) struct Flag {
 impl Flag {
     /// A flag without value.
     pub(crate) const fn new(long: &'static str, about: &'static str) -> Self {
-        Self { long, short: None, aliases: &[], labels: &[], about, complete: Complete::Nothing }
+        Self { long, short: None, aliases: &[], labels: &[], rest: None, about, complete: Complete::Nothing }
     }
 
     /// With a letter.
@@ -47,6 +49,11 @@ impl Flag {
     /// With values.
     pub(crate) const fn takes(self, labels: &'static [&'static str]) -> Self {
         Self { labels, ..self }
+    }
+
+    /// With all words that follow, up to the end of the line.
+    pub(crate) const fn takes_all(self, label: &'static str) -> Self {
+        Self { rest: Some(label), ..self }
     }
 
     /// With other names.

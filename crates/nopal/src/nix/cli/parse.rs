@@ -13,7 +13,7 @@ pub(crate) enum Outcome {
     /// Run a command.
     Run(&'static Command, Line),
     /// Show what the command takes.
-    Help(Vec<&'static Command>),
+    Help(Vec<&'static Command>, Line),
     /// Show the version.
     Version,
     /// Print completions: lines.
@@ -65,7 +65,7 @@ pub(crate) fn parse(
         return Ok(Outcome::Completions(completions(cursor, &parser.path, parser.line)));
     }
     if parser.help {
-        return Ok(Outcome::Help(parser.path));
+        return Ok(Outcome::Help(parser.path, parser.line));
     }
     parsed?;
     if parser.version {
@@ -136,6 +136,9 @@ impl Parser {
             }
             values.push(value);
         }
+        if flag.rest.is_some() {
+            values = self.words.take_rest()?;
+        }
         if self.cursor.as_ref().is_some_and(|cursor| values.iter().any(|value| cursor.is_at(value))) {
             return Ok(());
         }
@@ -175,9 +178,10 @@ impl Parser {
     }
 
     fn subcommand(&mut self, word: &str, commands: &'static [Command]) -> Result<(), CliError> {
-        if self.path.len() == 1
-            && !self.alias_used
-            && let Some((_, replacement, deprecated)) = self.aliases.iter().find(|(name, ..)| *name == word)
+        let names: Vec<&str> = self.path[1..].iter().map(|command| command.name).chain([word]).collect();
+        let full = names.join(" ");
+        if !self.alias_used
+            && let Some((_, replacement, deprecated)) = self.aliases.iter().find(|(name, ..)| *name == full)
         {
             self.alias_used = true;
             if *deprecated && self.cursor.is_none() {

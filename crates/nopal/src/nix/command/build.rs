@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Flag, JSON, Line, SOURCE, STDIN};
 use crate::nix::missing;
 use crate::output;
-use nopal_engine::{Engine, RealiseOptions};
+use nopal_engine::{Engine, Item, RealiseOptions};
 use nopal_format::StorePath;
 use nopal_format::json::Json;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,11 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     if line.has("dry-run") {
         let mut wanted = Vec::new();
         for target in &targets {
-            wanted.extend(target.derivations(&engine, &line)?);
+            for item in target.items(&engine, &line)? {
+                if let Item::Outputs(one) = item {
+                    wanted.push(one);
+                }
+            }
         }
         missing::print_always(&engine, &wanted)?;
         if line.has("json") {

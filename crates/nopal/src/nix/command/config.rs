@@ -1,24 +1,50 @@
 //! `nix config show`: settings and their values.
 
+use crate::env_vars;
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, JSON, Line};
 use crate::nix_conf::{Kind, NixConf, SETTINGS, Setting};
 use crate::output;
 use nopal_format::json::Json;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// `nix config`.
 pub(super) const COMMAND: Command = Command::group(
     "config",
     "look at settings",
-    &[Command::new(
-        "show",
-        "print settings and their values",
-        &[JSON],
-        &[Arg::optional("name", Complete::Setting)],
-        show,
-    )],
+    &[
+        Command::new("check", "look for what may be wrong with this machine", &[], &[], check).behind(None),
+        Command::new(
+            "show",
+            "print settings and their values",
+            &[JSON],
+            &[Arg::optional("name", Complete::Setting)],
+            show,
+        ),
+    ],
 );
+
+/// What can be checked of a store that belongs to the user: that it opens, and that no other Nix is in the way.
+fn check(line: Line) -> Result<ExitCode, CliError> {
+    let context = line.context()?;
+    let url = context.settings.store_url();
+    context.settings.open(context.style)?.store()?;
+    output::line(&format!("Running checks against store uri: {url}"))?;
+    let mut places = BTreeSet::new();
+    for folder in std::env::split_paths(&env_vars::PATH.get().unwrap_or_default()) {
+        if let Ok(program) = nopal_fs::canonicalize(&folder.join("nix-env")) {
+            places.insert(nopal_fs::parent_of(&program).to_owned());
+        }
+    }
+    if places.len() <= 1 {
+        output::line("[PASS] PATH contains only one nix version.")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line("[FAIL] Multiple versions of nix found in PATH:")?;
+    output::lines(places.iter().map(|place| format!("  \"{}\"", place.display())))?;
+    Ok(ExitCode::from(2))
+}
 
 fn show(line: Line) -> Result<ExitCode, CliError> {
     let context = line.context()?;

@@ -1,10 +1,10 @@
 //! `nix log`: what a builder printed.
 
-use super::source::{Target, What};
+use super::source::Target;
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Line, SOURCE};
 use crate::output;
-use nopal_engine::EngineError;
+use nopal_engine::{EngineError, Item};
 use std::process::ExitCode;
 
 /// `nix log`.
@@ -20,10 +20,10 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let lookup = line.lookup()?;
     let engine = line.engine()?;
     let target: Target = lookup.target(&engine, line.arg(0).unwrap_or("."))?;
-    let path = match &target.what {
-        What::Path(path) => path.clone(),
-        What::Installable(_) => match &target.derivations(&engine, &line)?[..] {
-            [only] => only.drv_path.clone(),
+    let path = {
+        match &target.items(&engine, &line)?[..] {
+            [Item::Path(path)] => path.clone(),
+            [Item::Outputs(only)] => only.drv_path.clone(),
             many => {
                 let message = format!(
                     "installable '{}' evaluates to {} derivations, where only one is expected",
@@ -32,7 +32,7 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
                 );
                 return Err(CliError::Found(message));
             }
-        },
+        }
     };
     match engine.build_log(&engine.config().store_dir.print(&path)) {
         Ok(log) => output::data(&log)?,

@@ -2,17 +2,28 @@
 
 mod build;
 mod config;
+mod copy;
 mod derivation;
+mod edit;
+mod environment;
 mod eval;
+mod flake;
 mod hash;
+mod lock_flags;
 mod log;
 mod nar;
 mod path_info;
 mod paths;
+mod registry;
 mod repl;
+mod run;
+mod search;
+mod shell;
 pub(crate) mod source;
 mod store;
 mod why_depends;
+
+pub(crate) use lock_flags::lock_flags;
 
 use super::VERSION;
 use super::cli::{Action, Command, Outcome, help_text, parse};
@@ -29,14 +40,21 @@ static NIX: Command = Command::group(
     &[
         build::COMMAND,
         config::COMMAND,
+        copy::COMMAND,
         derivation::COMMAND,
+        edit::COMMAND,
+        shell::COMMAND,
         eval::COMMAND,
+        flake::COMMAND,
         hash::COMMAND,
         store::KEY,
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        registry::COMMAND,
         repl::COMMAND,
+        run::COMMAND,
+        search::COMMAND,
         store::COMMAND,
         why_depends::COMMAND,
     ],
@@ -66,6 +84,7 @@ const ALIASES: &[(&str, &[&str], bool)] = &[
     ("to-base16", &["hash", "to-base16"], true),
     ("to-base32", &["hash", "to-base32"], true),
     ("to-base64", &["hash", "to-base64"], true),
+    ("store ping", &["info"], true),
     ("verify", &["store", "verify"], true),
 ];
 
@@ -74,11 +93,16 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let complete = env_vars::NIX_GET_COMPLETIONS.text().and_then(|number| number.parse().ok());
     match parse(&NIX, ALIASES, words, complete)? {
         Outcome::Completions(lines) => output::lines(lines)?,
-        Outcome::Help(path) => output::data(help_text(&path).as_bytes())?,
+        Outcome::Help(path, line) => {
+            // flags may need a feature that is off
+            line.context()?;
+            output::data(help_text(&path).as_bytes())?;
+        }
         Outcome::Version => output::line(&format!("nix (Nix) {VERSION}"))?,
         Outcome::Run(command, mut line) => {
             // unlike the old commands, these evaluate purely unless something says otherwise
             line.common.set_default("pure-eval", "true");
+            line.common.speak_as_nix();
             if let Some(feature) = command.feature {
                 line.context()?.settings.require(feature)?;
             }

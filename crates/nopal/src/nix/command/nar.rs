@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, Flag, JSON, Line};
 use crate::output;
+use nopal_format::json::Json;
 use nopal_format::listing::{Listing, ListingBuilder};
 use nopal_format::nar::{NarError, NarEvent, decode};
 use std::fmt::Write as _;
@@ -111,9 +112,14 @@ pub(super) fn print_listing(line: &Line, listing: &Listing, name: &str) -> Resul
         if line.has("directory") {
             return Err(CliError::usage("'--directory' is useless with '--json'"));
         }
-        let listing = if line.has("recursive") { listing.clone() } else { listing.shallow() };
+        if let (Listing::Directory(entries), false) = (listing, line.has("recursive")) {
+            let names = entries.keys().map(|name| (name.to_string(), Json::Object(Default::default())));
+            let fields = [("entries", Json::object(names)), ("type", Json::from("directory"))];
+            return output::line(&Json::object(fields).to_compact());
+        }
         let json = listing.to_json().map_err(|error| CliError::Found(error.to_string()))?;
-        return output::line(&json.to_compact());
+        // without what a listing that lies beside an archive has around it
+        return output::line(&json.get("root").unwrap_or(&json).to_compact());
     }
     let mut text = String::new();
     let how = How { long: line.has("long"), recursive: line.has("recursive") };

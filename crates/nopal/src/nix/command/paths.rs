@@ -1,10 +1,10 @@
 //! From what words name to store paths: built, or looked up.
 
-use super::source::{Target, What, targets};
+use super::source::{Target, targets};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use crate::nix::missing;
-use nopal_engine::{Engine, RealiseOptions, Wanted};
+use crate::nix::{failures, missing};
+use nopal_engine::{Engine, Item, RealiseOptions, Wanted};
 use nopal_format::StorePath;
 use nopal_store::Direction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,14 +43,14 @@ pub(crate) fn build(
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut items: Vec<Result<usize, StorePath>> = Vec::new();
     for target in targets {
-        match &target.what {
-            What::Path(path) => {
-                engine.store()?.add_temp_root(path)?;
-                engine.store()?.path_info(path)?;
-                items.push(Err(path.clone()));
-            }
-            What::Installable(_) => {
-                for one in target.derivations(engine, line)? {
+        for item in target.items(engine, line)? {
+            match item {
+                Item::Path(path) => {
+                    engine.store()?.add_temp_root(&path)?;
+                    engine.store()?.path_info(&path)?;
+                    items.push(Err(path));
+                }
+                Item::Outputs(one) => {
                     items.push(Ok(wanted.len()));
                     wanted.push(one);
                 }
@@ -58,7 +58,7 @@ pub(crate) fn build(
         }
     }
     missing::print(engine, &wanted)?;
-    let built = engine.realise(&wanted, options)?;
+    let built = failures::realise(engine, &wanted, options, line.common.teller())?;
     Ok(items
         .into_iter()
         .map(|item| match item {
@@ -75,10 +75,14 @@ pub(crate) fn build(
 pub(crate) fn look_up(engine: &Engine, line: &Line, targets: &[Target]) -> Result<Vec<Resolved>, CliError> {
     let mut found = Vec::new();
     for target in targets {
-        if let What::Path(path) = &target.what {
-            found.push(Resolved::Path(path.clone()));
-        }
-        for wanted in target.derivations(engine, line)? {
+        for item in target.items(engine, line)? {
+            let wanted = match item {
+                Item::Path(path) => {
+                    found.push(Resolved::Path(path));
+                    continue;
+                }
+                Item::Outputs(wanted) => wanted,
+            };
             let mut outputs = engine.output_paths(&wanted.drv_path)?;
             for name in &wanted.outputs {
                 if !outputs.contains_key(name) {
@@ -99,20 +103,16 @@ pub(crate) fn look_up(engine: &Engine, line: &Line, targets: &[Target]) -> Resul
 pub(crate) fn derivations(engine: &Engine, line: &Line, targets: &[Target]) -> Result<BTreeSet<StorePath>, CliError> {
     let mut found = BTreeSet::new();
     for target in targets {
-        match &target.what {
-            What::Path(path) if path.is_derivation() => {
-                found.insert(path.clone());
-            }
-            What::Path(path) => {
-                let derivers = engine.store()?.valid_derivers(path)?;
-                let first = derivers.into_iter().next();
-                found.insert(
-                    first.ok_or_else(|| CliError::Found(format!("'{}' does not have a known deriver", target.word)))?,
-                );
-            }
-            What::Installable(_) => {
-                found.extend(target.derivations(engine, line)?.into_iter().map(|wanted| wanted.drv_path));
-            }
+        for item in target.items(engine, line)? {
+            found.insert(match item {
+                Item::Outputs(wanted) => wanted.drv_path,
+                Item::Path(path) if path.is_derivation() => path,
+                Item::Path(path) => {
+                    let first = engine.store()?.valid_derivers(&path)?.into_iter().next();
+                    let message = || CliError::Found(format!("'{}' does not have a known deriver", target.word));
+                    first.ok_or_else(message)?
+                }
+            });
         }
     }
     Ok(found)

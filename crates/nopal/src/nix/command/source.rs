@@ -3,7 +3,7 @@
 use crate::commands::installables::{read_stdin, stdin};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use nopal_engine::{Engine, Installable, Source, Wanted};
+use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Source};
 use nopal_format::StorePath;
 use std::path::PathBuf;
 
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub(crate) enum Lookup {
     /// Words are attribute paths in this expression (`--file`, `--expr`).
     Expression(Source),
-    /// Words are store paths or flakes.
-    Word,
+    /// Words are store paths or flakes, whose lock files are treated so.
+    Word(Box<LockFlags>),
 }
 
 /// Which outputs of a derivation are meant.
@@ -62,7 +62,7 @@ impl Lookup {
                 Self::Expression(if file == "-" { stdin()? } else { Source::File(PathBuf::from(file)) })
             }
             (None, Some(text)) => Self::Expression(Source::Expr(text)),
-            (None, None) => Self::Word,
+            (None, None) => Self::Word(Box::new(super::lock_flags(line)?)),
         })
     }
 
@@ -74,10 +74,14 @@ impl Lookup {
                 let attr_path = if name == "." { String::new() } else { name.to_owned() };
                 What::Installable(Installable::Attr { source: source.clone(), attr_path })
             }
-            Self::Word => match store_path(engine, name)? {
+            Self::Word(lock) => match store_path(engine, name)? {
                 Some(path) if outputs == Outputs::Default => What::Path(path),
                 Some(path) => What::Installable(Installable::StorePath(engine.config().store_dir.print(&path))),
-                None => return Err(CliError::Found(format!("'{word}' is a flake, and flakes are not evaluated yet"))),
+                None => {
+                    let flake = FlakeSource::packages(name, &engine.config().system, (**lock).clone());
+                    let source = Source::Flake(Box::new(flake));
+                    What::Installable(Installable::Attr { source, attr_path: String::new() })
+                }
             },
         };
         Ok(Target { word: word.to_owned(), what, outputs })
@@ -106,18 +110,22 @@ pub(crate) fn targets(line: &Line, lookup: &Lookup, engine: &Engine) -> Result<V
 }
 
 impl Target {
-    /// The derivations that it stands for, in the store, with the outputs that are meant.
-    pub(crate) fn derivations(&self, engine: &Engine, line: &Line) -> Result<Vec<Wanted>, CliError> {
-        let What::Installable(installable) = &self.what else { return Ok(Vec::new()) };
-        let mut wanted = engine.instantiate(installable, &line.auto_args())?;
-        for item in &mut wanted {
+    /// The store paths and derivations that it stands for, with the outputs that are meant.
+    pub(crate) fn items(&self, engine: &Engine, line: &Line) -> Result<Vec<Item>, CliError> {
+        let installable = match &self.what {
+            What::Path(path) => return Ok(vec![Item::Path(path.clone())]),
+            What::Installable(installable) => installable,
+        };
+        let mut items = engine.items(installable, &line.auto_args())?;
+        for item in &mut items {
+            let Item::Outputs(wanted) = item else { continue };
             match &self.outputs {
                 Outputs::Default => {}
-                Outputs::All => item.outputs.clear(),
-                Outputs::Names(names) => item.outputs.clone_from(names),
+                Outputs::All => wanted.outputs.clear(),
+                Outputs::Names(names) => wanted.outputs.clone_from(names),
             }
         }
-        Ok(wanted)
+        Ok(items)
     }
 }
 

@@ -84,7 +84,7 @@ fn tell(engine: &Engine, report: &GcReport) -> Result<(), CliError> {
 pub(super) fn delete(engine: &Engine, settings: &Settings, request: &Request) -> Result<(), CliError> {
     request.only(&["--ignore-liveness"])?;
     let paths = request.operands.iter().map(|word| Ok(crate::commands::store::resolve(engine, word)?.0));
-    delete_paths(engine, settings, paths.collect::<Result<Vec<_>, CliError>>()?)
+    delete_paths(engine, settings, paths.collect::<Result<Vec<_>, CliError>>()?, request.has("--ignore-liveness"))
 }
 
 /// Deletes paths that nothing needs.
@@ -92,11 +92,13 @@ pub(in crate::nix) fn delete_paths(
     engine: &Engine,
     settings: &Settings,
     paths: Vec<nopal_format::StorePath>,
+    ignore_liveness: bool,
 ) -> Result<(), CliError> {
     let store = engine.store()?;
     let valid = store.valid_of(&paths)?;
     let mut options = options(settings);
     options.scope = GcScope::Only(valid);
+    options.ignore_liveness = ignore_liveness;
     let report = match store.collect_garbage(&options) {
         Err(StoreError::InUse { path, .. }) => {
             output::line("0 store paths deleted, 0.0 KiB freed")?;

@@ -4,6 +4,7 @@ pub(super) mod garbage;
 mod query;
 mod registration;
 
+use super::failures::{self, Teller};
 use super::flags::{Common, Word, Words, unknown_flag};
 use super::missing;
 use crate::commands::store::resolve;
@@ -94,6 +95,7 @@ struct Request {
     no_gc_warning: bool,
     no_output: bool,
     max_freed: Option<u64>,
+    teller: Option<Teller>,
 }
 
 impl Request {
@@ -141,7 +143,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     if operation == Operation::Restore {
         request.only(&[])?;
-        nopal_store::restore_tree(&mut std::io::stdin().lock(), Path::new(request.one_operand()?))?;
+        nopal_store::unpack_tree(&mut std::io::stdin().lock(), Path::new(request.one_operand()?))?;
         return Ok(ExitCode::SUCCESS);
     }
     let context = common.context()?;
@@ -292,7 +294,7 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
         return Ok(());
     }
     let options = RealiseOptions { check: request.has("--check"), ..RealiseOptions::default() };
-    let built = engine.realise(&wanted, &options)?;
+    let built = failures::realise(engine, &wanted, &options, request.teller.unwrap_or(Teller::Old { logs: true }))?;
     if request.has("--ignore-unknown") {
         return Ok(());
     }
@@ -447,6 +449,7 @@ fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError>
             _ => return Err(unknown_flag(&flag)),
         }
     }
+    request.teller = Some(common.teller());
     Ok(request)
 }
 

@@ -31,7 +31,7 @@ pub(super) fn collect(line: Line) -> Result<ExitCode, CliError> {
 pub(super) fn delete(mut line: Line) -> Result<ExitCode, CliError> {
     let (engine, targets) = open(&mut line)?;
     let paths = store_paths(&engine, &line, &targets, Realise::Nothing)?;
-    garbage::delete_paths(&engine, &line.context()?.settings, paths)?;
+    garbage::delete_paths(&engine, &line.context()?.settings, paths, line.has("ignore-liveness"))?;
     Ok(ExitCode::SUCCESS)
 }
 
