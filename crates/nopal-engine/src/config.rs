@@ -8,6 +8,8 @@ use std::time::Duration;
 use nopal_report::Reporter;
 use nopal_syntax::parser::Lint;
 
+use crate::observe::ObserveConfig;
+
 /// Everything an [`Engine`](crate::Engine) depends on.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -35,6 +37,8 @@ pub struct EngineConfig {
     pub restrict_eval: bool,
     /// Whether evaluation may build (`allow-import-from-derivation`).
     pub import_from_derivation: bool,
+    /// `trace-import-from-derivation`.
+    pub trace_import_from_derivation: bool,
     /// `max-call-depth`; Nix's default is 10,000.
     pub max_call_depth: u32,
     /// Values and stack of an evaluation may take this many bytes together; more is an error.
@@ -93,6 +97,8 @@ pub struct EngineConfig {
     pub debian: DebianConfig,
     /// What concerns flakes and what they fetch.
     pub flakes: FlakeConfig,
+    /// What is observed of evaluations.
+    pub observe: ObserveConfig,
     /// Receives progress.
     pub reporter: Reporter,
 }

@@ -11,6 +11,7 @@ use nopal_store::Store;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::inputs::registry::Registries;
+use crate::observe::Observed;
 use crate::paths::PathMap;
 
 /// Evaluates, instantiates, realises and runs. See the crate's page.
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) paths: PathMap,
     pub(crate) cancel: CancelToken,
+    /// What evaluations have come to beside their results.
+    pub(crate) observed: Mutex<Observed>,
     pub(crate) registries: Registries,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
@@ -42,11 +45,13 @@ impl Engine {
         let paths = PathMap::new(&config.store_dir, config.store.physical_dir.clone());
         let cancel = CancelToken::new()
             .map_err(|source| EngineError::System { operation: "make an event descriptor", source })?;
+        let observed = Mutex::new(Observed::new(&config));
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
                 paths,
                 cancel,
+                observed,
                 registries: Registries::default(),
                 store: OnceLock::new(),
                 opening: Mutex::new(()),

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use nopal_eval::context::Context;
 use nopal_eval::pos::Origin;
@@ -185,17 +185,22 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
+        self.with_evaluator_and_host(|evaluator, _| work(evaluator))
+    }
+
+    /// The same, for work that has dealings with the host.
+    pub(crate) fn with_evaluator_and_host<T: Send>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
         let settings = self.eval_settings();
         let evaluation_host = host.clone();
         let result = with_stack(move || {
-            let mut evaluator = Evaluator::new(settings, evaluation_host);
-            evaluator.allow_search_path().and_then(|()| work(&mut evaluator)).map_err(|error| {
-                let mut report = evaluator.render_error(&error);
-                // a message of the program may end in spaces or empty lines, and they are shown
-                report.pop_if(|last| *last == b'\n');
-                EngineError::Evaluation { report, is_mismatch: error.kind() == nopal_eval::ErrorKind::HashMismatch }
-            })
+            let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
+            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator, &evaluation_host));
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
+            result.map_err(|error| evaluation_error(&evaluator, &error))
         })?;
         host.flush()?;
         Ok(result)
@@ -213,6 +218,7 @@ impl Shared {
         settings.restrict_eval = config.restrict_eval;
         settings.allowed_uris = config.allowed_uris.iter().map(|uri| uri.clone().into_bytes()).collect();
         settings.allow_import_from_derivation = config.import_from_derivation;
+        settings.trace_import_from_derivation = config.trace_import_from_derivation;
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
         settings.max_memory_bytes = config.max_eval_memory_bytes;
@@ -223,9 +229,18 @@ impl Shared {
         settings.abort_on_warn = config.abort_on_warn;
         settings.read_only = config.read_only_eval;
         settings.show_trace = config.show_trace;
+        settings.observe = config.observe.observe();
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
         settings
     }
+}
+
+/// An error of evaluation as the engine's.
+pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineError {
+    let mut report = evaluator.render_error(error);
+    // a message of the program may end in spaces or empty lines, and they are shown
+    report.pop_if(|last| *last == b'\n');
+    EngineError::Evaluation { report, is_mismatch: error.kind() == nopal_eval::ErrorKind::HashMismatch }
 }
 
 /// The value that is asked for.
@@ -299,14 +314,18 @@ fn select(
 
 /// The value of `-f FILE`, which may also be `<nixpkgs>`.
 fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value, Error> {
+    let (root, path) = file_path(evaluator, shared, path)?;
+    evaluator.eval_main_file(root, &path)
+}
+
+/// Where the file of `-f FILE` is.
+pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<(Root, Vec<u8>), Error> {
     let text = path.as_os_str().as_bytes();
     if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
-        let (root, found) = evaluator.find_file(name)?;
-        return evaluator.eval_main_file(root, &found);
+        return evaluator.find_file(name);
     }
     let path: PathBuf = shared.config.working_dir.join(path);
-    let path = nopal_eval::pure::path::canonical(path.as_os_str().as_bytes());
-    evaluator.eval_main_file(Root::HOST, &path)
+    Ok((Root::HOST, nopal_eval::pure::path::canonical(path.as_os_str().as_bytes())))
 }
 
 pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {

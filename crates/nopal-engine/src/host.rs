@@ -262,6 +262,11 @@ impl Host for EvalHost {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 
+    fn now_ns(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn emit(&self, message: Message) {
         let (level, text) = match message {
             // complete with its prefix

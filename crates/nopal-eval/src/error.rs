@@ -29,6 +29,8 @@ pub enum ErrorKind {
     StackOverflow,
     /// A syntax error.
     Parse,
+    /// A syntax error at the end of a text that a read-eval-print loop may get more of.
+    Unfinished,
     /// Access that restricted or pure evaluation forbids.
     Restricted,
     /// Import from derivation where it is not allowed, or that failed to build.

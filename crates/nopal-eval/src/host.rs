@@ -241,6 +241,11 @@ pub trait Host: Send + Sync {
     /// Seconds since 1970.
     fn now(&self) -> i64;
 
+    /// Nanoseconds since 1970, for traces and profiles.
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.now()).unwrap_or_default().saturating_mul(1_000_000_000)
+    }
+
     /// Shows something to the user at once.
     fn emit(&self, message: Message);
 

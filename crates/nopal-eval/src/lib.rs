@@ -25,8 +25,11 @@ pub mod value;
 
 pub use error::{Error, ErrorKind, Result};
 pub use eval::coerce::Coerce;
+pub use eval::documentation::Documentation;
 pub use eval::globals::NIX_VERSION;
 pub use eval::import::pseudo_url;
+pub use eval::interactive::{Bound, Held};
+pub use eval::observe::{FunctionCalls, Observe, Statistics};
 pub use eval::{Evaluator, Links};
 pub use host::{Host, HostError};
 pub use mem_host::MemHost;

@@ -3,6 +3,8 @@
 use nopal_format::StoreDir;
 use nopal_syntax::parser::Lint;
 
+use crate::eval::observe::Observe;
+
 /// One entry of the search path: `prefix=value`, or a value alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SearchPathEntry {
@@ -41,6 +43,8 @@ pub struct Settings {
     pub allowed_uris: Vec<Vec<u8>>,
     /// `allow-import-from-derivation`
     pub allow_import_from_derivation: bool,
+    /// `trace-import-from-derivation`: whether each is told
+    pub trace_import_from_derivation: bool,
     /// Names of the enabled experimental features.
     pub experimental_features: Vec<String>,
     /// Calls may nest this deep.
@@ -61,6 +65,8 @@ pub struct Settings {
     pub home: Option<Vec<u8>>,
     /// Whether `…` frames are kept for printing; errors keep them either way.
     pub show_trace: bool,
+    /// What is observed beside the result.
+    pub observe: Observe,
     /// How much is allocated before memory is looked through for what is no longer needed, at least, in bytes. Zero is
     /// for tests: whenever memory is taken.
     pub collect_after_bytes: usize,
@@ -83,6 +89,7 @@ impl Settings {
             restrict_eval: false,
             allowed_uris: Vec::new(),
             allow_import_from_derivation: true,
+            trace_import_from_derivation: false,
             experimental_features: Vec::new(),
             max_call_depth: 10_000,
             trace_verbose: false,
@@ -93,6 +100,7 @@ impl Settings {
             lint_short_path_literals: Lint::Ignore,
             home: None,
             show_trace: false,
+            observe: Observe::default(),
             collect_after_bytes: COLLECT_AFTER_BYTES,
             max_memory_bytes: None,
         }

@@ -409,6 +409,11 @@ impl Ast {
         self.exprs.len()
     }
 
+    /// All nodes, in the order in which they were made.
+    pub fn exprs(&self) -> impl Iterator<Item = Expr> {
+        self.exprs.iter().copied()
+    }
+
     /// Never true of a parsed source.
     pub fn is_empty(&self) -> bool {
         self.exprs.is_empty()

@@ -185,6 +185,11 @@ impl Interner {
         self.ends.len()
     }
 
+    /// The length of all names together, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.pool.len()
+    }
+
     /// Never true: a table has at least the names in [`sym`].
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -60,7 +60,7 @@ env_vars! {
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// Where cached data of the user lies. Default: `~/.cache`.
     XDG_CACHE_HOME = "XDG_CACHE_HOME";
-    /// The editor that `nix edit` starts. Default: `cat`.
+    /// The editor that `nix edit` and `:edit` of the REPL start, with its flags. Default: `cat`.
     EDITOR = "EDITOR";
     /// The shell that `nix shell` starts. Default: `bash`.
     SHELL = "SHELL";
@@ -99,6 +99,20 @@ env_vars! {
     NIX_REMOTE = "NIX_REMOTE";
     /// Set to anything but `0`, a warning of the evaluator ends evaluation.
     NIX_ABORT_ON_WARN = "NIX_ABORT_ON_WARN";
+    /// Set to anything but `0`, statistics of the evaluation are printed as JSON on standard error, with Nix's keys.
+    NIX_SHOW_STATS = "NIX_SHOW_STATS";
+    /// File for the statistics, in place of standard error; `-` is standard error.
+    NIX_SHOW_STATS_PATH = "NIX_SHOW_STATS_PATH";
+    /// Set to anything but `0`, statistics tell how often each function and builtin was called.
+    NIX_COUNT_CALLS = "NIX_COUNT_CALLS";
+    /// Set to anything but `0`, statistics have all names in place of their number.
+    NIX_SHOW_SYMBOLS = "NIX_SHOW_SYMBOLS";
+    /// What shows long texts of the REPL on a terminal; before `PAGER`. `cat` shows them as they are.
+    NIX_PAGER = "NIX_PAGER";
+    /// What shows long texts of the REPL on a terminal.
+    PAGER = "PAGER";
+    /// Set to `1`, the REPL shows documentation as its Markdown source. Nix's own tests ask for that.
+    NIX_TEST_RAW_MARKDOWN = "_NIX_TEST_RAW_MARKDOWN";
     /// Proxy for http URLs.
     HTTP_PROXY = "http_proxy";
     /// Proxy for https URLs.
@@ -109,6 +123,8 @@ env_vars! {
     NO_PROXY = "no_proxy";
     /// File with the certificates of trusted authorities. Default: those compiled in and those of the system.
     SSL_CERT_FILE = "SSL_CERT_FILE";
+    /// The kind of terminal; `dumb` has no emphasis.
+    TERM = "TERM";
     /// Set to anything, output has no colour.
     NO_COLOR = "NO_COLOR";
     /// Where programs are looked for, in the environment that `nopal run` passes on.

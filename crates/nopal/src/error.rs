@@ -133,6 +133,15 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
+/// Tells of an error in Nix's form, while the program goes on.
+pub(crate) fn tell_as_nix(error: &CliError) {
+    let text = match error {
+        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
+        _ => render_as_nix(error).into_bytes(),
+    };
+    let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
+}
+
 /// Tells how a command by one of Nix's names ended, in Nix's form, and gives Nix's exit code.
 pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str) -> ExitCode {
     let error = match outcome {

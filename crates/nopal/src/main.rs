@@ -13,6 +13,7 @@ mod manual;
 mod nix;
 mod nix_conf;
 mod output;
+mod repl;
 mod settings;
 mod ui;
 

@@ -5,7 +5,7 @@ use crate::env_vars;
 use crate::error::CliError;
 use crate::nix_conf::{NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Engine, EngineConfig, FlakeConfig};
+use nopal_engine::{AutoArg, DebianConfig, Destination, Engine, EngineConfig, FlakeConfig, ObserveConfig};
 use nopal_format::StoreDir;
 use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
@@ -254,6 +254,12 @@ impl Settings {
         &self.cache
     }
 
+    /// Where the REPL remembers lines.
+    pub(crate) fn repl_history() -> Result<PathBuf, CliError> {
+        let data = xdg(&env_vars::XDG_DATA_HOME, ".local/share");
+        Ok(data.ok_or(CliError::NoHome("the history", "XDG_DATA_HOME"))?.join("nopal/repl-history"))
+    }
+
     /// A path of the command line, made absolute.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.working_dir.join(path)
@@ -285,6 +291,7 @@ impl Settings {
             cache_dir: self.cache,
             working_dir: self.working_dir,
             environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
+            observe: observe(&conf),
             system: conf.get("system").map_or_else(this_system, str::to_owned),
             eval_system: Some(conf.text("eval-system")).filter(|text| !text.is_empty()).map(str::to_owned),
             nix_path: self.include.into_iter().chain(search_path).collect(),
@@ -292,6 +299,7 @@ impl Settings {
             pure_eval: conf.flag("pure-eval"),
             restrict_eval: conf.flag("restrict-eval"),
             import_from_derivation: conf.flag("allow-import-from-derivation"),
+            trace_import_from_derivation: conf.flag("trace-import-from-derivation"),
             max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
             max_eval_memory_bytes: self.max_eval_memory_bytes,
             lint_url_literals: conf.lint("lint-url-literals"),
@@ -466,6 +474,25 @@ impl StoreUri {
             }
         }
         Ok(uri)
+    }
+}
+
+/// What is to be observed of evaluations.
+fn observe(conf: &NixConf) -> ObserveConfig {
+    let statistics = env_vars::NIX_SHOW_STATS.flag().then(|| match env_vars::NIX_SHOW_STATS_PATH.get() {
+        Some(path) if path != "-" => Destination::File(path.into()),
+        _ => Destination::Messages,
+    });
+    let profile = (conf.text("eval-profiler") == "flamegraph").then(|| {
+        let frequency = conf.text("eval-profiler-frequency").parse().unwrap_or(0);
+        (frequency, PathBuf::from(conf.text("eval-profile-file")))
+    });
+    ObserveConfig {
+        statistics,
+        count_calls: env_vars::NIX_COUNT_CALLS.flag(),
+        symbols: env_vars::NIX_SHOW_SYMBOLS.flag(),
+        trace_calls: conf.flag("trace-function-calls"),
+        profile,
     }
 }
 

@@ -178,7 +178,7 @@ fn map_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut result = AttrsBuilder::with_capacity(attrs.len());
     for (name, value, _) in attrs.iter() {
         let text = ev.symbol_value(name);
-        let application = ev.heap.app(args[0], &[text, value]);
+        let application = ev.call_later(args[0], text, value);
         result.insert(name, application, Pos::NONE);
     }
     Ok(result.finish(&mut ev.heap))
@@ -204,7 +204,7 @@ fn zip_attrs_with(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     for (name, values) in groups {
         let text = ev.symbol_value(name);
         let values = ev.heap.list(&values);
-        let application = ev.heap.app(f, &[text, values]);
+        let application = ev.call_later(f, text, values);
         result.insert(name, application, Pos::NONE);
     }
     Ok(result.finish(&mut ev.heap))

@@ -12,8 +12,9 @@ use rustc_hash::FxHashMap;
 
 use super::ir::{
     Assert, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, HasAttr, If, Lambda, Name, Op,
-    Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
+use super::observed::unwrap_update;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
 use crate::value::{Heap, Root, Value};
@@ -33,6 +34,8 @@ pub(crate) struct Input<'a> {
     pub(crate) scope: Option<Value>,
     /// The native stack must not grow below this address.
     pub(crate) stack_limit: usize,
+    /// Whether the code tells what it does.
+    pub(crate) observed: bool,
 }
 
 /// How deep an expression may be to be tried at once where a thunk would do.
@@ -165,7 +168,8 @@ impl Compiler<'_> {
 
     /// Is this one of the operators' functions, and not shadowed?
     fn is_builtin(&self, name: Symbol) -> bool {
-        self.names.get(&name).is_none_or(Vec::is_empty)
+        // when it is observed, an operator is a call
+        !self.input.observed && self.names.get(&name).is_none_or(Vec::is_empty)
     }
 
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
@@ -228,7 +232,7 @@ impl Compiler<'_> {
     /// An argument of a call.
     fn argument(&mut self, id: ExprId) -> Result<Delayed> {
         match self.delayed(id)? {
-            Delayed::Thunk(later) if self.is_cheap(id, MAX_CHEAP_DEPTH) => {
+            Delayed::Thunk(later) if !self.input.observed && self.is_cheap(id, MAX_CHEAP_DEPTH) => {
                 let now = self.expr(id)?;
                 Ok(Delayed::Cheap(leak(Cheap { now, later })))
             }
@@ -283,6 +287,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn expr(&mut self, id: ExprId) -> Result<Expr> {
+        let expr = self.bare_expr(id)?;
+        Ok(if self.input.observed { self.observed(id, expr) } else { expr })
+    }
+
+    fn bare_expr(&mut self, id: ExprId) -> Result<Expr> {
         let marker = 0u8;
         if (&raw const marker as usize) < self.input.stack_limit {
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)"));
@@ -301,7 +310,7 @@ impl Compiler<'_> {
             }
             ast::Expr::SearchPath(name) => self.search_path(ast.bytes(name), pos)?,
             ast::Expr::Var(name) => self.variable(name, pos)?,
-            ast::Expr::CurPos => Expr::CurPos(pos),
+            ast::Expr::CurPos => Expr::Rare(leak(Rare::CurPos(pos))),
             ast::Expr::Select { base, path, default } => self.select(base, path, default, pos)?,
             ast::Expr::HasAttr { base, path } => {
                 let base = self.expr(base)?;
@@ -390,7 +399,7 @@ impl Compiler<'_> {
     fn select(&mut self, base: ExprId, path: ast::AttrPathId, default: Option<ExprId>, pos: Pos) -> Result<Expr> {
         let base = self.expr(base)?;
         let path = self.path(path)?;
-        if let (Expr::Const(value), [Name::Static(name, _)]) = (&base, path) {
+        if let (Expr::Const(value), [Name::Static(name, _)], false) = (&base, path, self.input.observed) {
             // `builtins.map` needs no lookup at run time.
             if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name))
                 && found_pos.is_none()
@@ -424,7 +433,10 @@ impl Compiler<'_> {
             self.unbind(arg);
         }
         let level = self.levels.pop().unwrap_or_default();
-        let (formals, body) = compiled?;
+        let (formals, mut body) = compiled?;
+        if self.input.observed {
+            body = self.observed_body(&lambda, pos, formals.as_ref(), body);
+        }
         let strict = if formals.is_some() { Strict::NONE } else { Strict::of_body(&body) };
         Ok(leak(Lambda {
             captures: leak_all(level.captures),
@@ -507,10 +519,16 @@ impl Compiler<'_> {
             let function = self.variable(call.function, Pos::NONE)?;
             let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
             let args = leak_all([self.delayed(first)?, self.delayed(second)?]);
-            let result = Expr::Call(leak(Call { function, args, pos }));
+            let mut result = Expr::Call(leak(Call { function, args, pos }));
+            if call.negated && self.input.observed {
+                result = self.observed(lhs, result);
+            }
             return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
         }
-        let (lhs, rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        let (mut lhs, mut rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        if direct == Op::Update {
+            (lhs, rhs) = (unwrap_update(lhs), unwrap_update(rhs));
+        }
         Ok(Expr::Binary(leak(Binary { op: direct, lhs, rhs, pos })))
     }
 }

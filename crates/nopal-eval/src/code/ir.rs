@@ -313,7 +313,15 @@ pub(crate) enum Expr {
     ConcatStrings(&'static ConcatStrings),
     List(&'static [Delayed]),
     Attrs(&'static AttrsLit),
+    Rare(&'static Rare),
+}
+
+/// What is so rare that it may take its time: it shares a node, so that the others are dispatched as before.
+pub(crate) enum Rare {
+    /// `__curPos`
     CurPos(Pos),
+    /// Only where the evaluation is observed.
+    Observed(super::observed::Observed),
 }
 
 pub(crate) struct WithVar {
@@ -327,7 +335,7 @@ impl Expr {
     /// The position Nix reports for the expression, where there is one.
     pub(crate) fn pos(&self) -> Pos {
         match self {
-            Expr::Local(_, pos) | Expr::Captured(_, pos) | Expr::CurPos(pos) => *pos,
+            Expr::Local(_, pos) | Expr::Captured(_, pos) | Expr::Rare(Rare::CurPos(pos)) => *pos,
             Expr::Select(select) => select.pos,
             Expr::HasAttr(has) => has.pos,
             Expr::Call(call) => call.pos,
@@ -339,6 +347,7 @@ impl Expr {
             Expr::ConcatStrings(concat) => concat.pos,
             Expr::Attrs(literal) => literal.pos,
             Expr::With(with) => with.pos,
+            Expr::Rare(Rare::Observed(observed)) => observed.inner.pos(),
             Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
         }
     }

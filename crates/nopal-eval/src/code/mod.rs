@@ -2,4 +2,5 @@
 
 pub(crate) mod compile;
 pub(crate) mod ir;
+pub(crate) mod observed;
 mod sets;

@@ -64,7 +64,9 @@ impl Compiler<'_> {
                     None => self.inherited(attr)?,
                 },
                 AttrValue::Plain(expr) => self.delayed(expr)?,
-                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
+                AttrValue::InheritedFrom(index) => {
+                    self.inherited_from(attr, source_slots[index as usize], sources[index as usize].pos)?
+                }
             };
             bindings.push((*slot, delayed));
         }
@@ -80,17 +82,18 @@ impl Compiler<'_> {
         }
     }
 
-    fn inherited_from(&mut self, attr: &ast::Attr, slot: u32) -> Result<Delayed> {
-        let pos = self.pos(attr.pos);
+    fn inherited_from(&mut self, attr: &ast::Attr, slot: u32, source_pos: ast::Pos) -> Result<Delayed> {
+        let (pos, source_pos) = (self.pos(attr.pos), self.pos(source_pos));
         let level = self.levels.len() - 1;
         let source = Variable { level, slot };
         let code = self.thunk(|compiler| {
             let base = match compiler.reference(source) {
-                Ref::Local(slot) => Expr::Local(slot, Pos::NONE),
-                Ref::Captured(index) => Expr::Captured(index, Pos::NONE),
+                Ref::Local(slot) => Expr::Local(slot, source_pos),
+                Ref::Captured(index) => Expr::Captured(index, source_pos),
             };
             let path = leak_all([Name::Static(attr.name, Cache::default())]);
-            Ok(Expr::Select(leak(Select { base, path, default: None, pos })))
+            let select = Expr::Select(leak(Select { base, path, default: None, pos }));
+            Ok(if compiler.input.observed { compiler.observed_select(select) } else { select })
         })?;
         Ok(Delayed::Thunk(code))
     }
@@ -168,7 +171,8 @@ impl Compiler<'_> {
         let attrs = self.by_symbol(set);
         let mut bindings = Vec::new();
         let mut source_slots = Vec::new();
-        for source in ast.parts_in(set.inherit_from) {
+        let sources = ast.parts_in(set.inherit_from);
+        for source in sources {
             let delayed = self.delayed(source.expr)?;
             let slot = self.new_slot();
             source_slots.push(slot);
@@ -179,7 +183,9 @@ impl Compiler<'_> {
             values.push(match attr.value {
                 AttrValue::Inherited => self.inherited(attr)?,
                 AttrValue::Plain(expr) => self.delayed(expr)?,
-                AttrValue::InheritedFrom(index) => self.inherited_from(attr, source_slots[index as usize])?,
+                AttrValue::InheritedFrom(index) => {
+                    self.inherited_from(attr, source_slots[index as usize], sources[index as usize].pos)?
+                }
             });
         }
         let dynamic = self.dynamic_attrs(set)?;

@@ -18,13 +18,16 @@ impl Evaluator {
     /// Calls a function with arguments (evaluated or not) and returns the value in weak head normal form.
     pub fn call(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
         self.enter(pos)?;
-        let result = self.call_level(function, args, pos);
+        let result = match self.is_observed() {
+            false => self.call_level(function, args, pos),
+            true => self.call_observed(function, args, pos),
+        };
         self.leave();
         result
     }
 
-    #[inline]
-    fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
+    #[inline(never)]
+    pub(super) fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
         let mut current = self.force(function, pos)?;
         let mut args = args;
         while let Some((first, rest)) = args.split_first() {
@@ -85,6 +88,9 @@ impl Evaluator {
             Ok(value) => self.force(value, Pos::NONE),
             Err(error) => Err(error),
         };
+        if self.is_observed() {
+            self.called_builtin(def, args, &result);
+        }
         match result {
             Ok(value) => Ok(value),
             Err(error) => Err(builtin_frame(error, def, pos)),

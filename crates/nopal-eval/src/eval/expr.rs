@@ -1,10 +1,11 @@
 //! Evaluation of code.
 
 use nopal_syntax::Symbol;
+use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Ref, Select,
-    WithVar,
+    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Rare, Ref,
+    Select, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -100,7 +101,7 @@ impl Evaluator {
                 Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
                 Expr::List(elements) => return Ok(self.eval_list(elements, env)),
                 Expr::Attrs(literal) => return self.eval_attrs_literal(literal, env),
-                Expr::CurPos(pos) => return Ok(self.pos_value(*pos)),
+                Expr::Rare(rare) => return self.eval_rare(rare, env),
             }
         }
     }
@@ -219,8 +220,32 @@ impl Evaluator {
         self.eval_select_slow(select, base, env)
     }
 
+    #[cold]
     #[inline(never)]
-    fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
+    fn eval_rare(&mut self, rare: &'static Rare, env: Env) -> Result<Value> {
+        match rare {
+            Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
+            Rare::Observed(observed) => self.eval_observed(observed, env),
+        }
+    }
+
+    /// The value that the last step of a selection is taken from, and that step.
+    #[cold]
+    pub(super) fn select_without_last(&mut self, select: &'static Select, env: Env) -> Result<(Value, Symbol)> {
+        let Some((last, path)) = select.path.split_last() else { return Ok((Value::NULL, sym::WITH)) };
+        let last = self.eval_name(last, env)?;
+        let mut value = self.eval(&select.base, env)?;
+        for name in path {
+            let name = self.eval_name(name, env)?;
+            let attrs = self.force_attrs(value, select.pos, "while selecting an attribute")?;
+            let Some(found) = attrs.get(name) else { return Err(self.missing_attribute(attrs, name).at(select.pos)) };
+            value = found;
+        }
+        Ok((value, last))
+    }
+
+    #[inline(never)]
+    pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
         let mut last_pos = Pos::NONE;
         match self.walk_select(select, base, env, &mut last_pos) {
             Ok(value) => Ok(value),
@@ -237,6 +262,9 @@ impl Evaluator {
     ) -> Result<Option<Value>> {
         let mut current = base;
         for step in select.path {
+            if self.is_observed() {
+                self.looked_up();
+            }
             let name = self.eval_name(step, env)?;
             let attrs = if select.default.is_some() {
                 match self.force(current, select.pos)?.as_attrs() {
@@ -397,6 +425,9 @@ impl Evaluator {
                     let place = self.show_pos(before);
                     let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
+                }
+                if self.is_observed() {
+                    self.observe_delayed(&dynamic.value);
                 }
                 let value = self.delay(&dynamic.value, env);
                 all.insert(name, value, dynamic.pos);

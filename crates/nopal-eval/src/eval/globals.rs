@@ -4,7 +4,7 @@ use crate::builtin::{BuiltinDef, Scope};
 use crate::code::compile::{Input, compile};
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
-use crate::value::{AttrsBuilder, Root, Value, View};
+use crate::value::{AttrsBuilder, Root, Value};
 
 /// The version of Nix whose language this is, `builtins.nixVersion`.
 pub const NIX_VERSION: &str = "2.34.8";
@@ -106,32 +106,13 @@ impl Evaluator {
             globals: &self.globals,
             scope: None,
             stack_limit: self.heap.stack_limit(),
+            observed: self.is_observed(),
         };
         let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
-        self.run(code).ok()
-    }
-
-    /// The variables that every file sees, for the REPL's completion.
-    pub fn global_names(&self) -> Vec<Vec<u8>> {
-        let mut names = self.globals.keys().map(|name| self.symbols.get(*name).to_vec()).collect::<Vec<_>>();
-        names.sort();
-        names
-    }
-
-    /// What is said about a function where it is defined: its doc comment, or the description of a builtin.
-    pub fn documentation(&self, value: Value) -> Option<String> {
-        match value.view() {
-            View::Closure(closure) => {
-                let (begin, len) = closure.lambda().doc?;
-                let source = self.positions.source(begin)?;
-                let start = source.offset(begin) as usize;
-                let text = source.text.get(start..start + len as usize)?;
-                Some(String::from_utf8_lossy(text).into_owned())
-            }
-            View::Builtin(def) => Some(def.doc.to_owned()),
-            View::PartialApp(partial) => Some(partial.builtin().doc.to_owned()),
-            _ => None,
+        if let Some(observer) = &mut self.observer {
+            observer.parsed(&parsed.ast);
         }
+        self.run(code).ok()
     }
 
     /// The set `builtins`.

@@ -69,8 +69,12 @@ impl Evaluator {
             globals: &self.globals,
             scope,
             stack_limit: self.heap.stack_limit(),
+            observed: self.is_observed(),
         };
         let compiled = compile(&input, &mut self.heap, &mut self.symbols);
+        if let Some(observer) = &mut self.observer {
+            observer.parsed(&parsed.ast);
+        }
         match compiled {
             Err(error) if error.kind() == ErrorKind::Undefined => {
                 // Nix looks for unbound variables in an order of its own.
@@ -90,7 +94,7 @@ impl Evaluator {
         }
     }
 
-    fn parser_options(&self) -> Options {
+    pub(super) fn parser_options(&self) -> Options {
         Options {
             max_depth: MAX_SOURCE_DEPTH,
             pipe_operators: self.settings.has_feature("pipe-operators"),
@@ -132,13 +136,22 @@ impl Evaluator {
     }
 
     pub(super) fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {
+        self.with_frame(code, |evaluator, env| evaluator.eval(&code.body, env))
+    }
+
+    /// Gives the frame of a code without captured words to `work`.
+    pub(super) fn with_frame<T>(
+        &mut self,
+        code: &'static ThunkCode,
+        work: impl FnOnce(&mut Self, Env) -> Result<T>,
+    ) -> Result<T> {
         if self.depth == 0 {
             self.heap.recover();
         }
         self.check_stack()?;
         let height = self.heap.stack.height();
         let Some(frame) = self.heap.stack.push(code.slots) else { return Err(self.stack_overflow()) };
-        let result = self.eval(&code.body, Env { frame, captures: Captures::NONE });
+        let result = work(self, Env { frame, captures: Captures::NONE });
         self.heap.stack.reset(height);
         result
     }
@@ -158,10 +171,10 @@ impl Evaluator {
         self.run(code)
     }
 
-    /// Evaluates an expression with additional variables (for the REPL).
-    pub fn eval_text_in(&mut self, text: &[u8], dir: &[u8], scope: Value) -> Result<Value> {
-        let code = self.compile_source(text.into(), Origin::Text, Root::HOST, dir, Some(scope))?;
-        self.run(code)
+    /// Forgets which files were evaluated, so that changed ones are read again.
+    pub fn forget_files(&mut self) {
+        self.files.clear();
+        self.resolved.clear();
     }
 
     /// Evaluates a file or the `default.nix` of a directory; every file only once.

@@ -18,14 +18,17 @@ pub(crate) mod access;
 mod call;
 pub(crate) mod coerce;
 mod derived_path;
+pub(crate) mod documentation;
 mod equal;
 mod expr;
 mod flake_file;
 mod force;
 pub(crate) mod globals;
 pub(crate) mod import;
+pub(crate) mod interactive;
 mod intrinsics;
 mod mounts;
+pub(crate) mod observe;
 mod ops;
 mod positions;
 mod select;
@@ -63,6 +66,10 @@ pub struct Evaluator {
     pub(crate) drv_hashes: DrvHashes,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<FxHashSet<Vec<u8>>>,
+    /// The variables of a read-eval-print loop.
+    interactive: interactive::Interactive,
+    /// What is observed, if anything is.
+    observer: Option<Box<observe::Observer>>,
     /// Trees copied to the store that messages name otherwise, by their store paths.
     mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
@@ -72,6 +79,7 @@ impl Evaluator {
     /// An evaluator on the current thread. Evaluation uses the thread's stack; see [`crate::with_stack`].
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Evaluator {
         let allowed = (settings.pure_eval || settings.restrict_eval).then(FxHashSet::default);
+        let observer = observe::Observer::new(settings.observe, host.now_ns());
         let mut evaluator = Evaluator {
             heap: Heap::new(settings.collect_after_bytes, settings.max_memory_bytes),
             symbols: Interner::new(),
@@ -87,6 +95,8 @@ impl Evaluator {
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
             allowed,
+            interactive: interactive::Interactive::default(),
+            observer,
             mounts: Vec::new(),
             host,
         };

@@ -75,9 +75,12 @@ impl Evaluator {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        let first = elements.iter().find(|element| matches!(element, ContextElement::Built(_)));
+        let shown = first.map(|element| element.display(&self.settings.store_dir)).unwrap_or_default();
+        if self.settings.trace_import_from_derivation && self.settings.allow_import_from_derivation {
+            self.warn(&format!("built '{shown}' during evaluation due to an import from derivation"))?;
+        }
         if !self.settings.allow_import_from_derivation {
-            let first = elements.iter().find(|element| matches!(element, ContextElement::Built(_)));
-            let shown = first.map(|element| element.display(&self.settings.store_dir)).unwrap_or_default();
             let message = format!(
                 "cannot build '{shown}' during evaluation because the option 'allow-import-from-derivation' is disabled"
             );

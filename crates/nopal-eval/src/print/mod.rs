@@ -43,7 +43,23 @@ pub struct PrintOptions {
     pub pretty_indent: usize,
     /// Errors while forcing.
     pub errors: OnError,
+    /// Whether values have colours, as escape sequences of terminals.
+    pub colours: bool,
 }
+
+/// The colours of values.
+mod colour {
+    pub(super) const NUMBER: &str = "\x1b[36;1m";
+    pub(super) const TEXT: &str = "\x1b[35;1m";
+    pub(super) const PATH: &str = "\x1b[32;1m";
+    pub(super) const FUNCTION: &str = "\x1b[34;1m";
+    pub(super) const ERROR: &str = "\x1b[31;1m";
+    pub(super) const FAINT: &str = "\x1b[2m";
+    pub(super) const END: &str = "\x1b[0m";
+}
+
+/// Takes what has been printed so far, before a value is forced: what that shows comes after it.
+pub type Flush<'a> = &'a mut dyn FnMut(&mut Vec<u8>);
 
 impl PrintOptions {
     /// Everything on one line, nothing forced.
@@ -57,6 +73,7 @@ impl PrintOptions {
         max_string_length: usize::MAX,
         pretty_indent: 0,
         errors: OnError::Print,
+        colours: false,
     };
 
     /// As values appear in error messages.
@@ -71,6 +88,9 @@ impl PrintOptions {
     /// As `nix eval` prints.
     pub const EVAL: PrintOptions =
         PrintOptions { force: true, derivation_paths: true, errors: OnError::ThrowTopLevel, ..PrintOptions::PLAIN };
+
+    /// As the REPL prints, `max_depth` aside.
+    pub const INTERACTIVE: PrintOptions = PrintOptions { colours: true, pretty_indent: 2, ..PrintOptions::EVAL };
 }
 
 impl Evaluator {
@@ -138,24 +158,35 @@ impl Evaluator {
 
     /// Prints a value.
     pub fn print(&mut self, value: Value, options: PrintOptions) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.print_to(value, options, &mut out, &mut |_| {})?;
+        Ok(out)
+    }
+
+    /// Prints a value piece by piece. After an error `out` holds what was printed and not flushed.
+    ///
+    /// # Errors
+    /// Forcing the value fails, in a way that `options` do not admit.
+    pub fn print_to(&mut self, value: Value, options: PrintOptions, out: &mut Vec<u8>, flush: Flush<'_>) -> Result<()> {
         let mut printer = Printer {
             ev: self,
             options,
-            out: Vec::new(),
+            out,
+            flush,
             seen: rustc_hash::FxHashSet::default(),
             attrs_printed: 0,
             items_printed: 0,
             indent: 0,
         };
-        printer.print(value, 0)?;
-        Ok(printer.out)
+        printer.print(value, 0)
     }
 }
 
 struct Printer<'a> {
     ev: &'a mut Evaluator,
     options: PrintOptions,
-    out: Vec<u8>,
+    out: &'a mut Vec<u8>,
+    flush: Flush<'a>,
     seen: rustc_hash::FxHashSet<u64>,
     attrs_printed: usize,
     items_printed: usize,
@@ -167,7 +198,24 @@ impl Printer<'_> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
+    fn coloured(&mut self, colour: &str, text: &str) {
+        self.begin(colour);
+        self.text(text);
+        self.end();
+    }
+
+    fn begin(&mut self, colour: &str) {
+        if self.options.colours {
+            self.text(colour);
+        }
+    }
+
+    fn end(&mut self) {
+        self.begin(colour::END);
+    }
+
     fn print(&mut self, value: Value, depth: usize) -> Result<()> {
+        (self.flush)(self.out);
         self.ev.check_stack()?;
         if depth > self.ev.settings.max_call_depth {
             let pos = self.ev.determine_pos(value);
@@ -179,10 +227,12 @@ impl Printer<'_> {
                 OnError::Throw => Err(error),
                 OnError::ThrowTopLevel if depth == 0 => Err(error),
                 _ => {
+                    self.begin(colour::ERROR);
                     self.text("«error: ");
                     let message = error.data().message.clone();
                     self.out.extend_from_slice(&message);
                     self.text("»");
+                    self.end();
                     Ok(())
                 }
             },
@@ -197,28 +247,55 @@ impl Printer<'_> {
             forced = self.ev.force(value, pos)?;
         }
         match forced.view() {
-            View::Null => self.text("null"),
-            View::Bool(b) => self.text(if b { "true" } else { "false" }),
-            View::Int(i) => self.text(&i.to_string()),
-            View::Float(f) => self.text(&crate::pure::number::general(f)),
-            View::Str(s) => literal_string(&mut self.out, s.as_bytes(), self.options.max_string_length),
-            View::Path(path) => self.out.extend_from_slice(&self.ev.printed_path(path)),
+            View::Null => self.coloured(colour::NUMBER, "null"),
+            View::Bool(b) => self.coloured(colour::NUMBER, if b { "true" } else { "false" }),
+            View::Int(i) => self.coloured(colour::NUMBER, &i.to_string()),
+            View::Float(f) => self.coloured(colour::NUMBER, &crate::pure::number::general(f)),
+            View::Str(s) => self.string(s.as_bytes()),
+            View::Path(path) => {
+                self.begin(colour::PATH);
+                let shown = self.ev.printed_path(path);
+                self.out.extend_from_slice(&shown);
+                self.end();
+            }
             View::List(list) => return self.list(value, list, depth),
             View::Attrs(attrs) => return self.attrs(attrs, depth),
             View::Closure(closure) => {
                 let lambda = closure.lambda();
                 let name = lambda.name.map(|name| format!(" {}", self.ev.symbol_name(name))).unwrap_or_default();
                 let place = self.ev.show_pos(lambda.pos);
-                self.text(&format!("«lambda{name} @ {place}»"));
+                self.coloured(colour::FUNCTION, &format!("«lambda{name} @ {place}»"));
             }
-            View::Builtin(def) => self.text(&format!("«primop {}»", def.name)),
+            View::Builtin(def) => self.coloured(colour::FUNCTION, &format!("«primop {}»", def.name)),
             View::PartialApp(partial) => {
-                self.text(&format!("«partially applied primop {}»", partial.builtin().name));
+                let text = format!("«partially applied primop {}»", partial.builtin().name);
+                self.coloured(colour::FUNCTION, &text);
             }
-            View::Thunk if value.kind() == Some(Kind::Blackhole) => self.text("«potential infinite recursion»"),
-            View::Thunk => self.text("«thunk»"),
+            View::Thunk if value.kind() == Some(Kind::Blackhole) => {
+                self.coloured(colour::ERROR, "«potential infinite recursion»");
+            }
+            View::Thunk => self.coloured(colour::TEXT, "«thunk»"),
         }
         Ok(())
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        self.begin(colour::TEXT);
+        let max = self.options.max_string_length;
+        literal_prefix(self.out, text, max);
+        match text.len().checked_sub(max).filter(|left| *left > 0) {
+            Some(left) => {
+                self.text(" ");
+                self.elided(left, "byte");
+            }
+            None => self.end(),
+        }
+    }
+
+    fn elided(&mut self, count: usize, noun: &str) {
+        self.begin(colour::FAINT);
+        elided(self.out, count, noun);
+        self.end();
     }
 
     fn space(&mut self, pretty: bool) {
@@ -239,7 +316,7 @@ impl Printer<'_> {
 
     fn list(&mut self, value: Value, list: List, depth: usize) -> Result<()> {
         if self.options.track_repeated && !list.is_empty() && !self.seen.insert(value.bits()) {
-            self.text("«repeated»");
+            self.coloured(colour::TEXT, "«repeated»");
             return Ok(());
         }
         if depth >= self.options.max_depth {
@@ -258,7 +335,7 @@ impl Printer<'_> {
         for (index, item) in items.iter().enumerate() {
             self.space(pretty);
             if self.items_printed >= self.options.max_list_items {
-                elided(&mut self.out, items.len() - index, "item");
+                self.elided(items.len() - index, "item");
                 break;
             }
             self.print(*item, depth + 1)?;
@@ -272,7 +349,7 @@ impl Printer<'_> {
 
     fn attrs(&mut self, attrs: Attrs, depth: usize) -> Result<()> {
         if self.options.track_repeated && !self.seen.insert(attrs.value().bits()) {
-            self.text("«repeated»");
+            self.coloured(colour::TEXT, "«repeated»");
             return Ok(());
         }
         if self.options.force && self.options.derivation_paths && self.ev.is_derivation(attrs)? {
@@ -297,10 +374,10 @@ impl Printer<'_> {
         for (index, (name, _, value)) in sorted.iter().enumerate() {
             self.space(pretty);
             if self.attrs_printed >= self.options.max_attrs {
-                elided(&mut self.out, sorted.len() - index, "attribute");
+                self.elided(sorted.len() - index, "attribute");
                 break;
             }
-            attribute_name(&mut self.out, self.ev.symbols.get(*name));
+            attribute_name(self.out, self.ev.symbols.get(*name));
             self.text(" = ");
             self.print(*value, depth + 1)?;
             self.text(";");
@@ -313,15 +390,13 @@ impl Printer<'_> {
     }
 
     fn derivation(&mut self, attrs: Attrs) -> Result<()> {
-        self.text("«derivation");
+        let mut place = String::new();
         if let Some((path, pos)) = attrs.get_with_pos(sym::DRV_PATH) {
             let what = "while evaluating the drvPath of a derivation";
             let path = self.ev.coerce_to_store_path(path, pos, &mut Context::EMPTY.clone(), what)?;
-            let text = self.ev.settings.store_dir.print(&path);
-            self.text(" ");
-            self.text(&text);
+            place = format!(" {}", self.ev.settings.store_dir.print(&path));
         }
-        self.text("»");
+        self.coloured(colour::PATH, &format!("«derivation{place}»"));
         Ok(())
     }
 }
@@ -333,13 +408,17 @@ fn elided(out: &mut Vec<u8>, count: usize, noun: &str) {
 
 /// A string as a literal, of which at most `max` bytes are shown.
 pub fn literal_string(out: &mut Vec<u8>, text: &[u8], max: usize) {
-    out.push(b'"');
-    nopal_syntax::printer::escape_string(text, max, out);
-    out.push(b'"');
+    literal_prefix(out, text, max);
     if let Some(left) = text.len().checked_sub(max).filter(|left| *left > 0) {
         out.push(b' ');
         elided(out, left, "byte");
     }
+}
+
+fn literal_prefix(out: &mut Vec<u8>, text: &[u8], max: usize) {
+    out.push(b'"');
+    nopal_syntax::printer::escape_string(text, max, out);
+    out.push(b'"');
 }
 
 const KEYWORDS: [&[u8]; 9] = [b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];

@@ -150,6 +150,11 @@ impl Heap {
         self.holds -= 1;
     }
 
+    /// How often memory was looked through.
+    pub fn collections(&self) -> u64 {
+        self.collections
+    }
+
     /// Never collects a value, and returns it.
     pub fn keep(&mut self, value: Value) -> Value {
         if value.is_object() {

@@ -78,6 +78,11 @@ impl Parser<'_, '_> {
         self.sets[set.0 as usize].dynamic.len > 0
     }
 
+    /// Drops the attributes whose names are computed.
+    pub(super) fn forget_dynamic(&mut self, set: AttrsId) {
+        self.sets[set.0 as usize].dynamic = Chain::EMPTY;
+    }
+
     /// Bindings up to a token that begins none.
     pub(super) fn bindings(&mut self, set: AttrsId) -> Result<()> {
         loop {

@@ -107,6 +107,34 @@ pub fn parse(text: &[u8], symbols: &mut Interner, options: &Options) -> Result<P
     }
 }
 
+/// Why a text is no list of bindings.
+#[derive(Clone, Debug)]
+pub struct NoBindings {
+    /// Whether it could become one with more text behind it.
+    pub unfinished: bool,
+    /// The warnings about the text before the problem, which are to be shown, too.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Parses one or more bindings, such as `a = 1; inherit (b) c;`, which the REPL takes beside expressions. The root of
+/// the tree is a set of those with static names; the others are checked and passed over, as Nix does.
+///
+/// # Errors
+/// The text is something else, or not finished.
+pub fn parse_bindings(text: &[u8], symbols: &mut Interner, options: &Options) -> Result<Parsed, NoBindings> {
+    if text.len() > MAX_SOURCE_BYTES {
+        return Err(NoBindings { unfinished: false, warnings: Vec::new() });
+    }
+    let mut parser = Parser::new(text, symbols, options);
+    match parser.bindings_source() {
+        Ok(root) => Ok(parser.finish(root)),
+        Err(Stop) => {
+            let unfinished = parser.error.is_none() && parser.cur.kind == Kind::Eof;
+            Err(NoBindings { unfinished, warnings: parser.warnings })
+        }
+    }
+}
+
 /// The parser has stopped: at an error that it has recorded, or at a token that does not fit.
 pub(crate) struct Stop;
 
@@ -208,6 +236,19 @@ impl<'s, 'i> Parser<'s, 'i> {
     fn source(&mut self) -> Result<ExprId> {
         let root = self.expr()?;
         if self.cur.kind == Kind::Eof { Ok(root) } else { Err(Stop) }
+    }
+
+    fn bindings_source(&mut self) -> Result<ExprId> {
+        if self.cur.kind == Kind::Eof {
+            return Err(Stop);
+        }
+        let set = self.new_set(Pos::NONE);
+        self.bindings(set)?;
+        if self.cur.kind != Kind::Eof {
+            return Err(Stop);
+        }
+        self.forget_dynamic(set);
+        Ok(self.add(Expr::Attrs(set), Pos::NONE, 0))
     }
 
     /// Steps to the next token and returns the one left behind.

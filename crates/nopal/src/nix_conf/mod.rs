@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Map,
     /// `ignore`, `warn` or `fatal`.
     Lint,
+    /// `disabled` or `flamegraph`.
+    Profiler,
 }
 
 impl Kind {
@@ -165,6 +167,10 @@ impl NixConf {
             Kind::Text | Kind::Optional => value.to_owned(),
             Kind::Lint if matches!(value, "ignore" | "warn" | "fatal") => value.to_owned(),
             Kind::Lint => return Err(invalid()),
+            Kind::Profiler if matches!(value, "disabled" | "flamegraph") => value.to_owned(),
+            Kind::Profiler => {
+                return Err(CliError::usage(format!("option '{name}' has invalid value '{value}'")));
+            }
             Kind::Words => join(before.split_whitespace().chain(value.split_whitespace())),
             Kind::Set | Kind::Map => {
                 let mut all: Vec<&str> = before.split_whitespace().collect();

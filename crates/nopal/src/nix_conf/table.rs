@@ -71,7 +71,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting { name: "eval-cache", kind: Kind::Flag, default: "true", aliases: &[], feature: None },
     Setting { name: "eval-profile-file", kind: Kind::Text, default: "nix.profile", aliases: &[], feature: None },
-    Setting { name: "eval-profiler", kind: Kind::Text, default: "disabled", aliases: &[], feature: None },
+    Setting { name: "eval-profiler", kind: Kind::Profiler, default: "disabled", aliases: &[], feature: None },
     Setting { name: "eval-profiler-frequency", kind: Kind::Number, default: "99", aliases: &[], feature: None },
     Setting { name: "eval-system", kind: Kind::Text, default: "", aliases: &[], feature: None },
     Setting { name: "experimental-features", kind: Kind::Set, default: "", aliases: &[], feature: None },

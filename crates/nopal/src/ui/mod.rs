@@ -97,3 +97,8 @@ fn message(level: Level, text: &str, colour: bool) -> String {
         Level::Notice | Level::Info => text.to_owned(),
     }
 }
+
+/// Columns of the terminal that standard error is; 0 if it is none.
+pub(crate) fn width() -> usize {
+    rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map_or(0, |size| usize::from(size.ws_col))
+}

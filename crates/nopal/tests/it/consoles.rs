@@ -28,6 +28,8 @@ consoles! {
     nix
     nix_names
     nix_store
+    observe
+    repl
     store
 }
 

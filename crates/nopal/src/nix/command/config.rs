@@ -89,7 +89,7 @@ fn value(setting: &Setting, text: &str) -> Json {
         Kind::Sandbox => Json::Bool(text == "true"),
         Kind::Number | Kind::Processors => Json::Number(text.to_owned()),
         Kind::Optional if text.is_empty() => Json::Null,
-        Kind::Text | Kind::Optional | Kind::Lint => Json::from(text),
+        Kind::Text | Kind::Optional | Kind::Lint | Kind::Profiler => Json::from(text),
         Kind::Words | Kind::Set => Json::Array(text.split_whitespace().map(Json::from).collect()),
         Kind::Map => Json::object(
             text.split_whitespace()

@@ -15,6 +15,7 @@ mod nar;
 mod path_info;
 mod paths;
 mod registry;
+mod repl;
 mod run;
 mod search;
 mod shell;
@@ -51,6 +52,7 @@ static NIX: Command = Command::group(
         nar::COMMAND,
         path_info::COMMAND,
         registry::COMMAND,
+        repl::COMMAND,
         run::COMMAND,
         search::COMMAND,
         store::COMMAND,
