@@ -75,6 +75,11 @@ impl Fetch<'_> {
         match fetcher.map_err(failed)?.to_file(&request, &file) {
             Ok(_) => Ok(file),
             Err(FetchError::HashMismatch { expected, got, .. }) => Err(mismatch(url, &expected, &got)),
+            // something old is better than nothing, where no hash is promised
+            Err(error) if expected.is_none() && nopal_fs::exists(&file) => {
+                inputs::warn(self.shared, format!("{error}; using cached version"));
+                Ok(file)
+            }
             Err(error) => Err(failed(error)),
         }
     }
