@@ -1,7 +1,6 @@
 //! Evaluation of code.
 
 use nopal_syntax::Symbol;
-use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
     Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Ref, Select,
@@ -288,7 +287,7 @@ impl Evaluator {
 
     /// Does this position lie in the Nix text of `derivation`? Nix hides frames from there.
     fn is_derivation_internal(&self, pos: Pos) -> bool {
-        match self.positions.source(pos).map(|source| &source.origin) {
+        match self.positions.origin(pos) {
             Some(Origin::File { path, root }) => {
                 *root == crate::value::Root::INTERNAL && path == crate::derivation::INTERNAL_PATH
             }
@@ -435,18 +434,5 @@ impl Evaluator {
             }
         }
         Ok(self.heap.update(attrs, over))
-    }
-
-    /// The set `{ file; line; column; }` of a position, or null.
-    pub fn pos_value(&mut self, pos: Pos) -> Value {
-        let Some(location) = self.positions.locate(pos) else { return Value::NULL };
-        let Origin::File { path, .. } = &location.source.origin else { return Value::NULL };
-        let (line, column) = (i64::from(location.line), i64::from(location.column));
-        let file = self.heap.string(path);
-        let mut attrs = AttrsBuilder::with_capacity(3);
-        attrs.insert(sym::FILE, file, Pos::NONE);
-        attrs.insert(sym::LINE, self.heap.int(line), Pos::NONE);
-        attrs.insert(sym::COLUMN, self.heap.int(column), Pos::NONE);
-        attrs.finish(&mut self.heap)
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::access::Links;
 use crate::eval::coerce::Coerce;
-use crate::pos::Pos;
+use crate::pos::{Origin, Pos};
 use crate::settings::SearchPathEntry;
 use crate::value::{AttrsBuilder, Root, Value};
 
@@ -213,5 +213,40 @@ impl Evaluator {
             }
         };
         self.call(wrapper, &[argument], Pos::NONE).map(Some)
+    }
+}
+
+/// The line of a position, given as its number. Applied only when somebody asks, as in Nix: mostly the file is enough.
+static LINE: BuiltinDef = place_part("__lineOfPos", |evaluator, args, _| Ok(evaluator.place(args[0]).0));
+
+/// The column of a position.
+static COLUMN: BuiltinDef = place_part("__columnOfPos", |evaluator, args, _| Ok(evaluator.place(args[0]).1));
+
+const fn place_part(name: &'static str, fun: crate::builtin::BuiltinFn) -> BuiltinDef {
+    BuiltinDef { name, args: &["pos"], doc: "", scope: Scope::Builtins, feature: None, trace: false, fun }
+}
+
+impl Evaluator {
+    /// The set `{ file; line; column; }` of a position, or null.
+    pub fn pos_value(&mut self, pos: Pos) -> Value {
+        let Some(Origin::File { path, .. }) = self.positions.origin(pos) else { return Value::NULL };
+        let file = self.heap.string(path);
+        let number = self.heap.int(i64::from(pos.raw()));
+        let mut attrs = AttrsBuilder::with_capacity(3);
+        attrs.insert(sym::FILE, file, Pos::NONE);
+        for (name, def) in [(sym::LINE, &LINE), (sym::COLUMN, &COLUMN)] {
+            let part = self.heap.builtin(def);
+            attrs.insert(name, self.heap.app(part, &[number]), Pos::NONE);
+        }
+        attrs.finish(&mut self.heap)
+    }
+
+    /// Line and column of a position that is given as its number.
+    fn place(&mut self, number: Value) -> (Value, Value) {
+        let pos = number.as_int().and_then(|number| u32::try_from(number).ok()).map_or(Pos::NONE, Pos::from_raw);
+        match self.positions.locate(pos).map(|location| (location.line, location.column)) {
+            Some((line, column)) => (self.heap.int(i64::from(line)), self.heap.int(i64::from(column))),
+            None => (Value::NULL, Value::NULL),
+        }
     }
 }
