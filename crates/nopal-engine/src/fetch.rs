@@ -36,7 +36,11 @@ pub(crate) fn is_recent(shared: &Shared, file: &Path) -> Result<bool, EngineErro
     if shared.config.offline {
         return Ok(true);
     }
-    Ok(metadata.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age < shared.config.flakes.tarball_ttl))
+    Ok(metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.elapsed().ok())
+        .is_some_and(|age| age < shared.config.flakes.tarball_ttl))
 }
 
 pub(crate) struct Fetch<'a> {

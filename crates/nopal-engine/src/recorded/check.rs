@@ -3,6 +3,7 @@
 //! A file or directory that has the identity it had is taken for unchanged, which costs one system call. Everything else
 //! is asked again, of the host that an evaluation would ask, and the answers are compared by their hashes.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -114,7 +115,8 @@ impl<'a> Checker<'a> {
         }
         let is_plain = self.shared.paths.locate_target(path).is_ok_and(|physical| physical == path);
         let (name, method, algorithm) = (&tree.name[..], tree.method, tree.algorithm);
-        let request = AddPath { name, path, method, algorithm, expected: None };
+        let references = &BTreeSet::new();
+        let request = AddPath { name, path, method, algorithm, references, expected: None };
         let (added, watch) = match &tree.extent {
             Extent::Whole => {
                 let watch = is_plain.then(|| Watch::tree(path));

@@ -5,9 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nopal_eval::host::{
-    AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message, Wanted,
-};
+use nopal_eval::host::{AddPath, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message, Wanted};
 use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::{Derivation, StorePath};
 use nopal_fs::FileIdentity;
@@ -162,6 +160,8 @@ impl RecordingHost {
     fn note_tree(&self, request: &AddPath<'_>, extent: Extent, watch: Option<Watch>, store_path: &StorePath) {
         let mut log = self.log();
         let entries = watch.and_then(|watch| watch.end(&mut log.trust));
+        // only what lies in a store object has any
+        log.spoilt |= !request.references.is_empty();
         log.facts.trees.push(TreeFact {
             path: request.path.as_os_str().as_bytes().to_vec(),
             name: request.name.to_owned(),
