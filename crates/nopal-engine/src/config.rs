@@ -17,7 +17,8 @@ pub struct EngineConfig {
     pub store_dir: nopal_format::StoreDir,
     /// Where objects and state physically are. Default: in `store` and `var` of `$XDG_DATA_HOME/nopal`.
     pub store: nopal_store::StoreConfig,
-    /// Downloads, package indices and locks of ad-hoc runs; may be deleted at any time. Default `$XDG_CACHE_HOME/nopal`.
+    /// Downloads, package indices, locks of ad-hoc runs and results of evaluations; may be deleted at any time. Default
+    /// `$XDG_CACHE_HOME/nopal`.
     pub cache_dir: PathBuf,
     /// The caller's working directory: relative paths on the command line start here.
     pub working_dir: PathBuf,
@@ -59,6 +60,8 @@ pub struct EngineConfig {
     pub show_trace: bool,
     /// Evaluate without writing to the store (`nix-instantiate --eval` without `--read-write-mode`).
     pub read_only_eval: bool,
+    /// Keep answers of evaluations in [`cache_dir`](Self::cache_dir), and take them from there; `None` evaluates always.
+    pub evaluation_cache: Option<crate::EvaluationCache>,
     /// Whether builds must be sandboxed. `false` only by an explicit `--no-sandbox`.
     pub sandbox: bool,
     /// Builds at the same time (`-j`).

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use nopal_eval::context::Context;
+use nopal_eval::host::Host;
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
@@ -96,10 +97,15 @@ impl Engine {
     /// # Errors
     /// Evaluation fails.
     pub fn eval(&self, request: &EvalRequest) -> Result<Vec<u8>, EngineError> {
-        self.shared.with_evaluator(|evaluator| {
+        let work = |evaluator: &mut Evaluator| {
             let (value, _) = requested(evaluator, &self.shared, request)?;
             print(evaluator, value, request)
-        })
+        };
+        match request.source {
+            // what locks and fetches inputs does not do so through the host
+            Source::Flake(_) => self.shared.with_evaluator(work),
+            _ => self.shared.answer(&("eval", request), work),
+        }
     }
 
     /// Parses an expression and prints it as `nix-instantiate --parse` does, on a line.
@@ -139,7 +145,7 @@ impl Engine {
             Installable::Attr { source: Source::Flake(flake), .. } => {
                 self.shared.with_evaluator(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
             }
-            Installable::Attr { source, attr_path } => self.shared.with_evaluator(|evaluator| {
+            Installable::Attr { source, attr_path } => self.shared.answer(&("instantiate", what, args), |evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
                 let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
                 derivations(evaluator, value, args, attr_path)
@@ -194,19 +200,28 @@ impl Shared {
         work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
-        let settings = self.eval_settings();
-        let evaluation_host = host.clone();
-        let result = with_stack(move || {
-            let mut evaluator = Evaluator::new(settings, evaluation_host.clone());
-            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator, &evaluation_host));
-            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
-            result.map_err(|error| evaluation_error(&evaluator, &error))
-        })?;
+        let known = host.clone();
+        let result = self.evaluate(host.clone(), move |evaluator| work(evaluator, &known))?;
         host.flush()?;
         Ok(result)
     }
 
-    fn eval_settings(&self) -> Settings {
+    /// Runs `work` with a fresh evaluator on a large stack and on `host`.
+    pub(crate) fn evaluate<T: Send>(
+        self: &Arc<Self>,
+        host: Arc<dyn Host>,
+        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
+        let settings = self.eval_settings();
+        with_stack(move || {
+            let mut evaluator = Evaluator::new(settings, host);
+            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator));
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
+            result.map_err(|error| evaluation_error(&evaluator, &error))
+        })
+    }
+
+    pub(crate) fn eval_settings(&self) -> Settings {
         let config = &self.config;
         let mut settings =
             Settings::new(config.eval_system.as_ref().unwrap_or(&config.system), config.store_dir.clone());

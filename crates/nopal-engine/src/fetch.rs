@@ -12,6 +12,9 @@ use crate::error::EngineError;
 use crate::host::failed;
 use crate::inputs;
 
+/// The folder of downloads in the cache.
+const DOWNLOADS: &str = "download";
+
 /// Answers a fetch of an expression.
 pub(crate) fn fetch(shared: &Shared, request: &FetchRequest) -> HostResult<Fetched> {
     let fetch = Fetch { shared };
@@ -20,6 +23,24 @@ pub(crate) fn fetch(shared: &Shared, request: &FetchRequest) -> HostResult<Fetch
         FetchRequest::Tarball { url, name, sha256 } => fetch.tarball(url, name, sha256.as_ref()),
         FetchRequest::Tree(input) => inputs::fetch(shared, input),
     }
+}
+
+/// Where a download is kept.
+pub(crate) fn download_file(shared: &Shared, url: &str) -> PathBuf {
+    shared.config.cache_dir.join(DOWNLOADS).join(hash::sha256(url.as_bytes()).base16())
+}
+
+/// Whether a download without a promised hash is there and may be used again.
+pub(crate) fn is_recent(shared: &Shared, file: &Path) -> Result<bool, EngineError> {
+    let Some(metadata) = nopal_fs::symlink_metadata_if_exists(file)? else { return Ok(false) };
+    if shared.config.offline {
+        return Ok(true);
+    }
+    Ok(metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.elapsed().ok())
+        .is_some_and(|age| age < shared.config.flakes.tarball_ttl))
 }
 
 pub(crate) struct Fetch<'a> {
@@ -64,8 +85,8 @@ impl Fetch<'_> {
 
     /// Downloads into the cache, or takes what is there: with the promised hash, or recent.
     pub(crate) fn download(&self, url: &str, expected: Option<&Hash>) -> HostResult<PathBuf> {
-        let dir = self.shared.cache_dir("download").map_err(failed)?;
-        let file = dir.join(hash::sha256(url.as_bytes()).base16());
+        self.shared.cache_dir(DOWNLOADS).map_err(failed)?;
+        let file = download_file(self.shared, url);
         if self.is_usable(&file, expected).map_err(failed)? {
             return Ok(file);
         }
@@ -85,18 +106,11 @@ impl Fetch<'_> {
     }
 
     fn is_usable(&self, file: &Path, expected: Option<&Hash>) -> Result<bool, EngineError> {
-        let Some(metadata) = nopal_fs::symlink_metadata_if_exists(file)? else { return Ok(false) };
-        if let Some(expected) = expected {
-            return Ok(Hash::of(expected.algorithm(), &nopal_fs::read_file(file)?) == *expected);
+        match expected {
+            Some(_) if !nopal_fs::exists(file) => Ok(false),
+            Some(expected) => Ok(Hash::of(expected.algorithm(), &nopal_fs::read_file(file)?) == *expected),
+            None => is_recent(self.shared, file),
         }
-        if self.shared.config.offline {
-            return Ok(true);
-        }
-        Ok(metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.elapsed().ok())
-            .is_some_and(|age| age < self.shared.config.flakes.tarball_ttl))
     }
 
     /// Unpacks an archive and adds the one directory in it, or all of it if there are several entries.

@@ -16,7 +16,7 @@ use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::derivation::DrvHashes;
 use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, Derivation, StorePath};
-use nopal_fs::{EntryKind, FsError};
+use nopal_fs::{EntryKind, FileIdentity, FsError};
 use nopal_report::Level;
 use nopal_store::{AddOptions, Direction, Stopped, TextToAdd, path_of_source};
 
@@ -25,6 +25,9 @@ use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::fetch;
 use crate::realise::{RealiseOptions, Wanted};
+
+/// Names in a directory and what they are.
+pub(crate) type Listing = Vec<(Vec<u8>, FileType)>;
 
 /// One evaluation's view of the machine.
 pub(crate) struct EvalHost {
@@ -53,6 +56,37 @@ impl EvalHost {
         }
         self.shared.store()?.add_texts(&pending)?;
         Ok(())
+    }
+
+    /// Whether store writes are only computed.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Whether this evaluation made the derivation.
+    pub(crate) fn has_made(&self, path: &StorePath) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+    }
+
+    /// The contents of a file, with its identity where its name alone leads to it.
+    pub(crate) fn read_file_identified(&self, path: &Path) -> HostResult<(Vec<u8>, Option<FileIdentity>)> {
+        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
+        let (contents, identity) = nopal_fs::read_file_identified(&physical).map_err(fs_error)?;
+        let is_plain = physical == path && identity.kind() == EntryKind::File;
+        Ok((contents, is_plain.then_some(identity)))
+    }
+
+    /// The names in a directory with their types, and its identity where its name alone leads to it.
+    pub(crate) fn read_dir_identified(&self, path: &Path) -> HostResult<(Listing, Option<FileIdentity>)> {
+        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
+        let (entries, identity) = nopal_fs::read_dir_identified(&physical).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => {
+                HostError::Failed(format!("cannot read directory \"{}\": Not a directory", path.display()))
+            }
+            _ => fs_error(error),
+        })?;
+        let entries = entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false)));
+        Ok((entries.collect(), (physical == path).then_some(identity)))
     }
 
     fn add_pending(&self, name: &str, contents: &[u8], references: BTreeSet<StorePath>) {
@@ -96,19 +130,11 @@ impl Host for EvalHost {
     }
 
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
-        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
-        nopal_fs::read_file(&physical).map_err(fs_error)
+        Ok(self.read_file_identified(path)?.0)
     }
 
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
-        let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
-        let entries = nopal_fs::read_dir(&physical).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotADirectory => {
-                HostError::Failed(format!("cannot read directory \"{}\": Not a directory", path.display()))
-            }
-            _ => fs_error(error),
-        })?;
-        Ok(entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false))).collect())
+    fn read_dir(&self, path: &Path) -> HostResult<Listing> {
+        Ok(self.read_dir_identified(path)?.0)
     }
 
     fn read_link(&self, path: &Path) -> HostResult<Vec<u8>> {

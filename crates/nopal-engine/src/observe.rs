@@ -35,6 +35,11 @@ pub struct ObserveConfig {
 }
 
 impl ObserveConfig {
+    /// Whether anything is observed.
+    pub fn is_on(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// What the evaluator must do for it.
     pub(crate) fn observe(&self) -> Observe {
         Observe {

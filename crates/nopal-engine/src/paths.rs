@@ -39,6 +39,11 @@ impl PathMap {
         Some(if below.as_os_str().is_empty() { self.physical.clone() } else { self.physical.join(below) })
     }
 
+    /// Whether `path` is in a store that does not lie where its paths say.
+    pub(crate) fn is_in_store(&self, path: &Path) -> bool {
+        self.logical != self.physical && path.starts_with(&self.logical)
+    }
+
     fn physical(&self, path: &Path) -> PathBuf {
         self.in_store(path).unwrap_or_else(|| path.to_owned())
     }

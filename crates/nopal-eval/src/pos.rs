@@ -3,6 +3,7 @@
 //! Every source gets a range of numbers as long as its text; a position is the begin of the range plus the offset.
 //! Lines and columns are computed when an error is printed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::value::Root;
@@ -26,14 +27,14 @@ impl Pos {
         if self.is_none() { other } else { self }
     }
 
+    /// The position that has this number.
+    pub(crate) fn from_raw(number: u32) -> Pos {
+        Pos(number)
+    }
+
     /// The number, for storing it in a word.
     pub(crate) fn raw(self) -> u32 {
         self.0
-    }
-
-    /// The position with this number.
-    pub(crate) fn from_raw(number: u32) -> Pos {
-        Pos(number)
     }
 }
 
@@ -63,6 +64,8 @@ pub struct Source {
     base: u32,
     /// Offsets at which lines begin, once somebody asked.
     lines: OnceLock<Box<[u32]>>,
+    /// Whether anybody asked where in the text something stands.
+    observed: AtomicBool,
 }
 
 impl Source {
@@ -100,17 +103,35 @@ impl PosTable {
             return PosBase(u32::MAX);
         };
         self.next = next;
-        self.sources.push(Source { origin, text, base, lines: OnceLock::new() });
+        let (lines, observed) = (OnceLock::new(), AtomicBool::new(false));
+        self.sources.push(Source { origin, text, base, lines, observed });
         PosBase(base)
     }
 
     /// The source a position lies in.
     pub fn source(&self, pos: Pos) -> Option<&Source> {
+        let source = self.find(pos)?;
+        source.observed.store(true, Ordering::Relaxed);
+        Some(source)
+    }
+
+    /// Where the source came from that a position lies in. That is the same wherever in it the position lies.
+    pub fn origin(&self, pos: Pos) -> Option<&Origin> {
+        self.find(pos).map(|source| &source.origin)
+    }
+
+    fn find(&self, pos: Pos) -> Option<&Source> {
         if pos.is_none() {
             return None;
         }
         let after = self.sources.partition_point(|source| source.base <= pos.0);
         after.checked_sub(1).map(|index| &self.sources[index])
+    }
+
+    /// All sources, each with whether anybody asked where in it something stands. If nobody did, the evaluation would
+    /// have been the same with the same tokens in other places.
+    pub fn observations(&self) -> impl Iterator<Item = (&Source, bool)> {
+        self.sources.iter().map(|source| (source, source.observed.load(Ordering::Relaxed)))
     }
 
     /// Line and column of a position.

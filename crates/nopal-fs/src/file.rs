@@ -209,6 +209,12 @@ pub fn remove_dir(path: &Path) -> Result<(), FsError> {
     fs::remove_dir(path).on("remove directory", path)
 }
 
+/// Makes the modification time of what `path` leads to now.
+pub fn set_modified_now(path: &Path) -> Result<(), FsError> {
+    let file = open_read(path)?;
+    file.set_modified(std::time::SystemTime::now()).on("set times of", path)
+}
+
 /// Sets the permission bits of what `path` leads to.
 pub fn set_permissions(path: &Path, mode: u32) -> Result<(), FsError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).on("set permissions of", path)

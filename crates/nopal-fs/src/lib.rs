@@ -11,6 +11,7 @@
 //! | [`create`] | build a tree through directory descriptors |
 //! | [`remove`] | remove a tree whatever its permissions |
 //! | [`sync`] | make a tree durable |
+//! | [`identity`] | whether a file is still the one that was read, without reading it again |
 //! | [`proc`] | what running processes hold open |
 //!
 //! All calls block. Nothing here reads the environment or prints.
@@ -20,6 +21,7 @@ pub mod copy;
 pub mod create;
 mod error;
 mod file;
+pub mod identity;
 pub mod lock;
 pub mod proc;
 pub mod remove;
@@ -33,6 +35,7 @@ pub use copy::{CopyKind, copy_file, copy_file_contents, reflink_or_copy};
 pub use create::TreeWriter;
 pub use error::FsError;
 pub use file::*;
+pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
 pub use lock::{ExclusiveLock, LockFile, PathLock, SharedLock};
 pub use remove::{Removed, remove_tree, remove_tree_if_exists};
 pub use replace::{AtomicFile, replace, replace_with, symlink_replace};

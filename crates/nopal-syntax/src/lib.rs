@@ -21,8 +21,10 @@ pub mod report;
 pub mod scope;
 pub mod source;
 mod token;
+mod tokens;
 
 pub use ast::{Ast, Expr, ExprId};
 pub use diagnostic::Diagnostic;
 pub use interner::{Interner, Symbol};
 pub use parser::parse;
+pub use tokens::tokens;

@@ -61,6 +61,9 @@ pub(crate) struct EvalArgs {
     /// Let evaluation read nothing but the search path and the store
     #[arg(long)]
     pub(crate) restrict_eval: bool,
+    /// Evaluate even if the same was evaluated before and nothing that it read has changed
+    #[arg(long)]
+    pub(crate) no_eval_cache: bool,
     /// Set a setting by its name in nix.conf
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append, allow_hyphen_values = true)]
     pub(crate) option: Vec<String>,

@@ -46,7 +46,7 @@ env_vars! {
     NOPAL_STORE = "NOPAL_STORE";
     /// The logical store directory, with which every hash is computed. Default: Nix's, so that hashes equal Nix's.
     NOPAL_STORE_DIR = "NOPAL_STORE_DIR";
-    /// Folder for downloads, package indexes and locks of ad-hoc runs. May be deleted at any time.
+    /// Folder for downloads, package indexes, locks of ad-hoc runs and results of evaluations. May be deleted at any time.
     /// Default: `$XDG_CACHE_HOME/nopal`.
     NOPAL_CACHE = "NOPAL_CACHE";
     /// The same for the commands that go by Nix's names, unless `NOPAL_CACHE` is set. Default: `$XDG_CACHE_HOME/nix`.
@@ -56,6 +56,8 @@ env_vars! {
     NOPAL_EVAL_MEMORY = "NOPAL_EVAL_MEMORY";
     /// Set to anything but `0`, no network is used, as with `--offline`.
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
+    /// Set to anything but `0`, results of earlier evaluations are neither used nor kept, as with `--no-eval-cache`.
+    NOPAL_NO_EVAL_CACHE = "NOPAL_NO_EVAL_CACHE";
     /// Where data of the user lies. Default: `~/.local/share`.
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// Where cached data of the user lies. Default: `~/.cache`.

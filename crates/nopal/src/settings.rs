@@ -5,11 +5,14 @@ use crate::env_vars;
 use crate::error::CliError;
 use crate::nix_conf::{NixConf, processors};
 use crate::ui;
-use nopal_engine::{AutoArg, DebianConfig, Destination, Engine, EngineConfig, FlakeConfig, ObserveConfig};
+use nopal_engine::{
+    AutoArg, DebianConfig, Destination, Engine, EngineConfig, EvaluationCache, FlakeConfig, ObserveConfig,
+};
 use nopal_format::StoreDir;
 use nopal_store::StoreConfig;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +22,8 @@ const NIX_CONF_DIR: &str = "/etc/nix";
 const NIX_STATE_DIR: &str = "nix/var/nix";
 /// The logs of Nix's store below its root.
 const NIX_LOG_DIR: &str = "nix/var/log/nix";
+/// An evaluation that takes less time than this is not worth a record: writing one takes as long.
+const EVALUATION_WORTH: Duration = Duration::from_millis(10);
 /// Below which root apt's configuration is looked for.
 const APT_ROOT: &str = "/";
 
@@ -195,6 +200,9 @@ impl Settings {
                 self.set(setting, "true")?;
             }
         }
+        if args.no_eval_cache {
+            self.set("eval-cache", "false")?;
+        }
         Ok(self)
     }
 
@@ -310,6 +318,7 @@ impl Settings {
             allowed_uris: conf.words("allowed-uris"),
             show_trace: conf.flag("show-trace"),
             read_only_eval: self.read_only_eval,
+            evaluation_cache: evaluation_cache(&conf),
             sandbox: conf.text("sandbox") != "false",
             max_jobs: conf.number("max-jobs").unwrap_or_else(processors),
             cores: conf.number("cores").unwrap_or(0),
@@ -494,6 +503,29 @@ fn observe(conf: &NixConf) -> ObserveConfig {
         trace_calls: conf.flag("trace-function-calls"),
         profile,
     }
+}
+
+/// How answers of evaluations are kept, unless the environment forbids it.
+fn evaluation_cache(conf: &NixConf) -> Option<EvaluationCache> {
+    // what is to be observed has to happen
+    if !conf.flag("eval-cache") || env_vars::NOPAL_NO_EVAL_CACHE.flag() || observe(conf).is_on() {
+        return None;
+    }
+    // Another build of the same version may evaluate otherwise. The change time would be surer than that of creation, but
+    // making a hard link moves it.
+    let program = nopal_fs::metadata(Path::new("/proc/self/exe")).ok()?;
+    let created = program.created().map(|time| format!("{time:?}"));
+    let created = created.unwrap_or_else(|_| format!("{}.{}", program.ctime(), program.ctime_nsec()));
+    let program = format!(
+        "{} {}:{} {} {}.{} {created}",
+        env!("CARGO_PKG_VERSION"),
+        program.dev(),
+        program.ino(),
+        program.size(),
+        program.mtime(),
+        program.mtime_nsec(),
+    );
+    Some(EvaluationCache { program, worth: EVALUATION_WORTH })
 }
 
 /// Proxies as the environment names them; `all_proxy` stands in for the others.

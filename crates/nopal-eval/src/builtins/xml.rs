@@ -85,7 +85,7 @@ impl Writer<'_> {
     }
 
     fn level(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
-        let value = if self.strict { ev.force(value, pos)? } else { value };
+        let value = if self.strict { ev.force(value, pos)? } else { ev.with_time(value)? };
         match value.view() {
             View::Int(i) => self.xml.empty("int", &[("value", i.to_string().as_bytes())]),
             View::Bool(b) => self.xml.empty("bool", &[("value", if b { b"true" } else { b"false" })]),

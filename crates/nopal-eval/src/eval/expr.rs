@@ -315,7 +315,7 @@ impl Evaluator {
 
     /// Does this position lie in the Nix text of `derivation`? Nix hides frames from there.
     fn is_derivation_internal(&self, pos: Pos) -> bool {
-        match self.positions.source(pos).map(|source| &source.origin) {
+        match self.positions.origin(pos) {
             Some(Origin::File { path, root }) => {
                 *root == crate::value::Root::INTERNAL && path == crate::derivation::INTERNAL_PATH
             }

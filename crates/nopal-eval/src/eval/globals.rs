@@ -4,7 +4,7 @@ use crate::builtin::{BuiltinDef, Scope};
 use crate::code::compile::{Input, compile};
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
-use crate::value::{AttrsBuilder, Root, Value};
+use crate::value::{AttrsBuilder, Root, Value, View};
 
 /// The version of Nix whose language this is, `builtins.nixVersion`.
 pub const NIX_VERSION: &str = "2.34.8";
@@ -12,7 +12,30 @@ pub const NIX_VERSION: &str = "2.34.8";
 /// `builtins.langVersion`
 const LANG_VERSION: i64 = 6;
 
+/// Reads the clock. `currentTime` is an application of it, so that the host learns whether an evaluation depends on the
+/// time.
+static CLOCK: BuiltinDef = BuiltinDef {
+    name: "currentTime",
+    args: &["_"],
+    doc: "",
+    scope: Scope::Builtins,
+    feature: None,
+    trace: false,
+    fun: |evaluator, _, _| {
+        let now = evaluator.host().now();
+        Ok(evaluator.heap.int(now))
+    },
+};
+
 impl Evaluator {
+    /// A value as it is to be printed: Nix knows the time from the start, here it is asked for then.
+    pub(crate) fn with_time(&mut self, value: Value) -> crate::error::Result<Value> {
+        match value.as_app().map(|app| app.function().view()) {
+            Some(View::Builtin(def)) if std::ptr::eq(def, &CLOCK) => self.force(value, Pos::NONE),
+            _ => Ok(value),
+        }
+    }
+
     pub(super) fn make_globals(&mut self) {
         let mut all = AttrsBuilder::with_capacity(160);
         let tables = crate::builtins::tables().iter().copied();
@@ -68,8 +91,8 @@ impl Evaluator {
             ("storeDir", self.heap.string(self.settings.store_dir.as_str().as_bytes()), false),
         ];
         if !self.settings.pure_eval {
-            let now = self.host().now();
-            list.push(("currentTime", self.heap.int(now), false));
+            let clock = self.heap.builtin(&CLOCK);
+            list.push(("currentTime", self.heap.app(clock, &[Value::NULL]), false));
             list.push(("currentSystem", self.heap.string(self.settings.system.as_bytes()), false));
         }
         let nix_path = self.nix_path_value();

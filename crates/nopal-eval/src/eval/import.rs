@@ -56,6 +56,10 @@ impl Evaluator {
             }
         };
         let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
+        if !parsed.warnings.is_empty() {
+            // they quote the text
+            self.positions.source(base.at(nopal_syntax::ast::Pos::at(0)));
+        }
         for warning in &parsed.warnings {
             self.emit(Message::Report(nopal_syntax::report::Report::of_warning(warning, &source).render(false)));
         }

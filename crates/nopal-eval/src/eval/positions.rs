@@ -21,9 +21,7 @@ const fn internal(name: &'static str, fun: crate::builtin::BuiltinFn) -> Builtin
 impl Evaluator {
     /// A position as a set of file, line and column, or null where there is no file.
     pub fn pos_value(&mut self, pos: Pos) -> Value {
-        let Some(Origin::File { path, .. }) = self.positions.source(pos).map(|source| &source.origin) else {
-            return Value::NULL;
-        };
+        let Some(Origin::File { path, .. }) = self.positions.origin(pos) else { return Value::NULL };
         let file = self.heap.string(path);
         // as in Nix, lines are counted when somebody asks for them, and shown as thunks until then
         let number = self.heap.int(i64::from(pos.raw()));

@@ -28,6 +28,7 @@ impl Evaluator {
             let pos = self.determine_pos(value);
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow; max-call-depth exceeded").at(pos));
         }
+        let value = self.with_time(value)?;
         match value.view() {
             View::Null => out.extend_from_slice(b"null"),
             View::Bool(b) => out.extend_from_slice(if b { b"true" } else { b"false" }),

@@ -241,7 +241,7 @@ impl Printer<'_> {
     }
 
     fn print_level(&mut self, value: Value, depth: usize) -> Result<()> {
-        let mut forced = value;
+        let mut forced = self.ev.with_time(value)?;
         if self.options.force {
             let pos = self.ev.determine_pos(value);
             forced = self.ev.force(value, pos)?;

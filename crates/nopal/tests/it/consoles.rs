@@ -24,6 +24,7 @@ consoles! {
     bad_input
     build
     eval
+    eval_cache
     flakes
     nix
     nix_names

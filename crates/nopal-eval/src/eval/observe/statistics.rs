@@ -122,9 +122,7 @@ impl Evaluator {
             return FunctionCalls { name, file: None, line: 0, column: 0, count };
         };
         let file = match &location.source.origin {
-            Origin::File { root, path } => {
-                Some(String::from_utf8_lossy(&self.shown_path(*root, path)).into_owned())
-            }
+            Origin::File { root, path } => Some(String::from_utf8_lossy(&self.shown_path(*root, path)).into_owned()),
             Origin::Text | Origin::Stdin => None,
         };
         FunctionCalls { name, file, line: location.line, column: location.column, count }

@@ -29,7 +29,9 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let source = match &lookup {
         Lookup::Expression(source) => Some(source.clone()),
         Lookup::Word(_) => match line.args.first() {
-            Some(word) => return Err(CliError::Found(format!("cannot load '{word}': the REPL does not load flakes yet"))),
+            Some(word) => {
+                return Err(CliError::Found(format!("cannot load '{word}': the REPL does not load flakes yet")));
+            }
             None => None,
         },
     };

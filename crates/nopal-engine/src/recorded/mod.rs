@@ -1,0 +1,176 @@
+//! Answers of evaluations, kept with a record of everything of the world that they depend on.
+//!
+//! An evaluation is a function of what it is given (expression, arguments, settings: the *key*) and of the answers of its
+//! host, which is all it sees of the world. So a [`RecordingHost`](host::RecordingHost) notes questions and answers, and
+//! whoever evaluates the same key again asks the same questions: if all answers are the same, so is the result, and
+//! what was shown on the way is shown again. What failed, or looked at the clock, is not kept.
+//!
+//! The design, with the reasons why no answer can be out of date, is in `docs/design/incremental.md`.
+
+mod check;
+mod encode;
+mod folder;
+mod host;
+mod record;
+mod watch;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nopal_eval::host::Host;
+use nopal_eval::pos::Origin;
+use nopal_eval::value::Root;
+use nopal_eval::{Error, Evaluator, Settings};
+use nopal_report::Level;
+
+use self::check::Checker;
+use self::encode::{Reader, Writer};
+use self::folder::Folder;
+use self::host::{Code, RecordingHost};
+use self::record::{Digest, digest, tokens_digest};
+use crate::engine::Shared;
+use crate::error::EngineError;
+use crate::host::EvalHost;
+use crate::realise::Wanted;
+
+/// The folder of records in the cache.
+const FOLDER: &str = "evaluations";
+
+/// How answers of evaluations are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluationCache {
+    /// What tells this program from every other build of it: answers of another one are not taken.
+    pub program: String,
+    /// An evaluation that takes less time than this is not worth a record.
+    pub worth: Duration,
+}
+
+/// What an evaluation for the command line comes to.
+pub(crate) trait Answer: Sized + Send {
+    /// Its form in a record.
+    fn to_record(&self) -> Vec<u8>;
+    /// Reads it.
+    fn from_record(bytes: &[u8]) -> Option<Self>;
+}
+
+/// Bytes for standard output.
+impl Answer for Vec<u8> {
+    fn to_record(&self) -> Vec<u8> {
+        self.clone()
+    }
+
+    fn from_record(bytes: &[u8]) -> Option<Self> {
+        Some(bytes.to_vec())
+    }
+}
+
+/// Derivations and outputs.
+impl Answer for Vec<Wanted> {
+    fn to_record(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.number(self.len() as u64);
+        for wanted in self {
+            out.store_path(&wanted.drv_path);
+            out.number(wanted.outputs.len() as u64);
+            for output in &wanted.outputs {
+                out.bytes(output.as_bytes());
+            }
+            out.bytes(wanted.output.as_bytes());
+            out.bytes(wanted.attr.as_bytes());
+        }
+        out.out
+    }
+
+    fn from_record(bytes: &[u8]) -> Option<Self> {
+        Reader { rest: bytes }.many(|rest| {
+            Some(Wanted {
+                drv_path: rest.store_path()?,
+                outputs: rest.many(Reader::text)?,
+                output: rest.text()?,
+                attr: rest.text()?,
+            })
+        })
+    }
+}
+
+impl Shared {
+    /// The answer to `question`, which says everything that `work` evaluates besides the settings: from a record if
+    /// there is one and nothing has changed, else by evaluation.
+    ///
+    /// # Errors
+    /// Evaluation fails.
+    pub(crate) fn answer<T: Answer>(
+        self: &Arc<Self>,
+        question: &dyn Debug,
+        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
+        let Some(cache) = &self.config.evaluation_cache else { return self.with_evaluator(work) };
+        let key = self.key(question, cache);
+        let folder = Folder::new(self.config.cache_dir.join(FOLDER));
+        if let Some(answer) = self.recall(&key, &folder) {
+            return Ok(answer);
+        }
+        let start = Instant::now();
+        let inner = EvalHost::new(self.clone(), self.config.read_only_eval);
+        let host = Arc::new(RecordingHost::new(self.clone(), inner));
+        let (answer, code) = self.evaluate(host.clone(), |evaluator| {
+            let answer = work(evaluator)?;
+            Ok((answer, (start.elapsed() >= cache.worth).then(|| code(evaluator))))
+        })?;
+        host.inner().flush()?;
+        if let Some(record) = code.and_then(|code| host.finish(answer.to_record(), code)) {
+            // a cache that cannot be written to is no reason to fail
+            let _ = folder.put(&key, &encode::encode(&key, &record));
+        }
+        Ok(answer)
+    }
+
+    /// The answer that a record gives, if it still holds.
+    fn recall<T: Answer>(self: &Arc<Self>, key: &Digest, folder: &Folder) -> Option<T> {
+        let mut record = encode::decode(key, &folder.get(key)?)?;
+        let answer = T::from_record(&record.answer)?;
+        let mut checker = Checker::new(self, has_pipe_operators(&self.eval_settings()));
+        if !checker.hold(&mut record.facts) {
+            return None;
+        }
+        if checker.learned {
+            let _ = folder.put(key, &encode::encode(key, &record));
+        } else {
+            folder.touch(key);
+        }
+        self.config.reporter.message(Level::Info, "nothing has changed since this was evaluated");
+        let host = EvalHost::new(self.clone(), true);
+        record.messages.into_iter().for_each(|message| host.emit(message));
+        Some(answer)
+    }
+
+    /// The hash of all that an evaluation is given. The settings are taken as a whole, by their debugging form, so that
+    /// none can be forgotten.
+    fn key(&self, question: &dyn Debug, cache: &EvaluationCache) -> Digest {
+        let config = &self.config;
+        let settings = format!("{:?}", self.eval_settings());
+        let host = format!("{:?} {:?} {:?}", config.store, config.cache_dir, config.offline);
+        let question = format!("{question:?}");
+        digest(&[cache.program.as_bytes(), settings.as_bytes(), host.as_bytes(), question.as_bytes()])
+    }
+}
+
+/// What an evaluation read as code, and whether its tokens say all that the evaluation learned of it.
+fn code(evaluator: &Evaluator) -> Code {
+    let pipe_operators = has_pipe_operators(&evaluator.settings);
+    let mut code = Code::new();
+    for (source, is_observed) in evaluator.positions.observations() {
+        let Origin::File { root: Root::HOST, path } = &source.origin else { continue };
+        let found = code.entry(path.clone()).or_default();
+        let tokens = if is_observed { None } else { tokens_digest(&source.text, pipe_operators) };
+        // two readings of a file that agree, or none
+        found.tokens = if found.readings == 0 || found.tokens == tokens { tokens } else { None };
+        found.readings += 1;
+    }
+    code
+}
+
+fn has_pipe_operators(settings: &Settings) -> bool {
+    settings.has_feature("pipe-operators")
+}
