@@ -107,7 +107,8 @@ fn litter_of_killed_processes_goes() {
     assert_eq!(report.litter, 3);
     assert_eq!(report.unknown, [store.join("stranger")]);
     let left: BTreeSet<_> = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left, BTreeSet::from([store.join("stranger"), ours, scratch.store.physical_path(&kept)]));
+    let expected = [store.join(".links"), store.join("stranger"), ours, scratch.store.physical_path(&kept)];
+    assert_eq!(left, BTreeSet::from(expected));
     assert_eq!(fs::read_dir(scratch.store.config().state_dir.join("locks")).unwrap().count(), 0);
 }
 
