@@ -1,4 +1,6 @@
 //! Tests of the engine as a whole.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod torture;
 mod world;

@@ -80,7 +80,8 @@ fn check_store(ev: &Evaluator, address: &str, pos: Pos) -> Result<()> {
     let scheme = without_query.split_once("://").map(|(scheme, _)| scheme);
     // Nix's own tests have no web server
     let in_test = || ev.host().env(b"_NIX_IN_TEST").is_some();
-    if !matches!(scheme, Some("http" | "https")) && !(scheme == Some("file") && in_test()) {
+    let is_allowed = matches!(scheme, Some("http" | "https")) || scheme == Some("file") && in_test();
+    if !is_allowed {
         return Err(Error::eval("'fetchClosure' only supports http:// and https:// stores").at(pos));
     }
     if query.is_empty() {

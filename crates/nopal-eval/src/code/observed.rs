@@ -175,7 +175,7 @@ impl Compiler<'_> {
 
     /// Puts a node that counts around the body of a function.
     pub(super) fn observed_body(&self, lambda: &ast::Lambda, pos: Pos, formals: Option<&Formals>, body: Expr) -> Expr {
-        let list = formals.map(|formals| &*formals.list).unwrap_or_default();
+        let list = formals.map(|formals| formals.list).unwrap_or_default();
         let mut counts = Counts::default();
         counts.env(list.len() + usize::from(lambda.arg.is_some()));
         let defaults = list.iter().filter_map(|formal| {

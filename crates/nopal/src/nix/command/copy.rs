@@ -30,7 +30,7 @@ const OWN: &[Flag] = &[
 
 /// The other end.
 enum Other {
-    Cache { folder: PathBuf, options: CacheOptions },
+    Cache { folder: PathBuf, options: Box<CacheOptions> },
     Store(Store),
 }
 
@@ -116,5 +116,5 @@ fn other(engine: &Engine, settings: &Settings, uri: &str) -> Result<Other, CliEr
             _ => {}
         }
     }
-    Ok(Other::Cache { folder: settings.absolute(Path::new(folder)), options })
+    Ok(Other::Cache { folder: settings.absolute(Path::new(folder)), options: Box::new(options) })
 }

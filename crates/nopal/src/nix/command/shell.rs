@@ -31,7 +31,7 @@ const OWN: &[Flag] = &[Flag::new("command", "Run this instead of a shell").short
 fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let mut environment = changed(&line, std::env::vars_os().collect())?;
     let words = match line.values("command").next() {
-        Some(words) if words.is_empty() => return Err(CliError::usage("--command requires at least one argument")),
+        Some([]) => return Err(CliError::usage("--command requires at least one argument")),
         Some(words) => words.to_vec(),
         None => vec![env_vars::SHELL.text().unwrap_or_else(|| "bash".to_owned())],
     };
