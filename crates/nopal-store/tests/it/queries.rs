@@ -70,7 +70,7 @@ fn derivers_outputs_and_realisations() {
     let realisation = Realisation::new(id.clone(), out.clone());
     scratch.store.register_realisations(std::slice::from_ref(&realisation)).unwrap();
     assert_eq!(scratch.store.realisation(&id).unwrap(), Some(realisation.clone()));
-    assert_eq!(scratch.store.realisations_of(&out).unwrap(), [realisation.clone()]);
+    assert_eq!(scratch.store.realisations_of(&out).unwrap(), std::slice::from_ref(&realisation));
     let other = DrvOutput { output: "dev".to_owned(), ..id.clone() };
     assert_eq!(scratch.store.realisation(&other).unwrap(), None);
     // signatures come together; another path is refused
