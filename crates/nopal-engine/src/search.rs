@@ -116,12 +116,8 @@ impl Search {
         if !below {
             return Ok(());
         }
-        let mut members: Vec<(String, Value)> = attrs
-            .iter()
-            .map(|(name, value, _)| (String::from_utf8_lossy(evaluator.symbols.get(name)).into_owned(), value))
-            .collect();
-        members.sort_by(|one, other| one.0.cmp(&other.0));
-        for (name, member) in members {
+        for &(name, _, member) in attrs.sorted(&evaluator.symbols).iter() {
+            let name = String::from_utf8_lossy(evaluator.symbols.get(name)).into_owned();
             self.visit(evaluator, member, &[path, &[name]].concat(), false)?;
         }
         Ok(())
