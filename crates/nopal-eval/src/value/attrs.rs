@@ -21,6 +21,13 @@ pub(super) const MAX_LAYERS: usize = 8;
 /// Most keys in all shapes that are made at run time and kept to be shared: a bound on memory. Later ones are not shared.
 const MAX_SHARED_KEYS: usize = 8 << 20;
 
+/// A shape of more keys is large.
+const LARGE_SHAPE: usize = 256;
+
+/// Most keys in large shapes that are shared. A set that grows step by step has a new large shape at each; those that are
+/// worth sharing, such as of all packages, are made early.
+const MAX_LARGE_SHARED_KEYS: usize = 256 << 10;
+
 /// Keys and positions of attribute sets. A heap object: header, cached name order, position of the literal, keys,
 /// positions.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -498,6 +505,12 @@ impl Heap {
     /// The shape of these keys, ascending, at these positions: one that is known, if there is room to know it.
     #[inline]
     pub(super) fn shape_of(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos)) -> Shape {
+        let is_large = len > LARGE_SHAPE;
+        let room =
+            if is_large { MAX_LARGE_SHARED_KEYS - self.large_shared_keys } else { MAX_SHARED_KEYS - self.shared_keys };
+        if len > room {
+            return self.shape_from(len, entry, false);
+        }
         let mut hasher = FxHasher::default();
         for index in 0..len {
             let (key, pos) = entry(index);
@@ -511,15 +524,16 @@ impl Heap {
         if let Some(known) = self.shapes.find(hash, |(of, shape)| *of == hash && same(shape)) {
             return known.1;
         }
+        let shape = self.shape_from(len, entry, true);
+        *(if is_large { &mut self.large_shared_keys } else { &mut self.shared_keys }) += len;
+        self.shapes.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
+        shape
+    }
+
+    fn shape_from(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos), shared: bool) -> Shape {
         let keys = (0..len).map(|index| entry(index).0).collect::<Vec<_>>();
         let positions = (0..len).map(|index| entry(index).1).collect::<Vec<_>>();
-        let shared = self.shared_keys < MAX_SHARED_KEYS;
-        let shape = self.new_shape(&keys, &positions, shared);
-        if shared {
-            self.shared_keys += len;
-            self.shapes.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
-        }
-        shape
+        self.new_shape(&keys, &positions, shared)
     }
 }
 

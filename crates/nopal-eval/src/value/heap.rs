@@ -47,8 +47,9 @@ pub struct Heap {
     empty_attrs: Value,
     /// Shapes made at run time, with their hashes.
     pub(super) shapes: HashTable<(u64, Shape)>,
-    /// Keys in these shapes, in all.
+    /// Keys in these shapes, in all: in small ones and in large ones.
     pub(super) shared_keys: usize,
+    pub(super) large_shared_keys: usize,
     pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
     pub(super) merge_entries: usize,
     symbol_strings: Vec<Option<Value>>,
@@ -76,6 +77,7 @@ impl Heap {
             empty_attrs: Value::NULL,
             shapes: HashTable::new(),
             shared_keys: 0,
+            large_shared_keys: 0,
             merges: FxHashMap::default(),
             merge_entries: 0,
             symbol_strings: Vec::new(),

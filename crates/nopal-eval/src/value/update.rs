@@ -38,28 +38,30 @@ impl Heap {
             return self.layer(left, right);
         }
         let (left, right) = (self.flat(left), self.flat(right));
-        if let (Some(a), Some(b)) = (left.flat_shape(), right.flat_shape())
-            && a.is_shared()
-            && b.is_shared()
-            && self.merge_entries < MAX_MERGE_ENTRIES
-        {
+        self.merge(left, right)
+    }
+
+    /// The union of sets without layers.
+    fn merge(&mut self, left: Attrs, right: Attrs) -> Value {
+        let (a, b) = (left.shape(), right.shape());
+        if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
             return self.merge_planned(left, right, a, b);
         }
         self.merge_flat(left, right)
     }
 
-    /// The same set without layers.
+    /// The same set without layers. The layers are small, and joined before they meet the base.
     fn flat(&mut self, set: Attrs) -> Attrs {
         if !set.is_layered() {
             return set;
         }
-        let (top, base) = set.layers();
-        let base = self.flat(base);
-        let (a, b) = (base.shape(), top.shape());
-        if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
-            return Attrs(self.merge_planned(base, top, a, b));
+        let (mut upper, mut base) = set.layers();
+        while base.is_layered() {
+            let (lower, below) = base.layers();
+            upper = Attrs(self.merge(lower, upper));
+            base = below;
         }
-        Attrs(self.merge_flat(base, top))
+        Attrs(self.merge(base, upper))
     }
 
     fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
