@@ -6,6 +6,7 @@ mod acceptance;
 mod bench;
 mod fuzz;
 mod nix;
+mod nix_files;
 mod oracle;
 mod random;
 mod setup;

@@ -3,9 +3,10 @@
 
 use super::generate::Generator;
 use super::shrink::spans;
+use crate::nix_files;
 use crate::random::Random;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Larger files are left out: each of their parts matters too little.
 const LARGEST: u64 = 6000;
@@ -21,7 +22,8 @@ impl Corpus {
     pub(super) fn read(folders: &[PathBuf], seed: u64) -> Result<Self, String> {
         let mut texts = Vec::new();
         for folder in folders {
-            collect(folder, &mut texts)?;
+            let small = nix_files::below(folder)?.into_iter().filter(|(_, metadata)| metadata.len() <= LARGEST);
+            texts.extend(small.filter_map(|(path, _)| fs::read_to_string(path).ok()));
         }
         if texts.is_empty() {
             return Err("no Nix files to change".to_owned());
@@ -72,20 +74,4 @@ impl Corpus {
         let twice = if self.random.one_in(3) { &text[start..end] } else { "" };
         Some(format!("{}{twice}{twice}{}", &text[..start], &text[end..]))
     }
-}
-
-fn collect(folder: &Path, texts: &mut Vec<String>) -> Result<(), String> {
-    let describe = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).map_err(describe)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    for path in paths {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            collect(&path, texts)?;
-        } else if metadata.len() <= LARGEST && path.extension().is_some_and(|extension| extension == "nix") {
-            texts.extend(fs::read_to_string(&path).ok());
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::Tally;
 use crate::nix::Nix;
-use std::fs;
+use crate::nix_files;
 use std::path::{Path, PathBuf};
 
 /// Files that one process prints; a process ends at the first that does not parse.
@@ -64,8 +64,8 @@ pub(super) fn evaluate(expressions: &[String], ours: &Nix, peer: &Nix) -> Result
 
 /// Prints the syntax of every Nix file below a folder with both.
 pub(super) fn print(folder: &Path, ours: &Nix, peer: &Nix) -> Result<Tally, String> {
-    let mut files = Vec::new();
-    collect(folder, &mut files)?;
+    let files = nix_files::below(folder)?.into_iter().filter(|(_, metadata)| metadata.is_file());
+    let files: Vec<PathBuf> = files.map(|(path, _)| path).collect();
     let mut tally = Tally::default();
     for lot in files.chunks(AT_ONCE) {
         let (our, their) = (printed(lot, ours)?, printed(lot, peer)?);
@@ -93,21 +93,4 @@ fn printed(files: &[PathBuf], nix: &Nix) -> Result<Vec<Option<Vec<u8>>>, String>
         }
     }
     Ok(found)
-}
-
-/// All Nix files below a folder, in order; links are not followed.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    let describe = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).map_err(describe)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    for path in paths {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            collect(&path, files)?;
-        } else if metadata.is_file() && path.extension().is_some_and(|extension| extension == "nix") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }

@@ -142,7 +142,7 @@ impl Heap {
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
     }
 
-    /// Runs `work`, during which nothing is collected: it may keep values wherever it likes.
+    /// From now on nothing is collected, so that values may be kept anywhere. Every call is paired with [`Heap::release`].
     pub(crate) fn hold(&mut self) {
         self.holds += 1;
     }

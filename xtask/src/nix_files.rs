@@ -1,0 +1,28 @@
+//! Nix files of a checkout.
+
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+
+/// Everything below a folder whose name ends in `.nix`, folders aside, in order and with what it is; links are not
+/// followed.
+pub(crate) fn below(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>, String> {
+    let mut found = Vec::new();
+    collect(folder, &mut found)?;
+    Ok(found)
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> Result<(), String> {
+    let describe = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).map_err(describe)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.is_dir() {
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "nix") {
+            found.push((path, metadata));
+        }
+    }
+    Ok(())
+}
