@@ -3,7 +3,7 @@
 //! A context is a set of elements, interned: equal sets have equal numbers, and unions are remembered.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nopal_format::{BuiltPath, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
@@ -64,29 +64,67 @@ impl ContextElement {
 
 /// The table of contexts.
 ///
-/// Elements are numbered, and a context is a set of numbers: a union is a merge of two short arrays.
-#[derive(Debug)]
+/// Elements are numbered, and a context is a set of numbers: a union is a merge of two short arrays. A clone is another
+/// handle on the same table, for another thread.
+#[derive(Clone, Debug)]
 pub struct Contexts {
-    elements: Vec<ContextElement>,
-    numbers: FxHashMap<ContextElement, u32>,
-    /// The numbers of the elements of each context, ascending.
-    sets: Vec<Rc<[u32]>>,
-    ids: FxHashMap<Rc<[u32]>, Context>,
+    table: Arc<Table>,
+    /// The unions that this handle made.
     unions: FxHashMap<(Context, Context), Context>,
+}
+
+#[derive(Debug)]
+struct Table {
+    elements: boxcar::Vec<ContextElement>,
+    /// The numbers of the elements of each context, ascending.
+    sets: boxcar::Vec<Arc<[u32]>>,
+    /// What is needed to find what is there; whoever adds something holds it.
+    index: Mutex<Index>,
+}
+
+#[derive(Default, Debug)]
+struct Index {
+    numbers: FxHashMap<ContextElement, u32>,
+    ids: FxHashMap<Arc<[u32]>, Context>,
 }
 
 impl Default for Contexts {
     fn default() -> Contexts {
-        let empty: Rc<[u32]> = Rc::new([]);
-        let mut ids = FxHashMap::default();
-        ids.insert(empty.clone(), Context::EMPTY);
-        Contexts {
-            elements: Vec::new(),
-            numbers: FxHashMap::default(),
-            sets: vec![empty],
-            ids,
-            unions: FxHashMap::default(),
+        let table = Table { elements: boxcar::Vec::new(), sets: boxcar::Vec::new(), index: Mutex::default() };
+        table.intern_numbers(&[]);
+        Contexts { table: Arc::new(table), unions: FxHashMap::default() }
+    }
+}
+
+impl Table {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // Nothing is left half done if a thread panics there: what has a number was complete before.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self, element: ContextElement) -> u32 {
+        let mut index = self.index();
+        if let Some(known) = index.numbers.get(&element) {
+            return *known;
         }
+        let number = self.elements.push(element.clone()) as u32;
+        index.numbers.insert(element, number);
+        number
+    }
+
+    fn intern_numbers(&self, numbers: &[u32]) -> Context {
+        let mut index = self.index();
+        if let Some(known) = index.ids.get(numbers) {
+            return *known;
+        }
+        let set: Arc<[u32]> = numbers.into();
+        let context = Context(self.sets.push(set.clone()) as u32);
+        index.ids.insert(set, context);
+        context
+    }
+
+    fn set(&self, context: Context) -> &[u32] {
+        self.sets.get(context.0 as usize).map_or(&[], |set| set)
     }
 }
 
@@ -98,41 +136,20 @@ impl Contexts {
 
     /// The elements of a context, in no particular order.
     pub fn iter(&self, context: Context) -> impl Iterator<Item = &ContextElement> {
-        self.sets[context.0 as usize].iter().map(|number| &self.elements[*number as usize])
-    }
-
-    fn number(&mut self, element: ContextElement) -> u32 {
-        if let Some(known) = self.numbers.get(&element) {
-            return *known;
-        }
-        let number = self.elements.len() as u32;
-        self.elements.push(element.clone());
-        self.numbers.insert(element, number);
-        number
-    }
-
-    fn intern_numbers(&mut self, numbers: &[u32]) -> Context {
-        if let Some(known) = self.ids.get(numbers) {
-            return *known;
-        }
-        let context = Context(self.sets.len() as u32);
-        let set: Rc<[u32]> = numbers.into();
-        self.sets.push(set.clone());
-        self.ids.insert(set, context);
-        context
+        self.table.set(context).iter().filter_map(|number| self.table.elements.get(*number as usize))
     }
 
     /// The context with exactly these elements.
     pub fn intern(&mut self, elements: BTreeSet<ContextElement>) -> Context {
-        let mut numbers = elements.into_iter().map(|element| self.number(element)).collect::<Vec<_>>();
+        let mut numbers = elements.into_iter().map(|element| self.table.number(element)).collect::<Vec<_>>();
         numbers.sort_unstable();
-        self.intern_numbers(&numbers)
+        self.table.intern_numbers(&numbers)
     }
 
     /// The context of one element.
     pub fn single(&mut self, element: ContextElement) -> Context {
-        let number = self.number(element);
-        self.intern_numbers(&[number])
+        let number = self.table.number(element);
+        self.table.intern_numbers(&[number])
     }
 
     /// The union of two contexts.
@@ -152,7 +169,7 @@ impl Contexts {
         if let Some(known) = self.unions.get(&key) {
             return *known;
         }
-        let (x, y) = (&self.sets[a.0 as usize], &self.sets[b.0 as usize]);
+        let (x, y) = (self.table.set(a), self.table.set(b));
         let mut merged = Vec::with_capacity(x.len() + y.len());
         let (mut i, mut j) = (0, 0);
         while i < x.len() && j < y.len() {
@@ -163,7 +180,7 @@ impl Contexts {
         }
         merged.extend_from_slice(&x[i..]);
         merged.extend_from_slice(&y[j..]);
-        let union = self.intern_numbers(&merged);
+        let union = self.table.intern_numbers(&merged);
         self.unions.insert(key, union);
         union
     }

@@ -4,7 +4,7 @@
 //! Lines and columns are computed when an error is printed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::value::Root;
 
@@ -86,25 +86,32 @@ pub struct Location<'a> {
     pub column: u32,
 }
 
-/// All sources of an evaluation.
+/// All sources of an evaluation. A clone is another handle on the same sources, for another thread.
+#[derive(Clone, Default, Debug)]
+pub struct PosTable(Arc<Sources>);
+
 #[derive(Default, Debug)]
-pub struct PosTable {
-    sources: Vec<Source>,
-    next: u32,
+struct Sources {
+    /// Ascending by their bases.
+    sources: boxcar::Vec<Source>,
+    /// The base of the next one; whoever adds one holds it.
+    next: Mutex<u32>,
 }
 
 impl PosTable {
     /// Registers a source and returns the base of its positions. When all sources together exceed 4 GiB, later ones
     /// have no positions.
-    pub fn add(&mut self, origin: Origin, text: Arc<[u8]>) -> PosBase {
-        let base = self.next.max(1);
+    pub fn add(&self, origin: Origin, text: Arc<[u8]>) -> PosBase {
+        // A panic there leaves nothing half done.
+        let mut unused = self.0.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = unused.max(1);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);
         let Some(next) = base.checked_add(len).and_then(|n| n.checked_add(1)) else {
             return PosBase(u32::MAX);
         };
-        self.next = next;
+        *unused = next;
         let (lines, observed) = (OnceLock::new(), AtomicBool::new(false));
-        self.sources.push(Source { origin, text, base, lines, observed });
+        self.0.sources.push(Source { origin, text, base, lines, observed });
         PosBase(base)
     }
 
@@ -124,14 +131,22 @@ impl PosTable {
         if pos.is_none() {
             return None;
         }
-        let after = self.sources.partition_point(|source| source.base <= pos.0);
-        after.checked_sub(1).map(|index| &self.sources[index])
+        let sources = &self.0.sources;
+        let (mut before, mut after) = (0, sources.count());
+        while before < after {
+            let middle = before.midpoint(after);
+            match sources.get(middle) {
+                Some(source) if source.base <= pos.0 => before = middle + 1,
+                _ => after = middle,
+            }
+        }
+        sources.get(before.checked_sub(1)?)
     }
 
     /// All sources, each with whether anybody asked where in it something stands. If nobody did, the evaluation would
     /// have been the same with the same tokens in other places.
     pub fn observations(&self) -> impl Iterator<Item = (&Source, bool)> {
-        self.sources.iter().map(|source| (source, source.observed.load(Ordering::Relaxed)))
+        self.0.sources.iter().map(|(_, source)| (source, source.observed.load(Ordering::Relaxed)))
     }
 
     /// Line and column of a position.

@@ -1,6 +1,9 @@
 //! Names as numbers: one table for all files of an evaluation, supplied by the caller.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashTable;
 
 /// An interned name. Symbols of one [`Interner`] are equal exactly when their bytes are; their order is the order of
 /// creation, which is also the order in which Nix visits attributes while it resolves variables.
@@ -101,23 +104,57 @@ well_known! {
     BODY = "body",
 }
 
-/// The table of names. Bytes are kept once, in one pool; a lookup is one hash and usually one comparison.
+/// The table of names.
+///
+/// A clone is another handle on the same names, for another thread: both may make new ones at the same time. Each handle
+/// remembers the names it has met, so that only new ones cost more than one hash and usually one comparison.
 #[derive(Clone)]
 pub struct Interner {
-    pool: Vec<u8>,
-    /// Where the name with this number ends in `pool`; it begins where the previous one ends.
-    ends: Vec<u32>,
-    hashes: Vec<u32>,
-    /// Open addressing, a power of two in size; `EMPTY` or the number of a symbol.
-    table: Vec<u32>,
+    names: Arc<Names>,
+    /// Open addressing, a power of two in size: numbers of symbols that this handle met, with their hashes.
+    met: Vec<Slot>,
+    met_count: usize,
 }
 
-const EMPTY: u32 = u32::MAX;
+#[derive(Clone, Copy)]
+struct Slot {
+    id: u32,
+    hash: u32,
+}
+
+const EMPTY: Slot = Slot { id: u32::MAX, hash: 0 };
+
+/// What all handles share.
+struct Names {
+    /// By number.
+    names: boxcar::Vec<Box<[u8]>>,
+    /// The numbers by name; whoever adds one holds it.
+    numbers: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    /// Number and hash of every name.
+    table: HashTable<(u32, u32)>,
+    bytes: usize,
+}
+
+impl Names {
+    fn get(&self, id: u32) -> &[u8] {
+        self.names.get(id as usize).map_or(&[], |name| name)
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        // Nothing is left half done if a thread panics there: a name is complete before its number is known.
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Interner {
     /// A table with only the names in [`sym`].
     pub fn new() -> Self {
-        let mut interner = Self { pool: Vec::new(), ends: Vec::new(), hashes: Vec::new(), table: vec![EMPTY; 1024] };
+        let names = Names { names: boxcar::Vec::with_capacity(1024), numbers: Mutex::default() };
+        let mut interner = Self { names: Arc::new(names), met: vec![EMPTY; 1024], met_count: 0 };
         for name in WELL_KNOWN {
             interner.intern(name.as_bytes());
         }
@@ -127,89 +164,103 @@ impl Interner {
     /// The symbol of `name`, made if it is new.
     ///
     /// # Panics
-    /// When all names together exceed 4 GiB; sources are below that ([`MAX_SOURCE_BYTES`](crate::ast::MAX_SOURCE_BYTES))
+    /// When there are more than 4 G names; sources are below that ([`MAX_SOURCE_BYTES`](crate::ast::MAX_SOURCE_BYTES))
     /// and a name is interned once.
+    #[inline]
     pub fn intern(&mut self, name: &[u8]) -> Symbol {
         let hash = hash(name);
-        let mask = self.table.len() - 1;
-        let mut slot = hash as usize & mask;
-        loop {
-            let id = self.table[slot];
-            if id == EMPTY {
-                break;
-            }
-            if self.hashes[id as usize] == hash && self.get(Symbol(id)) == name {
-                return Symbol(id);
-            }
-            slot = (slot + 1) & mask;
+        match self.find(name, hash) {
+            Ok(symbol) => symbol,
+            Err(slot) => self.meet(name, hash, slot),
         }
-        let symbol = Symbol(u32::try_from(self.ends.len()).unwrap_or(EMPTY));
-        assert!(symbol.0 < EMPTY && self.pool.len() + name.len() <= u32::MAX as usize, "symbol table is full");
-        self.pool.extend_from_slice(name);
-        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
-        self.ends.push(self.pool.len() as u32);
-        self.hashes.push(hash);
-        self.table[slot] = symbol.0;
-        if self.ends.len() * 2 > self.table.len() {
-            self.grow();
-        }
-        symbol
     }
 
     /// The symbol of `name` if it has one.
     pub fn lookup(&self, name: &[u8]) -> Option<Symbol> {
         let hash = hash(name);
-        let mask = self.table.len() - 1;
+        if let Ok(symbol) = self.find(name, hash) {
+            return Some(symbol);
+        }
+        let numbers = self.names.numbers();
+        let known = numbers.table.find(spread(hash), |(id, _)| self.names.get(*id) == name);
+        known.map(|(id, _)| Symbol(*id))
+    }
+
+    /// The symbol of a name that this handle met; else the place for it.
+    #[inline]
+    fn find(&self, name: &[u8], hash: u32) -> Result<Symbol, usize> {
+        let mask = self.met.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
-            let id = self.table[slot];
-            if id == EMPTY {
-                return None;
+            let Slot { id, hash: known } = self.met[slot];
+            if id == EMPTY.id {
+                return Err(slot);
             }
-            if self.hashes[id as usize] == hash && self.get(Symbol(id)) == name {
-                return Some(Symbol(id));
+            if known == hash && self.names.get(id) == name {
+                return Ok(Symbol(id));
             }
             slot = (slot + 1) & mask;
         }
     }
 
+    /// As [`Interner::intern`], for a name that is new to this handle.
+    #[cold]
+    fn meet(&mut self, name: &[u8], hash: u32, slot: usize) -> Symbol {
+        let id = self.number(name, hash);
+        self.met[slot] = Slot { id, hash };
+        self.met_count += 1;
+        if self.met_count * 2 > self.met.len() {
+            self.grow();
+        }
+        Symbol(id)
+    }
+
+    fn number(&self, name: &[u8], hash: u32) -> u32 {
+        let mut numbers = self.names.numbers();
+        let Numbers { table, bytes } = &mut *numbers;
+        if let Some((id, _)) = table.find(spread(hash), |(id, _)| self.names.get(*id) == name) {
+            return *id;
+        }
+        let id = u32::try_from(self.names.names.push(name.into())).unwrap_or(EMPTY.id);
+        assert!(id < EMPTY.id, "symbol table is full");
+        *bytes += name.len();
+        table.insert_unique(spread(hash), (id, hash), |(_, hash)| spread(*hash));
+        id
+    }
+
     /// The bytes of a symbol.
+    #[inline]
     pub fn get(&self, symbol: Symbol) -> &[u8] {
-        let index = symbol.index();
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.pool[start..self.ends[index] as usize]
+        self.names.get(symbol.0)
     }
 
     /// How many names there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.names.names.count()
     }
 
     /// The length of all names together, in bytes.
     pub fn bytes(&self) -> usize {
-        self.pool.len()
+        self.names.numbers().bytes
     }
 
     /// Never true: a table has at least the names in [`sym`].
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     fn grow(&mut self) {
-        let size = self.table.len() * 4;
+        let size = self.met.len() * 4;
         let mask = size - 1;
-        let mut table = vec![EMPTY; size];
-        for (id, hash) in self.hashes.iter().enumerate() {
-            let mut slot = *hash as usize & mask;
-            while table[slot] != EMPTY {
+        let mut met = vec![EMPTY; size];
+        for known in self.met.iter().filter(|slot| slot.id != EMPTY.id) {
+            let mut slot = known.hash as usize & mask;
+            while met[slot].id != EMPTY.id {
                 slot = (slot + 1) & mask;
             }
-            #[expect(clippy::cast_possible_truncation, reason = "there are fewer than u32::MAX symbols")]
-            {
-                table[slot] = id as u32;
-            }
+            met[slot] = *known;
         }
-        self.table = table;
+        self.met = met;
     }
 }
 
@@ -223,6 +274,11 @@ impl fmt::Debug for Interner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Interner({} names)", self.len())
     }
+}
+
+/// What a table that looks at the highest bits, too, wants of a hash.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Eight bytes at a time, multiply and fold; names are short and not hostile enough to pay for more.
