@@ -71,6 +71,27 @@ pub(crate) fn for_each_word(begin: usize, mut visit: impl FnMut(usize)) {
     }
 }
 
+/// Calls `visit` with every word between two addresses of the stack of a thread that stands still.
+pub(crate) fn for_each_word_between(from: usize, to: usize, mut visit: impl FnMut(usize)) {
+    let mut address = from;
+    while address + 8 <= to {
+        // SAFETY: as above; the thread waits in `standing`, so this part of its stack stays.
+        visit(unsafe { (address as *const usize).read_volatile() });
+        address += 8;
+    }
+}
+
+/// Calls `wait` with the part of the native stack that holds what the current thread may hold values in, its registers
+/// among it: from and to.
+#[inline(never)]
+pub(crate) fn standing<T>(wait: impl FnOnce(usize, usize) -> T) -> T {
+    let registers = saved_registers();
+    let here = (&raw const registers as usize) & !7;
+    let result = wait(here, begin().unwrap_or(here));
+    std::hint::black_box(&registers);
+    result
+}
+
 /// The address at which the stack of the current thread begins: it grows down from there. `None` if the system does not
 /// say.
 pub(crate) fn begin() -> Option<usize> {

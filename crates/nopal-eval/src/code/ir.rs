@@ -1,7 +1,7 @@
 //! The code that is evaluated: a tree of nodes with every variable resolved to a slot of the frame or to a captured
 //! word. Nodes live as long as the process (they are shared by all closures made from them).
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nopal_syntax::Symbol;
 
@@ -175,7 +175,30 @@ pub(crate) struct WithScope {
 }
 
 /// Inline cache of a look-up: the shape seen last, and the index of the name in it, if it has it.
-pub(crate) type Cache = Cell<Option<(Shape, Option<u32>)>>;
+#[derive(Default)]
+pub(crate) struct Cache(AtomicU64);
+
+/// Bits for the index plus one in a cache; zero says that the name is not there.
+const CACHED_INDEX_BITS: u32 = 16;
+
+impl Cache {
+    /// The index of the name in a shape, if it has it; `None` if the shape seen last is another one.
+    #[inline(always)]
+    pub(crate) fn find(&self, shape: Shape) -> Option<Option<u32>> {
+        let word = self.0.load(Ordering::Relaxed);
+        if word >> CACHED_INDEX_BITS != shape.id() as u64 {
+            return None;
+        }
+        Some((word as u16).checked_sub(1).map(u32::from))
+    }
+
+    /// Remembers the index of the name in a shape that is never collected; an index that is too large is forgotten.
+    pub(crate) fn remember(&self, shape: Shape, index: Option<u32>) {
+        if let Ok(index) = u16::try_from(index.map_or(0, |index| index + 1)) {
+            self.0.store((shape.id() as u64) << CACHED_INDEX_BITS | u64::from(index), Ordering::Relaxed);
+        }
+    }
+}
 
 pub(crate) struct Select {
     pub(crate) base: Expr,

@@ -5,12 +5,14 @@
 //! *layered* set is a small set over a large one: `big // small` costs the size of `small`.
 
 use std::hash::Hasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHasher;
 
 use super::heap::Heap;
 use super::roots::RootVec;
+use super::world::Shapes;
 use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
 use crate::code::ir::Cache;
 use crate::pos::Pos;
@@ -104,15 +106,16 @@ impl Shape {
 
     /// Indices of the keys in the order of their names; computed once per shape.
     fn name_order(&self, symbols: &Interner) -> &[u32] {
-        // SAFETY: the second word of a shape is null or points to a leaked slice of `len` indices.
-        let cached = unsafe { *self.0.add(1) } as *const u32;
+        // SAFETY: the second word of a shape is null or points to a leaked slice of `len` indices; threads that make it at
+        // the same time make the same.
+        let word = unsafe { AtomicU64::from_ptr(self.0.add(1)) };
+        let cached = word.load(Ordering::Acquire) as *const u32;
         let pointer = if cached.is_null() {
             let keys = self.keys();
             let mut order = (0..keys.len() as u32).collect::<Vec<u32>>();
             order.sort_unstable_by(|a, b| symbols.get(keys[*a as usize]).cmp(symbols.get(keys[*b as usize])));
             let leaked = Box::leak(order.into_boxed_slice()).as_ptr();
-            // SAFETY: the word belongs to this shape; no slice of it is lent.
-            unsafe { *self.0.add(1) = leaked as u64 };
+            word.store(leaked as u64, Ordering::Release);
             leaked
         } else {
             cached
@@ -235,12 +238,12 @@ impl Attrs {
             set = base;
         }
         let shape = set.shape();
-        let index = match cache.get() {
-            Some((known, index)) if known == shape => index,
-            _ => {
+        let index = match cache.find(shape) {
+            Some(index) => index,
+            None => {
                 let index = shape.find(key).map(|index| index as u32);
                 if shape.is_shared() {
-                    cache.set(Some((shape, index)));
+                    cache.remember(shape, index);
                 }
                 index
             }
@@ -458,7 +461,7 @@ impl Heap {
     /// The shape of a literal: shared by all sets the literal makes.
     pub(crate) fn literal_shape(&mut self, keys: &[Symbol], positions: &[Pos], pos: Pos) -> Shape {
         if keys.is_empty() {
-            return self.empty_shape;
+            return self.empty_shape();
         }
         let shape = self.new_shape(keys, positions, true);
         self.keep(Value::from_object(shape.0));
@@ -506,11 +509,6 @@ impl Heap {
     #[inline]
     pub(super) fn shape_of(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos)) -> Shape {
         let is_large = len > LARGE_SHAPE;
-        let room =
-            if is_large { MAX_LARGE_SHARED_KEYS - self.large_shared_keys } else { MAX_SHARED_KEYS - self.shared_keys };
-        if len > room {
-            return self.shape_from(len, entry, false);
-        }
         let mut hasher = FxHasher::default();
         for index in 0..len {
             let (key, pos) = entry(index);
@@ -521,12 +519,24 @@ impl Heap {
             let (keys, positions) = (shape.keys(), shape.positions());
             keys.len() == len && (0..len).all(|index| (keys[index], positions[index]) == entry(index))
         };
-        if let Some(known) = self.shapes.find(hash, |(of, shape)| *of == hash && same(shape)) {
-            return known.1;
+        let find = |shapes: &Shapes| shapes.table.find(hash, |(of, shape)| *of == hash && same(shape)).map(|(_, shape)| *shape);
+        let shapes = self.world.shapes();
+        let room = if is_large { MAX_LARGE_SHARED_KEYS - shapes.large_keys } else { MAX_SHARED_KEYS - shapes.keys };
+        if len <= room && let Some(known) = find(&shapes) {
+            return known;
         }
-        let shape = self.shape_from(len, entry, true);
-        *(if is_large { &mut self.large_shared_keys } else { &mut self.shared_keys }) += len;
-        self.shapes.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
+        drop(shapes);
+        let shape = self.shape_from(len, &entry, len <= room);
+        if len > room {
+            return shape;
+        }
+        let mut shapes = self.world.shapes();
+        // another thread may have been quicker
+        if let Some(known) = find(&shapes) {
+            return known;
+        }
+        *(if is_large { &mut shapes.large_keys } else { &mut shapes.keys }) += len;
+        shapes.table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
         shape
     }
 

@@ -7,6 +7,7 @@
 use super::heap::Heap;
 use super::roots;
 use super::space::{Chunk, Space};
+use super::world::Standing;
 use super::word::{APP_FLAG, Kind, Value, header_address, header_len};
 use crate::code::ir::{Lambda, ThunkCode};
 
@@ -16,11 +17,14 @@ impl Heap {
     /// Collects if enough was allocated since the last time for that to pay.
     #[cold]
     pub(super) fn collect_if_due(&mut self) {
-        let due = match self.collect_after_bytes {
+        let space = self.world.space();
+        let due = match self.world.collect_after_bytes {
             0 => 0,
-            least => least.max(self.space.live_bytes()),
+            least => least.max(space.live_bytes()),
         };
-        if self.space.filled_bytes() >= due {
+        let is_due = space.filled_bytes() >= due;
+        drop(space);
+        if is_due {
             self.collect();
         }
     }
@@ -28,36 +32,51 @@ impl Heap {
     /// Makes the memory of all objects that cannot be reached any more available again.
     #[inline(never)]
     pub fn collect(&mut self) {
-        let Some(stack_begin) = crate::native_stack::begin() else {
+        if crate::native_stack::begin().is_none() {
             // nothing can be collected on this thread, ever
             self.holds += 1;
             return;
-        };
+        }
         self.retire_run();
-        self.collections += 1;
-        self.space.prepare();
+        let world = self.world.clone();
+        let collected = crate::native_stack::standing(|here, begin| {
+            let own = self.standing(here, begin);
+            world.alone(|others| self.mark_and_sweep(others.iter().flatten().chain([&own])))
+        });
+        if collected.is_none() {
+            self.stand(|| ());
+        }
+    }
+
+    fn mark_and_sweep<'a>(&mut self, threads: impl Iterator<Item = &'a Standing>) {
+        let world = self.world.clone();
+        let mut space = world.space();
+        space.prepare();
         let mut marker = Marker { grey: std::mem::take(&mut self.grey), soon: [std::ptr::null_mut(); AHEAD], at: 0 };
-        for value in self.own_roots() {
-            if value.is_object() {
-                marker.object(value.object());
-            }
+        for (_, shape) in world.shapes().table.iter() {
+            marker.object(shape.address());
         }
-        for slot in self.stack.used() {
-            marker.slot(slot);
+        for value in world.kept().iter() {
+            marker.object(value.object());
         }
-        roots::for_each_range(|range| {
-            for word in range {
-                marker.word(&mut self.space, *word);
+        for thread in threads {
+            for (address, words) in [thread.slots, thread.strings] {
+                (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
             }
-        });
-        crate::native_stack::for_each_word(stack_begin, |word| {
-            marker.word(&mut self.space, word);
-            // a loop may hold only the end of what it walks over
-            marker.word(&mut self.space, word.wrapping_sub(8));
-        });
+            roots::for_each_range(&thread.buffers, |range| {
+                for word in range {
+                    marker.word(&mut space, *word);
+                }
+            });
+            crate::native_stack::for_each_word_between(thread.native.0, thread.native.1, |word| {
+                marker.word(&mut space, word);
+                // a loop may hold only the end of what it walks over
+                marker.word(&mut space, word.wrapping_sub(8));
+            });
+        }
         marker.drain();
         self.grey = marker.grey;
-        self.space.sweep();
+        space.sweep();
     }
 }
 
@@ -68,7 +87,7 @@ pub(super) fn bytes_of(object: *mut u64) -> usize {
     let payload = unsafe {
         let header = *object;
         match Kind::from_header(header) {
-            Kind::Indirection | Kind::Failed if header & APP_FLAG != 0 => 1 + header_len(header),
+            Kind::Blackhole | Kind::Indirection | Kind::Failed if header & APP_FLAG != 0 => 1 + header_len(header),
             Kind::Thunk | Kind::Blackhole | Kind::Indirection | Kind::Failed => {
                 (&*header_address::<ThunkCode>(header)).captures.len()
             }

@@ -4,94 +4,140 @@
 //! move.
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use hashbrown::HashTable;
 use nopal_syntax::Symbol;
 use rustc_hash::FxHashMap;
 
 use super::attrs::Shape;
 use super::limit::Limit;
 use super::objects::{List, Root};
-use super::space::{RUN_BYTES, Run, SMALL_BYTES, Space};
+use super::space::{RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::MergePlan;
-use super::word::{APP_FLAG, Kind, Value, header, header_address, header_of};
+use super::word::{APP_FLAG, Kind, Value, header, header_address, header_of, owned, with_kind};
+use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::context::Context;
 use crate::error::Error;
 
-/// The memory of one evaluator.
+/// The memory of one thread of an evaluation.
 pub struct Heap {
     /// The run that objects are allocated from: its begin, the next object, its end.
     begin: *mut u64,
     next: *mut u64,
     end: *mut u64,
-    pub(super) space: Space,
+    pub(super) world: Arc<World>,
+    /// The number of this thread among those that take part.
+    pub(super) thread: u8,
+    /// Whether other threads take part.
+    pub(super) is_shared: bool,
     /// Local variables of the code that is being evaluated.
     pub(crate) stack: Stack,
-    /// Constants of code, and whatever else is never to be collected.
-    kept: Vec<Value>,
     /// While above zero nothing is collected.
     pub(super) holds: usize,
-    /// See [`crate::Settings::collect_after_bytes`].
-    pub(super) collect_after_bytes: usize,
     pub(super) limit: Limit,
-    /// Collections so far.
-    pub(super) collections: u64,
     /// Memory for the collector's work list.
     pub(super) grey: Vec<*mut u64>,
     failures: Vec<Error>,
-    empty_list: Value,
-    pub(super) empty_shape: Shape,
-    empty_attrs: Value,
-    /// Shapes made at run time, with their hashes.
-    pub(super) shapes: HashTable<(u64, Shape)>,
-    /// Keys in these shapes, in all: in small ones and in large ones.
-    pub(super) shared_keys: usize,
-    pub(super) large_shared_keys: usize,
+    constants: Constants,
     pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
     pub(super) merge_entries: usize,
     symbol_strings: Vec<Option<Value>>,
 }
 
+/// Values that exist once, and are never collected.
+#[derive(Clone, Copy)]
+pub(super) struct Constants {
+    empty_list: Value,
+    empty_shape: Shape,
+    empty_attrs: Value,
+}
+
 impl Heap {
-    /// An empty heap.
+    /// An empty heap, used by the current thread. When `collect_after_bytes` were allocated it is looked through for what
+    /// is no longer needed (see [`crate::Settings::collect_after_bytes`]).
     pub fn new(collect_after_bytes: usize, max_memory_bytes: Option<usize>) -> Heap {
-        let mut heap = Heap {
-            begin: std::ptr::null_mut(),
-            next: std::ptr::null_mut(),
-            end: std::ptr::null_mut(),
-            space: Space::default(),
-            stack: Stack::new(),
-            kept: Vec::new(),
-            // until the heap has what its roots are made of
-            holds: 1,
-            collect_after_bytes,
-            limit: Limit::new(max_memory_bytes),
-            collections: 0,
-            grey: Vec::new(),
-            failures: Vec::new(),
-            empty_list: Value::NULL,
-            empty_shape: Shape::dangling(),
-            empty_attrs: Value::NULL,
-            shapes: HashTable::new(),
-            shared_keys: 0,
-            large_shared_keys: 0,
-            merges: FxHashMap::default(),
-            merge_entries: 0,
-            symbol_strings: Vec::new(),
-        };
-        heap.empty_list = heap.new_object(Kind::List, 0, 0);
-        heap.empty_shape = heap.new_shape(&[], &[], true);
-        heap.empty_attrs = heap.attrs_object(heap.empty_shape);
+        let constants = Constants { empty_list: Value::NULL, empty_shape: Shape::dangling(), empty_attrs: Value::NULL };
+        let world = Arc::new(World::new(collect_after_bytes));
+        let mut heap = Heap::of(Invitation { world, constants, max_memory_bytes }, 0);
+        // until the heap has what its roots are made of
+        heap.holds = 1;
+        let empty_list = heap.new_object(Kind::List, 0, 0);
+        let empty_shape = heap.new_shape(&[], &[], true);
+        let empty_attrs = heap.attrs_object(empty_shape);
+        for value in [empty_list, Value::from_object(empty_shape.address()), empty_attrs] {
+            heap.keep(value);
+        }
+        heap.constants = Constants { empty_list, empty_shape, empty_attrs };
         heap.holds = 0;
         heap
     }
 
+    fn of(invitation: Invitation, thread: u8) -> Heap {
+        let Invitation { world, constants, max_memory_bytes } = invitation;
+        Heap {
+            begin: std::ptr::null_mut(),
+            next: std::ptr::null_mut(),
+            end: std::ptr::null_mut(),
+            world,
+            thread,
+            is_shared: thread != 0,
+            stack: Stack::new(),
+            holds: 0,
+            limit: Limit::new(max_memory_bytes),
+            grey: Vec::new(),
+            failures: Vec::new(),
+            constants,
+            merges: FxHashMap::default(),
+            merge_entries: 0,
+            symbol_strings: Vec::new(),
+        }
+    }
+
+    /// Lets another thread take part in the evaluation, by [`Heap::join`].
+    pub(crate) fn invite(&mut self) -> Invitation {
+        self.is_shared = true;
+        Invitation {
+            world: self.world.clone(),
+            constants: self.constants,
+            max_memory_bytes: self.limit.max_bytes(),
+        }
+    }
+
+    /// The current thread takes part in the evaluation it was invited to.
+    pub(crate) fn join(invitation: Invitation) -> Heap {
+        let thread = invitation.world.join();
+        Heap::of(invitation, thread)
+    }
+
+    /// The number of this thread; the one that began the evaluation is 0.
+    #[inline(always)]
+    pub(crate) fn thread(&self) -> u8 {
+        self.thread
+    }
+
+    /// Whether other threads take part in the evaluation, or did.
+    #[inline(always)]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Makes all threads but this one end their evaluations with an error, soon.
+    pub(crate) fn end_others(&self) {
+        self.world.end();
+    }
+
+    /// Whether all threads but the first are to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.world.is_ending()
+    }
+
     /// Bytes allocated so far, whether collected or not.
     pub fn allocated_bytes(&self) -> u64 {
-        self.space.total_bytes() + (self.next as u64 - self.begin as u64)
+        self.world.space().total_bytes() + (self.next as u64 - self.begin as u64)
     }
 
     /// `words` zeroed words.
@@ -112,15 +158,22 @@ impl Heap {
     #[inline(never)]
     fn refill(&mut self, bytes: usize) -> *mut u64 {
         if self.holds == 0 {
+            if self.world.wants_stop() {
+                self.stand(|| ());
+            }
+            if self.thread != 0 && self.world.is_ending() {
+                self.limit.refuse();
+            }
             self.collect_if_due();
             self.keep_to_limit(bytes);
         }
         let memory = if bytes > SMALL_BYTES {
-            self.space.big(bytes)
+            self.world.space().big(bytes)
         } else {
             self.retire_run();
-            let most = if self.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
-            self.space.run(most).map(|run| {
+            let most = if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
+            let run = self.world.space().run(most);
+            run.map(|run| {
                 self.begin = run.begin;
                 self.end = run.end;
                 self.next = run.begin.wrapping_byte_add(bytes);
@@ -138,7 +191,7 @@ impl Heap {
 
     /// Gives up the current run.
     pub(super) fn retire_run(&mut self) {
-        self.space.retire(Run { begin: self.begin, end: self.next });
+        self.world.space().retire(Run { begin: self.begin, end: self.next });
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
     }
 
@@ -154,24 +207,20 @@ impl Heap {
 
     /// How often memory was looked through.
     pub fn collections(&self) -> u64 {
-        self.collections
+        self.world.collections.load(Ordering::Relaxed)
     }
 
     /// Never collects a value, and returns it.
     pub fn keep(&mut self, value: Value) -> Value {
         if value.is_object() {
-            self.kept.push(value);
+            self.world.kept().push(value);
         }
         value
     }
 
-    /// The values that the heap itself refers to.
-    pub(super) fn own_roots(&self) -> impl Iterator<Item = Value> {
-        let shapes = self.shapes.iter().map(|(_, shape)| *shape);
-        let merged = self.merges.values().map(|plan| plan.shape);
-        let shapes = shapes.chain(merged).chain([self.empty_shape]).map(|shape| Value::from_object(shape.address()));
-        let strings = self.symbol_strings.iter().flatten().copied();
-        shapes.chain(strings).chain(self.kept.iter().copied()).chain([self.empty_list, self.empty_attrs])
+    /// The strings of symbols: address and number of words.
+    pub(super) fn symbol_string_range(&self) -> (usize, usize) {
+        (self.symbol_strings.as_ptr() as usize, self.symbol_strings.len())
     }
 
     /// An object with a header for `len` and `payload` words after it.
@@ -281,13 +330,13 @@ impl Heap {
 
     /// `[ ]`
     pub fn empty_list(&self) -> Value {
-        self.empty_list
+        self.constants.empty_list
     }
 
     /// A list of these elements.
     pub fn list(&mut self, elements: &[Value]) -> Value {
         if elements.is_empty() {
-            return self.empty_list;
+            return self.empty_list();
         }
         let value = self.new_object(Kind::List, elements.len(), elements.len());
         // SAFETY: the object has one word per element after its header.
@@ -300,7 +349,7 @@ impl Heap {
     /// A list of `len` elements to be filled; every element is null at first.
     pub fn list_builder(&mut self, len: usize) -> ListBuilder {
         if len == 0 {
-            return ListBuilder { list: self.empty_list, len: 0 };
+            return ListBuilder { list: self.empty_list(), len: 0 };
         }
         let list = self.new_object(Kind::List, len, len);
         for index in 0..len {
@@ -310,9 +359,13 @@ impl Heap {
         ListBuilder { list, len }
     }
 
+    pub(super) fn empty_shape(&self) -> Shape {
+        self.constants.empty_shape
+    }
+
     /// `{ }`
     pub fn empty_attrs(&self) -> Value {
-        self.empty_attrs
+        self.constants.empty_attrs
     }
 
     /// A function with room for its captured words, which [`Value::set_captured`] must fill before it is called.
@@ -400,17 +453,30 @@ impl Value {
         unsafe { &*header_address(self.header()) }
     }
 
-    /// Changes what an object is, and neither its size nor what describes it.
+    /// Changes what an object is, and neither its size nor what describes it. Who sees the new kind sees all that was
+    /// written before.
     #[inline(always)]
     fn set_kind(self, kind: Kind) {
-        // SAFETY: the header is the first word; only the kind changes.
-        unsafe { *self.object() = (*self.object() & !0xff) | kind as u64 };
+        self.atomic_header().store(with_kind(self.header(), kind), Ordering::Release);
     }
 
-    /// Marks a thunk as being evaluated. Its second and further words are kept.
+    /// Marks a thunk as being evaluated, where no other thread can see it. Its second and further words are kept.
     #[inline(always)]
     pub(crate) fn set_blackhole(self) {
         self.set_kind(Kind::Blackhole);
+    }
+
+    /// Marks a thunk or an application that has this header as being evaluated by a thread, unless another one was
+    /// quicker.
+    #[inline(always)]
+    pub(crate) fn claim(self, header: u64, thread: u8) -> bool {
+        let (to, success) = (owned(header, thread), Ordering::Acquire);
+        self.atomic_header().compare_exchange(header, to, success, Ordering::Relaxed).is_ok()
+    }
+
+    /// Undoes [`Value::claim`]: nothing happened.
+    pub(crate) fn unclaim(self, header: u64) {
+        self.atomic_header().store(header, Ordering::Release);
     }
 
     /// Makes a pending function a function.
@@ -423,18 +489,14 @@ impl Value {
     /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.
     pub(crate) fn restart_thunk(self, code: &'static ThunkCode, captured: Value) {
         debug_assert_eq!(code.captures.len(), 1);
-        // SAFETY: a thunk made with one captured word has two words.
-        unsafe { *self.object() = header_of(Kind::Thunk, code) };
+        self.atomic_header().store(header_of(Kind::Thunk, code), Ordering::Release);
         self.set_captured(0, captured);
     }
 
     /// Gives a thunk its value.
     #[inline(always)]
     pub(crate) fn set_indirection(self, value: Value) {
-        // SAFETY: a thunk object has at least two words.
-        unsafe {
-            *self.object().add(1).cast::<Value>() = value;
-        }
+        self.set_second_word(value);
         self.set_kind(Kind::Indirection);
     }
 }

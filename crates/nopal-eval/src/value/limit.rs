@@ -33,6 +33,16 @@ impl Limit {
         limit
     }
 
+    /// The most memory that values and stack may take together, in bytes.
+    pub(super) fn max_bytes(&self) -> Option<usize> {
+        (self.max_bytes != usize::MAX).then_some(self.max_bytes)
+    }
+
+    /// Lets the next step fail.
+    pub(super) fn refuse(&mut self) {
+        self.stack_limit = usize::MAX;
+    }
+
     /// Lets the stack have what values leave.
     fn set(&mut self, value_bytes: usize) {
         let left = self.max_bytes.saturating_sub(value_bytes);
@@ -60,9 +70,12 @@ impl Heap {
             return;
         }
         let local_bytes = self.stack.height() * size_of::<super::Value>();
-        let in_use = |heap: &Heap| heap.space.live_bytes() + heap.space.filled_bytes() + local_bytes + bytes;
+        let in_use = |heap: &Heap| {
+            let space = heap.world.space();
+            space.live_bytes() + space.filled_bytes() + local_bytes + bytes
+        };
         // not again for every little that is allocated when most of it is live
-        let worth_it = self.space.filled_bytes() >= self.limit.max_bytes / 8;
+        let worth_it = self.world.space().filled_bytes() >= self.limit.max_bytes / 8;
         if in_use(self) > self.limit.max_bytes && worth_it {
             self.collect();
         }

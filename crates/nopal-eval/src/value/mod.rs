@@ -9,6 +9,7 @@ mod roots;
 mod space;
 pub mod stack;
 mod update;
+pub(crate) mod world;
 pub mod word;
 
 pub use attrs::{Attrs, AttrsBuilder, Shape};

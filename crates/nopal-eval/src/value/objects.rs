@@ -181,8 +181,8 @@ impl App {
     /// The function.
     #[inline(always)]
     pub(crate) fn function(self) -> Value {
-        // SAFETY: the second word of an `App` is the function.
-        unsafe { *(self.0.object().add(1) as *const Value) }
+        // If another thread just gave it its value, that is found here.
+        self.0.second_word()
     }
 
     /// The arguments.

@@ -13,15 +13,18 @@ thread_local! {
     static BUFFERS: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `visit` with the words of every root vector of this thread.
-pub(super) fn for_each_range(mut visit: impl FnMut(&[usize])) {
-    BUFFERS.with_borrow(|buffers| {
-        for (address, bytes) in buffers {
-            // SAFETY: the buffer is registered as long as it lives; its first `len` elements are initialised (see
-            // `RootVec::publish`), and any bytes are valid as words.
-            visit(unsafe { std::slice::from_raw_parts(*address as *const usize, bytes / 8) });
-        }
-    });
+/// Calls `visit` with the words of some buffers of root vectors, whose thread is this one or stands still.
+pub(super) fn for_each_range(buffers: &[(usize, usize)], mut visit: impl FnMut(&[usize])) {
+    for (address, bytes) in buffers {
+        // SAFETY: the buffer is registered as long as it lives; its first `len` elements are initialised (see
+        // `RootVec::publish`), and any bytes are valid as words.
+        visit(unsafe { std::slice::from_raw_parts(*address as *const usize, bytes / 8) });
+    }
+}
+
+/// The buffers of all root vectors of this thread.
+pub(super) fn buffers() -> Vec<(usize, usize)> {
+    BUFFERS.with_borrow(Vec::clone)
 }
 
 /// A growable vector of values, or of tuples with values in them, that the collector knows.

@@ -104,9 +104,9 @@ impl Stack {
         self.top
     }
 
-    /// The slots in use.
-    pub(super) fn used(&mut self) -> impl Iterator<Item = *mut u64> {
-        self.slots[..self.top].iter_mut().map(|slot| slot.as_mut_ptr().cast())
+    /// The slots in use: address and number.
+    pub(super) fn range(&self) -> (usize, usize) {
+        (self.slots.as_ptr() as usize, self.top)
     }
 
     /// Drops all frames above `height`.

@@ -8,11 +8,12 @@
 //!
 //! A heap object starts with one header word: kind (8 bits), flags (8), and 48 bits that are a length or, where the
 //! length follows from it, the address of code or of a shape. Objects are never moved, so a `Value` may be copied freely.
-//! Memory is reused only for objects that the collector cannot reach, so a `Value` never dangles; it is bound to its
-//! thread because thunks are updated without synchronisation.
+//! Memory is reused only for objects that the collector cannot reach, so a `Value` never dangles. It is bound to its
+//! thread, because the collector looks for values only in threads that take part in the evaluation.
 
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::attrs::Attrs;
 use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
@@ -75,6 +76,33 @@ pub(super) const SHARED_FLAG: u64 = 1 << 8;
 
 /// Flag of the header of a thunk that began as a suspended application: its size follows from a length, not from code.
 pub(super) const APP_FLAG: u64 = 1 << 9;
+
+/// Where the number of the thread begins in the header of a thunk that is being evaluated.
+const OWNER_SHIFT: u32 = 10;
+
+/// The bits of that number.
+const OWNER_MASK: u64 = 0b11_1111 << OWNER_SHIFT;
+
+/// Most threads that can take part in an evaluation.
+pub(crate) const MAX_THREADS: usize = 64;
+
+/// The thread that evaluates a thunk with this header.
+#[inline(always)]
+pub(crate) fn owner(header: u64) -> u8 {
+    ((header & OWNER_MASK) >> OWNER_SHIFT) as u8
+}
+
+/// The header of the same object as something else, that no thread owns.
+#[inline(always)]
+pub(super) fn with_kind(header: u64, kind: Kind) -> u64 {
+    header & !(0xff | OWNER_MASK) | kind as u64
+}
+
+/// The header of a thunk while this thread evaluates it.
+#[inline(always)]
+pub(super) fn owned(header: u64, owner: u8) -> u64 {
+    with_kind(header, Kind::Blackhole) | u64::from(owner) << OWNER_SHIFT
+}
 
 /// Header word of an object of `kind` with `len` elements, arguments or bytes.
 #[inline(always)]
@@ -195,8 +223,15 @@ impl Value {
     #[inline(always)]
     pub(crate) fn header(self) -> u64 {
         debug_assert!(self.is_object());
-        // SAFETY: a word with clear low bits points to a live heap object, whose first word is its header.
-        unsafe { *self.object() }
+        self.atomic_header().load(Ordering::Acquire)
+    }
+
+    /// Header of the object; what another thread writes before it changes a header is seen by who reads that.
+    #[inline(always)]
+    pub(super) fn atomic_header(&self) -> &AtomicU64 {
+        // SAFETY: a word with clear low bits points to a live heap object, whose first word is its header; where another
+        // thread may see the object already, that is read and changed as here.
+        unsafe { AtomicU64::from_ptr(self.object()) }
     }
 
     /// The kind of the object; `None` for an immediate.
@@ -347,8 +382,24 @@ impl Value {
     #[inline(always)]
     pub(crate) fn target(self) -> Value {
         debug_assert_eq!(self.kind(), Some(Kind::Indirection));
-        // SAFETY: an `Indirection` has its value in the second word.
-        unsafe { *(self.object().add(1) as *const Value) }
+        self.second_word()
+    }
+
+    /// The second word of an object where that is a value. Another thread may just be giving a thunk its value.
+    #[inline(always)]
+    pub(super) fn second_word(self) -> Value {
+        // SAFETY: objects have at least two words; callers know that the second one is a value, which is never zero.
+        unsafe {
+            let word = AtomicU64::from_ptr(self.object().add(1)).load(Ordering::Relaxed);
+            Value { word: NonZeroU64::new_unchecked(word), thread: PhantomData }
+        }
+    }
+
+    /// Sets the second word of a thunk.
+    #[inline(always)]
+    pub(super) fn set_second_word(self, value: Value) {
+        // SAFETY: objects have at least two words.
+        unsafe { AtomicU64::from_ptr(self.object().add(1)) }.store(value.bits(), Ordering::Relaxed);
     }
 
     /// The definition behind a `Builtin` object.

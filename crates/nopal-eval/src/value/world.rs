@@ -1,0 +1,203 @@
+//! What the threads of one evaluation share: the memory, the tables of the heap, and the agreement on when everybody
+//! stands still so that memory can be collected.
+//!
+//! A thread stands still in two cases: when somebody collects, at the next time it takes memory; and while it waits for
+//! something. Then it has told where its roots are and touches no value. Whoever collects waits until all others stand.
+//! No thread may take memory while it holds one of the locks here.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashTable;
+
+use super::attrs::Shape;
+use super::heap::Heap;
+use super::roots;
+use super::space::Space;
+use super::word::Value;
+use crate::native_stack;
+
+/// Shapes made at run time, with their hashes.
+#[derive(Default)]
+pub(super) struct Shapes {
+    pub(super) table: HashTable<(u64, Shape)>,
+    /// Keys in them, in all: in small ones and in large ones.
+    pub(super) keys: usize,
+    pub(super) large_keys: usize,
+}
+
+/// See the module.
+pub(super) struct World {
+    space: Mutex<Space>,
+    shapes: Mutex<Shapes>,
+    /// Constants of code, and whatever else is never to be collected.
+    kept: Mutex<Vec<Value>>,
+    threads: Mutex<Threads>,
+    /// A thread stands still, is gone, or may go on.
+    moved: Condvar,
+    /// Whether somebody collects, or wants to.
+    stop: AtomicBool,
+    /// Whether all threads but the first are to end.
+    ending: AtomicBool,
+    pub(super) collections: AtomicU64,
+    /// See [`crate::Settings::collect_after_bytes`].
+    pub(super) collect_after_bytes: usize,
+}
+
+// SAFETY: values and shapes in the tables are words that only mean something to threads that take part in the evaluation;
+// those read objects that are complete before their address is shared, and change them by atomic operations only.
+unsafe impl Send for World {}
+// SAFETY: as above; the tables are behind locks.
+unsafe impl Sync for World {}
+
+/// The threads that take part.
+struct Threads {
+    present: usize,
+    /// By number of the thread: where its roots are, while it stands still.
+    standing: Vec<Option<Standing>>,
+    collecting: bool,
+}
+
+/// The roots of a thread that stands still.
+pub(super) struct Standing {
+    /// Its native stack: from and to.
+    pub(super) native: (usize, usize),
+    /// Its value stack: address and length in words. Exactly values.
+    pub(super) slots: (usize, usize),
+    /// Its strings of symbols: address and length in words. Exactly values, or zero.
+    pub(super) strings: (usize, usize),
+    /// Its root vectors.
+    pub(super) buffers: Vec<(usize, usize)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panics in here has run out of memory; the evaluation does not go on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(super) fn new(collect_after_bytes: usize) -> World {
+        World {
+            space: Mutex::default(),
+            shapes: Mutex::default(),
+            kept: Mutex::default(),
+            threads: Mutex::new(Threads { present: 1, standing: vec![None], collecting: false }),
+            moved: Condvar::new(),
+            stop: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            collections: AtomicU64::new(0),
+            collect_after_bytes,
+        }
+    }
+
+    pub(super) fn space(&self) -> MutexGuard<'_, Space> {
+        lock(&self.space)
+    }
+
+    pub(super) fn shapes(&self) -> MutexGuard<'_, Shapes> {
+        lock(&self.shapes)
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, Vec<Value>> {
+        lock(&self.kept)
+    }
+
+    /// Another thread takes part from now on; its number.
+    pub(super) fn join(&self) -> u8 {
+        let mut threads = lock(&self.threads);
+        while threads.collecting {
+            threads = self.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+        }
+        threads.present += 1;
+        threads.standing.push(None);
+        (threads.standing.len() - 1) as u8
+    }
+
+    /// A thread takes part no more.
+    pub(super) fn leave(&self) {
+        lock(&self.threads).present -= 1;
+        self.moved.notify_all();
+    }
+
+    /// Whether somebody wants all to stand still.
+    #[inline(always)]
+    pub(super) fn wants_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Makes all threads but the first give up soon.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Runs `collect` while all others stand still, with their roots; `None` if somebody else was about to.
+    pub(super) fn alone<T>(&self, collect: impl FnOnce(&[Option<Standing>]) -> T) -> Option<T> {
+        let mut threads = lock(&self.threads);
+        if threads.collecting {
+            return None;
+        }
+        threads.collecting = true;
+        self.stop.store(true, Ordering::Relaxed);
+        while threads.standing.iter().flatten().count() + 1 < threads.present {
+            threads = self.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+        }
+        let result = collect(&threads.standing);
+        self.collections.fetch_add(1, Ordering::Relaxed);
+        threads.collecting = false;
+        self.stop.store(false, Ordering::Relaxed);
+        drop(threads);
+        self.moved.notify_all();
+        Some(result)
+    }
+}
+
+impl Heap {
+    /// Where the roots of this thread are, whose native stack is in use between these addresses.
+    pub(super) fn standing(&self, here: usize, begin: usize) -> Standing {
+        let (slots, strings) = (self.stack.range(), self.symbol_string_range());
+        Standing { native: (here, begin), slots, strings, buffers: roots::buffers() }
+    }
+
+    /// Stands still while `wait` waits, and while somebody collects. `wait` must not touch a value.
+    #[inline(never)]
+    pub(crate) fn stand<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        self.retire_run();
+        let world = self.world.clone();
+        let number = usize::from(self.thread);
+        native_stack::standing(|here, begin| {
+            lock(&world.threads).standing[number] = Some(self.standing(here, begin));
+            world.moved.notify_all();
+            let result = wait();
+            let mut threads = lock(&world.threads);
+            while threads.collecting {
+                threads = world.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+            }
+            threads.standing[number] = None;
+            result
+        })
+    }
+}
+
+/// The heap of another thread that is to take part: what that thread makes its heap from.
+pub(crate) struct Invitation {
+    pub(super) world: Arc<World>,
+    pub(super) constants: super::heap::Constants,
+    pub(super) max_memory_bytes: Option<usize>,
+}
+
+// SAFETY: the constants are values that are never collected, for a thread that takes part in the evaluation.
+unsafe impl Send for Invitation {}
+
+/// A value on its way to another thread of the same evaluation, or in a table that all have. Somebody else must keep it
+/// from being collected.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T>(pub(crate) T);
+
+// SAFETY: as for `World`: what is behind a value that is shared is complete, and changes by atomic operations only.
+unsafe impl Send for Shared<Value> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Value> {}
