@@ -212,6 +212,12 @@ fn run() -> ExitCode {
     if let Some(bytes) = std::env::var("COLLECT_AFTER").ok().and_then(|text| text.parse().ok()) {
         settings.collect_after_bytes = bytes;
     }
+    if let Some(threads) = std::env::var("THREADS").ok().and_then(|text| text.parse().ok()) {
+        settings.threads = threads;
+    }
+    if let Some(bytes) = std::env::var("PARALLEL_AFTER").ok().and_then(|text| text.parse().ok()) {
+        settings.parallel_after_bytes = bytes;
+    }
     settings.max_memory_bytes = std::env::var("MAX_MEMORY").ok().and_then(|text| text.parse().ok());
     settings.home = std::env::var_os("HOME").map(OsStringExt::into_vec);
     for line in std::env::var("NIX_CONFIG").unwrap_or_default().lines() {

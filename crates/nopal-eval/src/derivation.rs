@@ -101,15 +101,18 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         method: None,
         outputs: BTreeSet::from(["out".to_owned()]),
     };
-    for &(key, pos, value) in attrs.sorted(&ev.symbols).iter() {
+    let all = attrs.sorted(&ev.symbols);
+    let ahead = if structured { crate::builtins::json::copying_ahead } else { crate::eval::coerce::derivation_ahead };
+    ev.each(all.len(), |index| all[index].2, ahead, |ev, index| {
+        let (key, pos, value) = all[index];
         if key == sym::IGNORE_NULLS {
-            continue;
+            return Ok(());
         }
         draft.attribute(ev, key, value, ignore_nulls).map_err(|error| {
             let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.shown(key));
             error.trace(pos, message)
-        })?;
-    }
+        })
+    })?;
     draft.finish(ev)
 }
 
@@ -378,10 +381,12 @@ impl Draft<'_> {
         let host = ev.host();
         // the table cannot be part of the evaluator while derivations are read for it
         let mut hashes = std::mem::take(&mut ev.drv_hashes);
+        ev.learn_hashes(&self.drv, &mut hashes);
         let mut read = |path: &StorePath| ev.read_derivation(path).map_err(HashFailure);
         let made = hashes.instantiate(&store_dir, &mut self.drv, &mut read);
         ev.drv_hashes = hashes;
         let made = made.map_err(|HashFailure(error)| error)?;
+        ev.share_hash(&made.path);
         if !ev.settings.read_only {
             host.add_derivation(&made.path, &self.drv, &made.aterm).map_err(|error| ev.host_error(error, Pos::NONE))?;
         }

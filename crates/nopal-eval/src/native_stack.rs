@@ -25,9 +25,7 @@ pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
             let shared = std::sync::Arc::new(std::sync::Mutex::new(Some(once)));
             let inside = shared.clone();
             let run = move || {
-                let marker = 0u8;
-                let here = &raw const marker as usize;
-                LIMIT.set(here.saturating_sub(size - 2 * RESERVE_BYTES));
+                set_limit(size);
                 let work = inside.lock().ok().and_then(|mut slot| slot.take());
                 work.map(|work| work())
             };
@@ -47,6 +45,28 @@ pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Runs `work` on a thread of its own with a large stack; `None` if there can be no such thread.
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Option<std::thread::JoinHandle<()>> {
+    let work = std::sync::Arc::new(std::sync::Mutex::new(Some(work)));
+    SIZES_BYTES.into_iter().find_map(|size| {
+        let work = work.clone();
+        let run = move || {
+            set_limit(size);
+            if let Some(work) = work.lock().ok().and_then(|mut slot| slot.take()) {
+                work();
+            }
+        };
+        std::thread::Builder::new().name("evaluation".to_owned()).stack_size(size).spawn(run).ok()
+    })
+}
+
+/// Takes note that the stack of the current thread, which just began, has this size.
+fn set_limit(size: usize) {
+    let marker = 0u8;
+    let here = &raw const marker as usize;
+    LIMIT.set(here.saturating_sub(size - 2 * RESERVE_BYTES));
+}
+
 /// The address below which the stack of the current thread must not grow.
 pub(crate) fn limit() -> usize {
     let known = LIMIT.get();
@@ -57,25 +77,11 @@ pub(crate) fn limit() -> usize {
     (&raw const marker as usize).saturating_sub(FOREIGN_STACK_BYTES)
 }
 
-/// Calls `visit` with every word that the current thread may hold a value in: its registers, and its native stack from
-/// here to its [`begin`].
-#[inline(never)]
-pub(crate) fn for_each_word(begin: usize, mut visit: impl FnMut(usize)) {
-    let registers = saved_registers();
-    registers.iter().for_each(|word| visit(*word));
-    let mut address = (&raw const registers as usize) & !7;
-    while address + 8 <= begin {
-        // SAFETY: between this frame and the begin of the stack all memory can be read. Words are read whatever they mean.
-        visit(unsafe { (address as *const usize).read_volatile() });
-        address += 8;
-    }
-}
-
 /// Calls `visit` with every word between two addresses of the stack of a thread that stands still.
 pub(crate) fn for_each_word_between(from: usize, to: usize, mut visit: impl FnMut(usize)) {
     let mut address = from;
     while address + 8 <= to {
-        // SAFETY: as above; the thread waits in `standing`, so this part of its stack stays.
+        // SAFETY: the thread waits in `standing`, so this part of its stack stays. Words are read whatever they mean.
         visit(unsafe { (address as *const usize).read_volatile() });
         address += 8;
     }

@@ -70,12 +70,19 @@ pub struct Settings {
     /// How much is allocated before memory is looked through for what is no longer needed, at least, in bytes. Zero is
     /// for tests: whenever memory is taken.
     pub collect_after_bytes: usize,
+    /// Threads that evaluate.
+    pub threads: usize,
+    /// How much is allocated before other threads are started, in bytes.
+    pub parallel_after_bytes: usize,
     /// Values and stack may take this much memory together, in bytes; more is an error. None: as much as there is.
     pub max_memory_bytes: Option<usize>,
 }
 
 /// Default of [`Settings::collect_after_bytes`]: small evaluations are over before, and live data rarely fits a cache.
 const COLLECT_AFTER_BYTES: usize = 96 << 20;
+
+/// Default of [`Settings::parallel_after_bytes`]: what is smaller is over before threads have started.
+const PARALLEL_AFTER_BYTES: usize = 4 << 20;
 
 impl Settings {
     /// Nix's defaults for a system and a store directory.
@@ -102,6 +109,8 @@ impl Settings {
             show_trace: false,
             observe: Observe::default(),
             collect_after_bytes: COLLECT_AFTER_BYTES,
+            threads: 1,
+            parallel_after_bytes: PARALLEL_AFTER_BYTES,
             max_memory_bytes: None,
         }
     }

@@ -6,6 +6,7 @@ use crate::builtins::{def, message, shown_name};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::coerce::Coerce;
+use crate::eval::parallel::Ahead;
 use crate::pos::Pos;
 use crate::pure::json_read::{self, JsonBuilder, JsonError};
 use crate::pure::json_write::{self, InvalidUtf8};
@@ -56,7 +57,21 @@ struct Writer<'a> {
     copy_to_store: bool,
 }
 
+/// Writing a value for another thread, which copies paths to the store.
+pub(crate) fn copying_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
+    value_to_json(ev, value, Pos::NONE, &mut { Context::EMPTY }, true).map(drop)
+}
+
+/// Writing a value for another thread.
+fn plain_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
+    value_to_json(ev, value, Pos::NONE, &mut { Context::EMPTY }, false).map(drop)
+}
+
 impl Writer<'_> {
+    fn ahead(&self) -> Ahead {
+        if self.copy_to_store { copying_ahead } else { plain_ahead }
+    }
+
     fn string(&mut self, text: &[u8]) {
         if let Err(error) = json_write::string(&mut self.out, text)
             && self.invalid.is_none()
@@ -93,14 +108,14 @@ impl Writer<'_> {
             View::Attrs(_) => return self.attrs(ev, forced, pos),
             View::List(list) => {
                 self.out.push(b'[');
-                for (i, &element) in list.as_slice().iter().enumerate() {
+                let all = list.as_slice();
+                ev.each(all.len(), |i| all[i], self.ahead(), |ev, i| {
                     if i > 0 {
                         self.out.push(b',');
                     }
-                    if let Err(error) = self.value(ev, element, pos) {
-                        return Err(error.trace(pos, format!("while evaluating list element at index {i}")));
-                    }
-                }
+                    let result = self.value(ev, all[i], pos);
+                    result.map_err(|error| error.trace(pos, format!("while evaluating list element at index {i}")))
+                })?;
                 self.out.push(b']');
             }
             View::Closure(_) | View::Builtin(_) | View::PartialApp(_) | View::Thunk => {
@@ -124,17 +139,19 @@ impl Writer<'_> {
             return self.value(ev, path, place);
         }
         self.out.push(b'{');
-        for (i, &(name, place, inner)) in attrs.sorted(&ev.symbols).iter().enumerate() {
+        let all = attrs.sorted(&ev.symbols);
+        ev.each(all.len(), |i| all[i].2, self.ahead(), |ev, i| {
+            let (name, place, inner) = all[i];
             if i > 0 {
                 self.out.push(b',');
             }
             self.string(ev.symbols.get(name));
             self.out.push(b':');
-            if let Err(error) = self.value(ev, inner, place) {
+            self.value(ev, inner, place).map_err(|error| {
                 let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
-                return Err(error.trace(place, what));
-            }
-        }
+                error.trace(place, what)
+            })
+        })?;
         self.out.push(b'}');
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Reading files: what may be read, files that come with the evaluator, and errors of the host.
 
+use std::sync::PoisonError;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::host::{FileType, HostError};
@@ -37,16 +39,21 @@ impl Evaluator {
         Error::new(kind, error.to_string()).at(pos)
     }
 
+    /// Is there something that must not be read?
+    pub(super) fn is_restricted(&self) -> bool {
+        self.common.allowed.is_some()
+    }
+
     /// Lets a file or tree be read in restricted and pure evaluation.
     pub fn allow_path_text(&mut self, path: &[u8]) {
-        if let Some(allowed) = &mut self.allowed {
-            allowed.insert(canonical(path));
+        if let Some(allowed) = &self.common.allowed {
+            allowed.write().unwrap_or_else(PoisonError::into_inner).insert(canonical(path));
         }
     }
 
     /// Lets a store object be read in restricted and pure evaluation.
     pub fn allow_path(&mut self, path: &StorePath) {
-        if self.allowed.is_some() {
+        if self.is_restricted() {
             let printed = self.settings.store_dir.print(path);
             self.allow_path_text(printed.as_bytes());
         }
@@ -54,10 +61,11 @@ impl Evaluator {
 
     /// Fails if restricted or pure evaluation forbids reading `path`.
     pub fn check_access(&self, root: Root, path: &[u8]) -> Result<()> {
-        let Some(allowed) = &self.allowed else { return Ok(()) };
+        let Some(allowed) = &self.common.allowed else { return Ok(()) };
         if root == Root::INTERNAL {
             return Ok(());
         }
+        let allowed = allowed.read().unwrap_or_else(PoisonError::into_inner);
         let mut ancestor = path;
         loop {
             if allowed.contains(ancestor) {
@@ -155,7 +163,7 @@ impl Evaluator {
         self.check_access(root, &path)?;
         let mut entries =
             self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))?;
-        if self.allowed.is_some() {
+        if self.is_restricted() {
             entries.retain(|(name, _)| self.check_access(root, &absolute(&path, name)).is_ok());
         }
         Ok(entries)

@@ -31,6 +31,16 @@ impl Coerce {
     pub const DERIVATION: Coerce = Coerce { more: true, copy_to_store: true, canonicalise: true };
 }
 
+/// Coercion of an attribute of a derivation for another thread.
+pub(crate) fn derivation_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
+    ev.coerce_to_string(value, Pos::NONE, &mut { Context::EMPTY }, "", Coerce::DERIVATION).map(drop)
+}
+
+/// Forcing for another thread.
+fn force_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
+    ev.force(value, Pos::NONE).map(drop)
+}
+
 impl Evaluator {
     /// The string a value stands for; its context is added to `context`. `what` is the frame of a type error.
     pub fn coerce_to_string(
@@ -154,15 +164,17 @@ impl Evaluator {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let elements = list.as_slice();
-        for (index, element) in elements.iter().enumerate() {
+        let ahead = if mode == Coerce::DERIVATION { derivation_ahead } else { force_ahead };
+        self.each(elements.len(), |index| elements[index], ahead, |ev, index| {
+            let element = elements[index];
             let inner = "while evaluating one element of the list";
-            self.coerce_into(*element, pos, context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
+            ev.coerce_into(element, pos, context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
             let is_empty_list = element.follow().as_list().is_some_and(List::is_empty);
             if index + 1 < elements.len() && !is_empty_list {
                 out.push(b' ');
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The path a value stands for: a path, or an absolute path as a string.

@@ -4,7 +4,6 @@
 use crate::code::ir::{Expr, ThunkCode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
-use crate::eval::import::FileState;
 use crate::pos::{Origin, Pos};
 use crate::pure::path::parent;
 use crate::value::word::Kind;
@@ -18,8 +17,7 @@ impl Evaluator {
     pub fn eval_plain_set(&mut self, path: &[u8]) -> Result<Attrs> {
         let resolved = self.resolve_expr_path(Root::HOST, path, false)?;
         let key = (Root::HOST, resolved);
-        if let Some(FileState::Done(value)) = self.files.get(&key) {
-            let value = *value;
+        if let Some(value) = self.known_file(&key) {
             return self.force_attrs(value, Pos::NONE, "");
         }
         let text = self.source_read(Root::HOST, &key.1)?;
@@ -31,7 +29,7 @@ impl Evaluator {
             return Err(Error::new(ErrorKind::Eval, message));
         }
         let value = self.run(code)?;
-        self.files.insert(key, FileState::Done(value));
+        self.know_file(key, value);
         self.force_attrs(value, Pos::NONE, "")
     }
 

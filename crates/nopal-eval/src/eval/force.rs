@@ -6,10 +6,16 @@ use crate::eval::Evaluator;
 use crate::eval::expr::Env;
 use crate::pos::Pos;
 use crate::value::stack::Captures;
-use crate::value::word::Kind;
-use crate::value::{Attrs, List, NixStr, Value, View};
+use crate::value::objects::App;
+use crate::value::word::{Kind, owner};
+use crate::value::{Attrs, List, NixStr, RootVec, Value, View};
 
 use nopal_syntax::interner::sym;
+
+/// [`Evaluator::force_deep`] for another thread.
+fn deep_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
+    ev.force_deep(value).map(drop)
+}
 
 impl Evaluator {
     /// The value in weak head normal form.
@@ -26,55 +32,118 @@ impl Evaluator {
 
     #[inline(never)]
     fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
-        match value.kind() {
-            Some(Kind::Thunk) => {
-                let code = value.thunk_code();
-                let captures = value.captures();
-                value.set_blackhole();
-                match self.run_thunk(code, captures) {
-                    Ok(result) => {
-                        value.set_indirection(result);
-                        Ok(result)
-                    }
-                    Err(error) => Err(self.fail_thunk(value, error)),
+        let header = value.header();
+        match Kind::from_header(header) {
+            Kind::Thunk => {
+                if !self.claim(value, header) {
+                    return self.force_again(value, pos);
+                }
+                match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
+                    Ok(result) => self.finish_thunk(value, header, result),
+                    Err(error) => Err(self.fail_thunk(value, header, error)),
                 }
             }
-            Some(Kind::Pending) => {
+            Kind::Pending => {
                 value.set_closure();
                 Ok(value)
             }
-            Some(Kind::App) => self.force_app(value, pos),
-            Some(Kind::Blackhole) => {
-                // whoever evaluates it marks it as failed, when what it captured is no longer needed
-                Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos))
+            Kind::App => {
+                if !self.claim(value, header) {
+                    return self.force_again(value, pos);
+                }
+                match self.call_app(value.claimed_app(), pos) {
+                    Ok(result) => self.finish_thunk(value, header, result),
+                    Err(error) => Err(self.fail_thunk(value, header, error)),
+                }
             }
-            Some(Kind::Failed) => match self.heap.failure(value) {
+            Kind::Blackhole => self.force_claimed(value, pos),
+            // what this thread runs ahead for meets the failure again
+            Kind::Failed if self.is_ahead() => Err(self.give_up()),
+            Kind::Failed => match self.heap.failure(value) {
                 Some(error) => Err(error.detached()),
                 None => Ok(value),
             },
-            _ => Ok(value),
+            _ => self.force_again(value, pos),
         }
+    }
+
+    fn call_app(&mut self, app: App, pos: Pos) -> Result<Value> {
+        self.call(app.function(), app.args(), pos)
+    }
+
+    /// After another thread did something to a thunk.
+    #[cold]
+    fn force_again(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        self.force(value, pos)
+    }
+
+    /// Marks a thunk as being evaluated by this thread; no if another one changed it.
+    #[inline(always)]
+    fn claim(&mut self, value: Value, header: u64) -> bool {
+        if self.heap.is_shared() {
+            return value.claim(header, self.heap.thread());
+        }
+        value.set_blackhole();
+        true
+    }
+
+    /// Forces a thunk that is being evaluated.
+    #[cold]
+    fn force_claimed(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        let header = value.header();
+        if Kind::from_header(header) != Kind::Blackhole {
+            return self.force(value, pos);
+        }
+        let owner = owner(header);
+        if owner != self.heap.thread() {
+            self.wait_for(owner, || value.is_awaited_from(owner))?;
+            return self.force(value, pos);
+        }
+        if self.is_ahead() {
+            return Err(self.give_up());
+        }
+        if value.is_claimed_app() {
+            // Nix does not mark a suspended application while it is evaluated: if it needs itself, the call depth ends it
+            return self.call_app(value.claimed_app(), pos);
+        }
+        // whoever evaluates it marks it as failed, when what it captured is no longer needed
+        Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos))
+    }
+
+    /// Gives a thunk that this thread claimed its value.
+    #[inline(always)]
+    fn finish_thunk(&mut self, thunk: Value, header: u64, result: Value) -> Result<Value> {
+        if self.heap.is_shared() {
+            return self.finish_shared(thunk, header, result);
+        }
+        thunk.set_indirection(result);
+        Ok(result)
+    }
+
+    #[inline(never)]
+    fn finish_shared(&mut self, thunk: Value, header: u64, result: Value) -> Result<Value> {
+        if self.is_tainted() {
+            thunk.unclaim(header);
+            return Err(self.give_up());
+        }
+        if thunk.set_indirection(result) {
+            self.wake_others();
+        }
+        Ok(result)
     }
 
     #[cold]
     #[inline(never)]
-    fn fail_thunk(&mut self, thunk: Value, error: Error) -> Error {
-        if thunk.kind() != Some(Kind::Failed) {
+    fn fail_thunk(&mut self, thunk: Value, header: u64, error: Error) -> Error {
+        if self.is_ahead() {
+            thunk.unclaim(header);
+        } else if thunk.kind() != Some(Kind::Failed) {
             self.heap.set_failed(thunk, error.clone());
         }
-        error
-    }
-
-    /// Nix does not mark a suspended application while it is evaluated: if it needs itself, the call depth ends it.
-    fn force_app(&mut self, value: Value, pos: Pos) -> Result<Value> {
-        let Some(app) = value.as_app() else { return Ok(value) };
-        match self.call(app.function(), app.args(), pos) {
-            Ok(result) => {
-                value.set_indirection(result);
-                Ok(result)
-            }
-            Err(error) => Err(self.fail_thunk(value, error)),
+        if self.heap.is_shared() {
+            self.wake_others();
         }
+        error
     }
 
     #[inline(always)]
@@ -148,20 +217,22 @@ impl Evaluator {
         }
         match forced.view() {
             View::Attrs(attrs) => {
-                for (name, inner, pos) in attrs.iter() {
-                    if let Err(error) = self.force_deep_inner(inner, seen) {
-                        let name = self.shown(name);
-                        return Err(error.trace(pos, format!("while evaluating the attribute '{name}'")));
-                    }
-                }
+                let all = attrs.iter().map(|(name, value, pos)| (name, pos, value)).collect::<RootVec<_>>();
+                self.each(all.len(), |index| all[index].2, deep_ahead, |ev, index| {
+                    let (name, pos, inner) = all[index];
+                    ev.force_deep_inner(inner, seen).map(drop).map_err(|error| {
+                        let name = ev.shown(name);
+                        error.trace(pos, format!("while evaluating the attribute '{name}'"))
+                    })
+                })?;
             }
             View::List(list) => {
-                for (index, inner) in list.as_slice().iter().enumerate() {
-                    if let Err(error) = self.force_deep_inner(*inner, seen) {
-                        let message = format!("while evaluating list element at index {index}");
-                        return Err(error.trace(Pos::NONE, message));
-                    }
-                }
+                let all = list.as_slice();
+                self.each(all.len(), |index| all[index], deep_ahead, |ev, index| {
+                    ev.force_deep_inner(all[index], seen).map(drop).map_err(|error| {
+                        error.trace(Pos::NONE, format!("while evaluating list element at index {index}"))
+                    })
+                })?;
             }
             _ => {}
         }

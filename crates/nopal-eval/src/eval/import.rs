@@ -1,5 +1,6 @@
 //! Parsing and evaluating sources: texts, files (each once), the search path.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use nopal_format::StorePath;
@@ -8,7 +9,7 @@ use nopal_syntax::parser::Options;
 use crate::code::compile::{Input, compile};
 use crate::code::ir::ThunkCode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::eval::Evaluator;
+use crate::eval::{Evaluator, lock};
 use crate::eval::access::Links;
 use crate::eval::expr::Env;
 use crate::host::Message;
@@ -16,19 +17,21 @@ use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
 use crate::settings::SearchPathEntry;
 use crate::value::stack::Captures;
+use crate::value::world::Shared;
 use crate::value::{Root, Value};
 
 /// Brackets may nest this deep in a source. The parser takes little of the stack for each.
 const MAX_SOURCE_DEPTH: u32 = 20_000;
 
+/// What a file is known by.
+pub(super) type FileKey = (Root, Vec<u8>);
+
 /// What became of a file.
 pub(super) enum FileState {
-    /// It is being evaluated.
-    Evaluating,
-    /// Its value.
-    Done(Value),
-    /// It could not be evaluated.
-    Failed(Error),
+    /// It is being evaluated, by the thread with this number.
+    Evaluating(u8),
+    /// Its value, which is never collected.
+    Done(Shared<Value>),
 }
 
 impl Evaluator {
@@ -177,7 +180,8 @@ impl Evaluator {
 
     /// Forgets which files were evaluated, so that changed ones are read again.
     pub fn forget_files(&mut self) {
-        self.files.clear();
+        lock(&self.common.files).clear();
+        self.failed_files.clear();
         self.resolved.clear();
     }
 
@@ -193,22 +197,67 @@ impl Evaluator {
             }
         };
         let key = (root, resolved);
-        match self.files.get(&key) {
-            Some(FileState::Done(value)) => return Ok(*value),
-            Some(FileState::Failed(error)) => return Err(error.detached()),
-            Some(FileState::Evaluating) => {
-                return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
-            }
-            None => {}
+        if let Some(error) = self.failed_files.get(&key) {
+            return Err(error.detached());
         }
-        self.files.insert(key.clone(), FileState::Evaluating);
+        while let Some(value) = self.begin_file(&key)? {
+            if let Some(value) = value {
+                return Ok(value);
+            }
+        }
         let result = self.eval_new_file(root, &key.1);
-        let state = match &result {
-            Ok(value) => FileState::Done(self.heap.keep(*value)),
-            Err(error) => FileState::Failed(error.clone()),
-        };
-        self.files.insert(key, state);
+        match &result {
+            Ok(value) if !self.is_tainted() => self.know_file(key, *value),
+            Ok(_) => _ = lock(&self.common.files).remove(&key),
+            Err(error) => {
+                lock(&self.common.files).remove(&key);
+                if !self.is_ahead() {
+                    self.failed_files.insert(key, error.clone());
+                }
+            }
+        }
+        if self.heap.is_shared() {
+            self.wake_others();
+        }
         result
+    }
+
+    /// The value of a file that was evaluated.
+    pub(super) fn known_file(&self, key: &FileKey) -> Option<Value> {
+        match lock(&self.common.files).get(key) {
+            Some(FileState::Done(value)) => Some(value.0),
+            _ => None,
+        }
+    }
+
+    /// Takes note of the value of a file.
+    pub(super) fn know_file(&mut self, key: FileKey, value: Value) {
+        let value = self.heap.keep(value);
+        lock(&self.common.files).insert(key, FileState::Done(Shared(value)));
+    }
+
+    /// Takes note that this thread evaluates a file, and returns `None`; or the value that it has; or, after another
+    /// thread was waited for that evaluates it, `Some(None)`.
+    fn begin_file(&mut self, key: &FileKey) -> Result<Option<Option<Value>>> {
+        let thread = self.heap.thread();
+        let owner = match lock(&self.common.files).entry(key.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(FileState::Evaluating(thread));
+                return Ok(None);
+            }
+            Entry::Occupied(entry) => match entry.get() {
+                FileState::Done(value) => return Ok(Some(Some(value.0))),
+                FileState::Evaluating(owner) => *owner,
+            },
+        };
+        if owner == thread {
+            return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
+        }
+        let common = self.common.clone();
+        self.wait_for(owner, || {
+            matches!(lock(&common.files).get(key), Some(FileState::Evaluating(still)) if *still == owner)
+        })?;
+        Ok(Some(None))
     }
 
     fn compile_file(&mut self, root: Root, path: &[u8], scope: Option<Value>) -> Result<&'static ThunkCode> {
@@ -290,7 +339,7 @@ impl Evaluator {
 
     /// Lets a store path be read in restricted and pure evaluation, and all that it needs.
     pub(crate) fn allow_closure(&mut self, path: &StorePath) {
-        if self.allowed.is_none() {
+        if !self.is_restricted() {
             return;
         }
         let mut pending = vec![path.clone()];

@@ -1,9 +1,10 @@
 //! The evaluator: its state and how it is made. What it does is in the modules beside this one.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use nopal_format::StorePath;
-use nopal_format::derivation::DrvHashes;
+use nopal_format::derivation::{DrvHash, DrvHashes};
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -30,13 +31,15 @@ mod intrinsics;
 mod mounts;
 pub(crate) mod observe;
 mod ops;
+pub(crate) mod parallel;
 mod positions;
 mod select;
 mod store;
 
 pub use access::Links;
 
-/// Evaluates Nix expressions. One per thread; values belong to the evaluator that made them.
+/// Evaluates Nix expressions, on the thread that made it and, if [`Settings::threads`] says so, on others that it starts.
+/// Values belong to the evaluator that made them.
 pub struct Evaluator {
     /// The memory of values.
     pub heap: Heap,
@@ -52,20 +55,16 @@ pub struct Evaluator {
     pub(crate) depth: usize,
     /// Variables that are visible in every file.
     globals: FxHashMap<Symbol, Value>,
-    /// Files evaluated so far, by what they are and not by what led to them.
-    files: FxHashMap<(Root, Vec<u8>), import::FileState>,
+    /// Files that could not be evaluated.
+    failed_files: FxHashMap<import::FileKey, Error>,
     /// Where a path that was imported leads: through links and to `default.nix`.
     resolved: FxHashMap<(Root, Vec<u8>), Vec<u8>>,
     /// Entries of the search path that were looked at, and what they are.
     search_path: FxHashMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Paths copied to the store so far.
-    sources: FxHashMap<(Root, Vec<u8>), StorePath>,
     /// What was imported from derivations to Nix, once.
     imported_drv: Option<Value>,
     /// Hashes of derivations modulo their inputs.
     pub(crate) drv_hashes: DrvHashes,
-    /// In restricted or pure evaluation: files and directories that may be read.
-    allowed: Option<FxHashSet<Vec<u8>>>,
     /// The variables of a read-eval-print loop.
     interactive: interactive::Interactive,
     /// What is observed, if anything is.
@@ -73,42 +72,98 @@ pub struct Evaluator {
     /// Trees copied to the store that messages name otherwise, by their store paths.
     mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
+    /// The host for the time in which this thread runs ahead.
+    quiet: Arc<parallel::Quiet>,
+    /// What all threads of the evaluation share.
+    common: Arc<Common>,
+    team: Arc<parallel::Team>,
+    /// The other threads, if this is the first.
+    workers: parallel::Workers,
+    /// Whether this thread runs ahead at this time.
+    is_ahead: bool,
+    /// Whether it does so while it waits for another thread.
+    is_helping: bool,
+    /// Whether something happened that must not happen ahead.
+    tainted: Arc<AtomicBool>,
+}
+
+/// What all threads of an evaluation share beside its memory.
+pub(crate) struct Common {
+    /// Files evaluated so far, by what they are and not by what led to them.
+    files: Mutex<FxHashMap<import::FileKey, import::FileState>>,
+    /// Paths copied to the store so far.
+    sources: Mutex<FxHashMap<(Root, Vec<u8>), StorePath>>,
+    /// In restricted or pure evaluation: files and directories that may be read.
+    allowed: Option<RwLock<FxHashSet<Vec<u8>>>>,
+    /// Hashes of the derivations that any thread made since there are several.
+    made: Mutex<FxHashMap<StorePath, DrvHash>>,
+}
+
+/// Locks a table that a panic leaves as it was before.
+fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Evaluator {
+    fn drop(&mut self) {
+        self.end_workers();
+    }
 }
 
 impl Evaluator {
     /// An evaluator on the current thread. Evaluation uses the thread's stack; see [`crate::with_stack`].
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Evaluator {
-        let allowed = (settings.pure_eval || settings.restrict_eval).then(FxHashSet::default);
-        let observer = observe::Observer::new(settings.observe, host.now_ns());
-        let mut evaluator = Evaluator {
-            heap: Heap::new(settings.collect_after_bytes, settings.max_memory_bytes),
-            symbols: Interner::new(),
-            contexts: Contexts::default(),
-            positions: PosTable::default(),
-            settings,
-            depth: 0,
-            globals: FxHashMap::default(),
-            files: FxHashMap::default(),
-            resolved: FxHashMap::default(),
-            search_path: FxHashMap::default(),
-            sources: FxHashMap::default(),
-            imported_drv: None,
-            drv_hashes: DrvHashes::new(),
-            allowed,
-            interactive: interactive::Interactive::default(),
-            observer,
-            mounts: Vec::new(),
-            host,
-        };
+        let allowed = (settings.pure_eval || settings.restrict_eval).then(RwLock::default);
+        let common = Common { files: Mutex::default(), sources: Mutex::default(), allowed, made: Mutex::default() };
+        let heap = Heap::new(settings.collect_after_bytes, settings.max_memory_bytes);
+        let team = parallel::Team::new(settings.threads);
+        let mut evaluator = Evaluator::with(heap, settings, host, Arc::new(common), Arc::new(team));
+        evaluator.observer = observe::Observer::new(evaluator.settings.observe, evaluator.host.now_ns());
         evaluator.heap.hold();
         evaluator.make_globals();
         evaluator.heap.release();
         evaluator
     }
 
+    /// An evaluator that knows nothing of its own.
+    fn with(
+        heap: Heap,
+        settings: Settings,
+        host: Arc<dyn Host>,
+        common: Arc<Common>,
+        team: Arc<parallel::Team>,
+    ) -> Evaluator {
+        let tainted = Arc::new(AtomicBool::new(false));
+        Evaluator {
+            heap,
+            symbols: Interner::new(),
+            contexts: Contexts::default(),
+            positions: PosTable::default(),
+            settings,
+            depth: 0,
+            globals: FxHashMap::default(),
+            failed_files: FxHashMap::default(),
+            resolved: FxHashMap::default(),
+            search_path: FxHashMap::default(),
+            imported_drv: None,
+            drv_hashes: DrvHashes::new(),
+            interactive: interactive::Interactive::default(),
+            observer: None,
+            mounts: Vec::new(),
+            quiet: Arc::new(parallel::Quiet { host: host.clone(), tainted: tainted.clone() }),
+            host,
+            common,
+            team,
+            workers: parallel::Workers::default(),
+            is_ahead: false,
+            is_helping: false,
+            tainted,
+        }
+    }
+
     /// The host.
     pub fn host(&self) -> Arc<dyn Host> {
-        self.host.clone()
+        if self.is_ahead { self.quiet.clone() } else { self.host.clone() }
     }
 
     /// The name of a symbol as a string value.
@@ -135,7 +190,10 @@ impl Evaluator {
 
     /// Shows something to the user at once.
     pub fn emit(&self, message: Message) {
-        self.host.emit(message);
+        match self.is_ahead {
+            false => self.host.emit(message),
+            true => self.taint(),
+        }
     }
 
     /// Whether a deprecated or risky thing was met; `abort-on-warn` makes it an error.

@@ -6,7 +6,7 @@ use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
 
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
-use crate::eval::Evaluator;
+use crate::eval::{Evaluator, lock};
 use crate::eval::access::Links;
 use crate::host::{AddPath, Wanted};
 use crate::pos::Pos;
@@ -19,7 +19,7 @@ impl Evaluator {
             return Err(Error::eval("file names are not allowed to end in '.drv'"));
         }
         let key = (root, path.to_vec());
-        if let Some(known) = self.sources.get(&key) {
+        if let Some(known) = lock(&self.common.sources).get(&key) {
             return Ok(known.clone());
         }
         let resolved = self.resolve_links(root, path, Links::Ancestors)?;
@@ -40,7 +40,7 @@ impl Evaluator {
             self.host().add_path(&request, None).map_err(|error| self.host_error(error, Pos::NONE))?
         };
         self.allow_path(&store_path);
-        self.sources.insert(key, store_path.clone());
+        lock(&self.common.sources).insert(key, store_path.clone());
         Ok(store_path)
     }
 

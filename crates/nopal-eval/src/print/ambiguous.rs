@@ -4,7 +4,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::print::literal_string;
 use crate::pure::number::general;
-use crate::value::word::Kind;
 use crate::value::{Value, View};
 
 impl Evaluator {
@@ -65,7 +64,7 @@ impl Evaluator {
             View::Closure(_) => out.extend_from_slice(b"<LAMBDA>"),
             View::Builtin(_) => out.extend_from_slice(b"<PRIMOP>"),
             View::PartialApp(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
-            View::Thunk if value.kind() == Some(Kind::Blackhole) => {
+            View::Thunk if value.is_blackhole() => {
                 out.extend_from_slice("«potential infinite recursion»".as_bytes());
             }
             View::Thunk => out.extend_from_slice(b"<CODE>"),

@@ -128,8 +128,8 @@ impl Evaluator {
                 format!("the partially applied built-in function '{}'", partial.builtin().name)
             }
             View::Thunk => match value.kind() {
-                Some(Kind::Blackhole) => "a black hole".to_owned(),
-                Some(Kind::App) => "a function application".to_owned(),
+                Some(Kind::Blackhole) if value.is_blackhole() => "a black hole".to_owned(),
+                Some(Kind::App | Kind::Blackhole) => "a function application".to_owned(),
                 _ => "a thunk".to_owned(),
             },
         }
@@ -271,7 +271,7 @@ impl Printer<'_> {
                 let text = format!("«partially applied primop {}»", partial.builtin().name);
                 self.coloured(colour::FUNCTION, &text);
             }
-            View::Thunk if value.kind() == Some(Kind::Blackhole) => {
+            View::Thunk if value.is_blackhole() => {
                 self.coloured(colour::ERROR, "«potential infinite recursion»");
             }
             View::Thunk => self.coloured(colour::TEXT, "«thunk»"),

@@ -16,7 +16,7 @@ use super::objects::{List, Root};
 use super::space::{RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::MergePlan;
-use super::word::{APP_FLAG, Kind, Value, header, header_address, header_of, owned, with_kind};
+use super::word::{APP_FLAG, AWAITED_FLAG, owner, Kind, Value, header, header_address, header_of, owned, with_kind};
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -113,6 +113,17 @@ impl Heap {
         Heap::of(invitation, thread)
     }
 
+    /// Whether nothing can be collected now.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds != 0
+    }
+
+    /// The current thread takes part no more.
+    pub(crate) fn leave(&mut self) {
+        self.retire_run();
+        self.world.leave();
+    }
+
     /// The number of this thread; the one that began the evaluation is 0.
     #[inline(always)]
     pub(crate) fn thread(&self) -> u8 {
@@ -128,11 +139,6 @@ impl Heap {
     /// Makes all threads but this one end their evaluations with an error, soon.
     pub(crate) fn end_others(&self) {
         self.world.end();
-    }
-
-    /// Whether all threads but the first are to end.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.world.is_ending()
     }
 
     /// Bytes allocated so far, whether collected or not.
@@ -448,16 +454,22 @@ impl Value {
     /// The code of a `Thunk` object.
     #[inline(always)]
     pub(crate) fn thunk_code(self) -> &'static ThunkCode {
-        debug_assert_eq!(self.kind(), Some(Kind::Thunk));
-        // SAFETY: the header of a `Thunk` holds the address of a `&'static ThunkCode`.
-        unsafe { &*header_address(self.header()) }
+        ThunkCode::of_header(self.header())
     }
 
     /// Changes what an object is, and neither its size nor what describes it. Who sees the new kind sees all that was
     /// written before.
     #[inline(always)]
     fn set_kind(self, kind: Kind) {
-        self.atomic_header().store(with_kind(self.header(), kind), Ordering::Release);
+        self.replace_kind(kind);
+    }
+
+    /// As [`Value::set_kind`]; returns the header that it had.
+    #[inline(always)]
+    fn replace_kind(self, kind: Kind) -> u64 {
+        let header = self.header();
+        self.atomic_header().store(with_kind(header, kind), Ordering::Release);
+        header
     }
 
     /// Marks a thunk as being evaluated, where no other thread can see it. Its second and further words are kept.
@@ -472,6 +484,15 @@ impl Value {
     pub(crate) fn claim(self, header: u64, thread: u8) -> bool {
         let (to, success) = (owned(header, thread), Ordering::Acquire);
         self.atomic_header().compare_exchange(header, to, success, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether this thunk is being evaluated by a thread; takes note that somebody waits for it.
+    pub(crate) fn is_awaited_from(self, thread: u8) -> bool {
+        let header = self.atomic_header().fetch_update(Ordering::Acquire, Ordering::Acquire, |header| {
+            let is_evaluated = Kind::from_header(header) == Kind::Blackhole && owner(header) == thread;
+            is_evaluated.then_some(header | AWAITED_FLAG)
+        });
+        header.is_ok()
     }
 
     /// Undoes [`Value::claim`]: nothing happened.
@@ -493,11 +514,21 @@ impl Value {
         self.set_captured(0, captured);
     }
 
-    /// Gives a thunk its value.
+    /// Gives a thunk its value. Whether a thread waits for it; one that begins to at this moment may be missed.
     #[inline(always)]
-    pub(crate) fn set_indirection(self, value: Value) {
+    pub(crate) fn set_indirection(self, value: Value) -> bool {
         self.set_second_word(value);
-        self.set_kind(Kind::Indirection);
+        self.replace_kind(Kind::Indirection) & AWAITED_FLAG != 0
+    }
+}
+
+impl ThunkCode {
+    /// The code of the `Thunk` object that has this header.
+    #[inline(always)]
+    pub(crate) fn of_header(header: u64) -> &'static ThunkCode {
+        debug_assert_eq!(Kind::from_header(header), Kind::Thunk);
+        // SAFETY: the header of a `Thunk` holds the address of a `&'static ThunkCode`.
+        unsafe { &*header_address(header) }
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[inline(always)]
-    pub(super) fn from_header(header: u64) -> Kind {
+    pub(crate) fn from_header(header: u64) -> Kind {
         // SAFETY: every header is written by this crate's `value` modules with a valid kind in its low byte.
         unsafe { std::mem::transmute::<u8, Kind>(header as u8) }
     }
@@ -81,10 +81,13 @@ pub(super) const APP_FLAG: u64 = 1 << 9;
 const OWNER_SHIFT: u32 = 10;
 
 /// The bits of that number.
-const OWNER_MASK: u64 = 0b11_1111 << OWNER_SHIFT;
+const OWNER_MASK: u64 = 0b1_1111 << OWNER_SHIFT;
+
+/// Flag of the header of a thunk that is being evaluated: another thread waits for it.
+pub(super) const AWAITED_FLAG: u64 = 1 << 15;
 
 /// Most threads that can take part in an evaluation.
-pub(crate) const MAX_THREADS: usize = 64;
+pub(crate) const MAX_THREADS: usize = 32;
 
 /// The thread that evaluates a thunk with this header.
 #[inline(always)]
@@ -95,7 +98,7 @@ pub(crate) fn owner(header: u64) -> u8 {
 /// The header of the same object as something else, that no thread owns.
 #[inline(always)]
 pub(super) fn with_kind(header: u64, kind: Kind) -> u64 {
-    header & !(0xff | OWNER_MASK) | kind as u64
+    header & !(0xff | OWNER_MASK | AWAITED_FLAG) | kind as u64
 }
 
 /// The header of a thunk while this thread evaluates it.
@@ -408,6 +411,24 @@ impl Value {
         debug_assert_eq!(self.kind(), Some(Kind::Builtin));
         // SAFETY: the second word of a `Builtin` object is a `&'static BuiltinDef`.
         unsafe { &*(*self.object().add(1) as *const BuiltinDef) }
+    }
+
+    /// Is this a thunk that is being evaluated, and will fail if it needs itself?
+    pub(crate) fn is_blackhole(self) -> bool {
+        self.kind() == Some(Kind::Blackhole) && !self.is_claimed_app()
+    }
+
+    /// Is this a suspended application that is being evaluated?
+    #[inline(always)]
+    pub(crate) fn is_claimed_app(self) -> bool {
+        self.kind() == Some(Kind::Blackhole) && self.header() & APP_FLAG != 0
+    }
+
+    /// A suspended application that this thread claimed.
+    #[inline(always)]
+    pub(crate) fn claimed_app(self) -> App {
+        debug_assert!(self.is_claimed_app());
+        App(self)
     }
 
     /// The suspended application behind an `App` object.

@@ -332,6 +332,16 @@ impl DrvHashes {
         self.known.is_empty()
     }
 
+    /// The hash of a derivation, if it is known.
+    pub fn known(&self, path: &StorePath) -> Option<&DrvHash> {
+        self.known.get(path)
+    }
+
+    /// Takes note of the hash of a derivation.
+    pub fn learn(&mut self, path: &StorePath, hash: DrvHash) {
+        self.known.insert(path.clone(), hash);
+    }
+
     /// The hash of a derivation, reading it and all that it needs with `read` where they are not known. Takes no stack
     /// for deep graphs.
     ///
