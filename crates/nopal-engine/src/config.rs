@@ -44,6 +44,8 @@ pub struct EngineConfig {
     pub max_call_depth: u32,
     /// Values and stack of an evaluation may take this many bytes together; more is an error.
     pub max_eval_memory_bytes: Option<usize>,
+    /// Threads that evaluate an expression.
+    pub eval_threads: usize,
     /// `lint-url-literals`.
     pub lint_url_literals: Lint,
     /// `lint-absolute-path-literals`.

@@ -189,7 +189,7 @@ impl Shared {
     /// Runs `work` with a fresh evaluator on a large stack, then writes what it made.
     pub(crate) fn with_evaluator<T: Send>(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         self.with_evaluator_and_host(|evaluator, _| work(evaluator))
     }
@@ -197,7 +197,7 @@ impl Shared {
     /// The same, for work that has dealings with the host.
     pub(crate) fn with_evaluator_and_host<T: Send>(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
+        work: impl Fn(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
         let known = host.clone();
@@ -210,12 +210,14 @@ impl Shared {
     pub(crate) fn evaluate<T: Send>(
         self: &Arc<Self>,
         host: Arc<dyn Host>,
-        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         let settings = self.eval_settings();
         with_stack(move || {
-            let mut evaluator = Evaluator::new(settings, host);
-            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator));
+            let (evaluator, result) = nopal_eval::evaluate(settings, &host, |evaluator| {
+                evaluator.allow_search_path()?;
+                work(evaluator)
+            });
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
             result.map_err(|error| evaluation_error(&evaluator, &error))
         })
@@ -237,6 +239,7 @@ impl Shared {
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
         settings.max_memory_bytes = config.max_eval_memory_bytes;
+        settings.threads = config.eval_threads;
         settings.lint_url_literals = config.lint_url_literals;
         settings.lint_absolute_path_literals = config.lint_absolute_path_literals;
         settings.lint_short_path_literals = config.lint_short_path_literals;

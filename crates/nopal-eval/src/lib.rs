@@ -30,7 +30,7 @@ pub use eval::globals::NIX_VERSION;
 pub use eval::import::pseudo_url;
 pub use eval::interactive::{Bound, Held};
 pub use eval::observe::{FunctionCalls, Observe, Statistics};
-pub use eval::{Evaluator, Links};
+pub use eval::{Evaluator, Links, evaluate};
 pub use host::{Host, HostError};
 pub use mem_host::MemHost;
 pub use native_stack::with_stack;

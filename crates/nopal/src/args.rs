@@ -64,6 +64,9 @@ pub(crate) struct EvalArgs {
     /// Evaluate even if the same was evaluated before and nothing that it read has changed
     #[arg(long)]
     pub(crate) no_eval_cache: bool,
+    /// Evaluate with this many threads; 0 means one for each processor
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) eval_cores: Option<usize>,
     /// Set a setting by its name in nix.conf
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append, allow_hyphen_values = true)]
     pub(crate) option: Vec<String>,

@@ -54,6 +54,9 @@ env_vars! {
     /// Memory that values and stack of an evaluation may take together, in bytes or with a unit (`512M`, `2G`); when that is
     /// not enough, evaluation ends with an error. Sources and code come on top. Default: no limit.
     NOPAL_EVAL_MEMORY = "NOPAL_EVAL_MEMORY";
+    /// Threads that evaluate an expression, 0 for as many as there are processors; `--eval-cores`
+    /// overrides it. Default: 1.
+    NOPAL_EVAL_CORES = "NOPAL_EVAL_CORES";
     /// Set to anything but `0`, no network is used, as with `--offline`.
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
     /// Set to anything but `0`, results of earlier evaluations are neither used nor kept, as with `--no-eval-cache`.

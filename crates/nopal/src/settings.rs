@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     flake_overrides: Vec<(String, String)>,
     /// See [`env_vars::NOPAL_EVAL_MEMORY`].
     max_eval_memory_bytes: Option<usize>,
+    /// See [`env_vars::NOPAL_EVAL_CORES`].
+    eval_cores: usize,
     notes: Vec<String>,
     /// The environment of programs that are run, if it is not that of this one.
     environment: Option<BTreeMap<OsString, OsString>>,
@@ -86,6 +88,7 @@ impl Settings {
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
             flake_overrides: Vec::new(),
             max_eval_memory_bytes: env_vars::NOPAL_EVAL_MEMORY.text().map(|text| bytes(&text)).transpose()?,
+            eval_cores: eval_cores()?,
             notes: Vec::new(),
             environment: None,
         })
@@ -200,6 +203,9 @@ impl Settings {
                 self.set(setting, "true")?;
             }
         }
+        if let Some(cores) = args.eval_cores {
+            self.eval_cores = cores;
+        }
         if args.no_eval_cache {
             self.set("eval-cache", "false")?;
         }
@@ -310,6 +316,7 @@ impl Settings {
             trace_import_from_derivation: conf.flag("trace-import-from-derivation"),
             max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
             max_eval_memory_bytes: self.max_eval_memory_bytes,
+            eval_threads: if self.eval_cores == 0 { processors() } else { self.eval_cores },
             lint_url_literals: conf.lint("lint-url-literals"),
             lint_absolute_path_literals: conf.lint("lint-absolute-path-literals"),
             lint_short_path_literals: conf.lint("lint-short-path-literals"),
@@ -366,6 +373,16 @@ fn decode_percent(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The threads that evaluate, as the environment says.
+fn eval_cores() -> Result<usize, CliError> {
+    match env_vars::NOPAL_EVAL_CORES.text() {
+        None => Ok(1),
+        Some(text) => text.parse().map_err(|_| {
+            CliError::Found(format!("'{text}' in NOPAL_EVAL_CORES is no number of threads; write one, or 0 for all processors"))
+        }),
+    }
 }
 
 /// A number of bytes, possibly with a unit of 1024, 1024² or 1024³ behind it.

@@ -92,6 +92,7 @@ impl World {
             trace_import_from_derivation: false,
             max_call_depth: 10_000,
             max_eval_memory_bytes: None,
+            eval_threads: 1,
             lint_url_literals: Lint::Ignore,
             lint_absolute_path_literals: Lint::Ignore,
             lint_short_path_literals: Lint::Ignore,

@@ -1,5 +1,6 @@
 //! The evaluator: its state and how it is made. What it does is in the modules beside this one.
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -72,6 +73,10 @@ pub struct Evaluator {
     /// Trees copied to the store that messages name otherwise, by their store paths.
     mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
+    /// How many messages were shown.
+    shown_messages: Cell<usize>,
+    /// So many of the next messages were shown already.
+    hidden_messages: Cell<usize>,
     /// The host for the time in which this thread runs ahead.
     quiet: Arc<parallel::Quiet>,
     /// What all threads of the evaluation share.
@@ -152,6 +157,8 @@ impl Evaluator {
             mounts: Vec::new(),
             quiet: Arc::new(parallel::Quiet { host: host.clone(), tainted: tainted.clone() }),
             host,
+            shown_messages: Cell::new(0),
+            hidden_messages: Cell::new(0),
             common,
             team,
             workers: parallel::Workers::default(),
@@ -190,9 +197,15 @@ impl Evaluator {
 
     /// Shows something to the user at once.
     pub fn emit(&self, message: Message) {
-        match self.is_ahead {
-            false => self.host.emit(message),
-            true => self.taint(),
+        if self.is_ahead {
+            return self.taint();
+        }
+        match self.hidden_messages.get().checked_sub(1) {
+            Some(fewer) => self.hidden_messages.set(fewer),
+            None => {
+                self.shown_messages.set(self.shown_messages.get() + 1);
+                self.host.emit(message);
+            }
         }
     }
 
@@ -201,6 +214,30 @@ impl Evaluator {
         self.emit(Message::Warning(message.as_bytes().to_vec()));
         Ok(())
     }
+}
+
+/// Evaluates with a fresh evaluator, and returns that, too, since only it can show the error.
+///
+/// Threads that run ahead leave traces that errors may show: thunks that have values already, names in another order. So
+/// if `work` fails where there were such threads, all is evaluated again by one thread, and what it tells the user a second
+/// time is not shown. `work` must do nothing but evaluate.
+pub fn evaluate<T>(
+    settings: Settings,
+    host: &Arc<dyn Host>,
+    work: impl Fn(&mut Evaluator) -> Result<T, Error>,
+) -> (Evaluator, Result<T, Error>) {
+    let alone = Settings { threads: 1, ..settings.clone() };
+    let mut evaluator = Evaluator::new(settings, host.clone());
+    let result = work(&mut evaluator);
+    if result.is_ok() || !evaluator.heap.is_shared() {
+        return (evaluator, result);
+    }
+    let shown = evaluator.shown_messages.get();
+    drop(evaluator);
+    let mut evaluator = Evaluator::new(alone, host.clone());
+    evaluator.hidden_messages.set(shown);
+    let result = work(&mut evaluator);
+    (evaluator, result)
 }
 
 /// A path of bytes as the standard library's type.

@@ -2,4 +2,5 @@
 
 mod dynamic;
 mod lang;
+mod parallel;
 mod sets;

@@ -26,6 +26,9 @@ pub(crate) struct EvalCommandArgs {
     /// Evaluate all parts of the value
     #[arg(long)]
     strict: bool,
+    /// The same as `--eval-cores`
+    #[arg(short = 'j', value_name = "NUMBER", conflicts_with = "eval_cores")]
+    jobs: Option<usize>,
     #[command(flatten)]
     eval: EvalArgs,
 }
@@ -46,10 +49,11 @@ struct FormatArgs {
 }
 
 /// Runs it.
-pub(crate) fn run(context: Context, args: EvalCommandArgs) -> Result<ExitCode, CliError> {
+pub(crate) fn run(context: Context, mut args: EvalCommandArgs) -> Result<ExitCode, CliError> {
     let Some(source) = source(&args.source)? else {
         return Err(CliError::usage_hint("no expression is named", "add -f FILE or --expr EXPR"));
     };
+    args.eval.eval_cores = args.eval.eval_cores.or(args.jobs);
     let mut settings = context.settings.with_eval(&args.eval)?;
     settings.evaluate_read_only(true);
     let engine = settings.open(context.style)?;
