@@ -103,7 +103,7 @@ impl Engine {
         };
         match request.source {
             // what locks and fetches inputs does not do so through the host
-            Source::Flake(_) => self.shared.with_evaluator(work),
+            Source::Flake(_) => self.shared.with_threads(work),
             _ => self.shared.answer(&("eval", request), work),
         }
     }
@@ -143,7 +143,7 @@ impl Engine {
     pub fn instantiate(&self, what: &Installable, args: &[AutoArg]) -> Result<Vec<Wanted>, EngineError> {
         match what {
             Installable::Attr { source: Source::Flake(flake), .. } => {
-                self.shared.with_evaluator(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
+                self.shared.with_threads(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
             }
             Installable::Attr { source, attr_path } => self.shared.answer(&("instantiate", what, args), |evaluator| {
                 let value = select(evaluator, &self.shared, source, attr_path, args)?;
@@ -189,7 +189,7 @@ impl Shared {
     /// Runs `work` with a fresh evaluator on a large stack, then writes what it made.
     pub(crate) fn with_evaluator<T: Send>(
         self: &Arc<Self>,
-        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
+        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         self.with_evaluator_and_host(|evaluator, _| work(evaluator))
     }
@@ -197,7 +197,7 @@ impl Shared {
     /// The same, for work that has dealings with the host.
     pub(crate) fn with_evaluator_and_host<T: Send>(
         self: &Arc<Self>,
-        work: impl Fn(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
+        work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
         let known = host.clone();
@@ -206,8 +206,35 @@ impl Shared {
         Ok(result)
     }
 
-    /// Runs `work` with a fresh evaluator on a large stack and on `host`.
+    /// Runs `work` with a fresh evaluator on a large stack and on `host`, with one thread.
     pub(crate) fn evaluate<T: Send>(
+        self: &Arc<Self>,
+        host: Arc<dyn Host>,
+        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
+        let settings = Settings { threads: 1, ..self.eval_settings() };
+        with_stack(move || {
+            let mut evaluator = Evaluator::new(settings, host);
+            let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator));
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
+            result.map_err(|error| evaluation_error(&evaluator, &error))
+        })
+    }
+
+    /// Evaluates with as many threads as there may be, then writes what that made; `work` does nothing but evaluate, and may
+    /// be done twice.
+    pub(crate) fn with_threads<T: Send>(
+        self: &Arc<Self>,
+        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
+    ) -> Result<T, EngineError> {
+        let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
+        let result = self.evaluate_ahead(host.clone(), work)?;
+        host.flush()?;
+        Ok(result)
+    }
+
+    /// As [`Shared::evaluate`], with as many threads as there may be; `work` does nothing but evaluate, and may be done twice.
+    pub(crate) fn evaluate_ahead<T: Send>(
         self: &Arc<Self>,
         host: Arc<dyn Host>,
         work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,

@@ -31,9 +31,9 @@ impl Engine {
             return Ok(self.instantiate(what, args)?.into_iter().map(Item::Outputs).collect());
         };
         if let Source::Flake(flake) = source {
-            return self.shared.with_evaluator(|evaluator| crate::flake::items(evaluator, &self.shared, flake));
+            return self.shared.with_threads(|evaluator| crate::flake::items(evaluator, &self.shared, flake));
         }
-        self.shared.with_evaluator(|evaluator| {
+        self.shared.with_threads(|evaluator| {
             let (value, pos) = select_value(evaluator, &self.shared, source, attr_path, args)?;
             let frame = format!("while evaluating the attribute '{attr_path}'");
             if let Some(item) = single(evaluator, value, pos, &frame)? {

@@ -103,9 +103,9 @@ impl Shared {
     pub(crate) fn answer<T: Answer>(
         self: &Arc<Self>,
         question: &dyn Debug,
-        work: impl FnOnce(&mut Evaluator) -> Result<T, Error> + Send,
+        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
-        let Some(cache) = &self.config.evaluation_cache else { return self.with_evaluator(work) };
+        let Some(cache) = &self.config.evaluation_cache else { return self.with_threads(work) };
         let key = self.key(question, cache);
         let folder = Folder::new(self.config.cache_dir.join(FOLDER));
         if let Some(answer) = self.recall(&key, &folder) {
@@ -114,7 +114,7 @@ impl Shared {
         let start = Instant::now();
         let inner = EvalHost::new(self.clone(), self.config.read_only_eval);
         let host = Arc::new(RecordingHost::new(self.clone(), inner));
-        let (answer, code) = self.evaluate(host.clone(), |evaluator| {
+        let (answer, code) = self.evaluate_ahead(host.clone(), move |evaluator| {
             let answer = work(evaluator)?;
             Ok((answer, (start.elapsed() >= cache.worth).then(|| code(evaluator))))
         })?;

@@ -1,6 +1,7 @@
 //! The evaluator: its state and how it is made. What it does is in the modules beside this one.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -73,10 +74,10 @@ pub struct Evaluator {
     /// Trees copied to the store that messages name otherwise, by their store paths.
     mounts: Vec<(Vec<u8>, Mount)>,
     host: Arc<dyn Host>,
-    /// How many messages were shown.
-    shown_messages: Cell<usize>,
-    /// So many of the next messages were shown already.
-    hidden_messages: Cell<usize>,
+    /// The messages that were shown, where there are several threads.
+    shown_messages: RefCell<Vec<Message>>,
+    /// Messages that were shown already.
+    hidden_messages: RefCell<VecDeque<Message>>,
     /// The host for the time in which this thread runs ahead.
     quiet: Arc<parallel::Quiet>,
     /// What all threads of the evaluation share.
@@ -157,8 +158,8 @@ impl Evaluator {
             mounts: Vec::new(),
             quiet: Arc::new(parallel::Quiet { host: host.clone(), tainted: tainted.clone() }),
             host,
-            shown_messages: Cell::new(0),
-            hidden_messages: Cell::new(0),
+            shown_messages: RefCell::default(),
+            hidden_messages: RefCell::default(),
             common,
             team,
             workers: parallel::Workers::default(),
@@ -200,12 +201,13 @@ impl Evaluator {
         if self.is_ahead {
             return self.taint();
         }
-        match self.hidden_messages.get().checked_sub(1) {
-            Some(fewer) => self.hidden_messages.set(fewer),
-            None => {
-                self.shown_messages.set(self.shown_messages.get() + 1);
-                self.host.emit(message);
-            }
+        if self.settings.threads > 1 {
+            self.shown_messages.borrow_mut().push(message.clone());
+        }
+        let mut hidden = self.hidden_messages.borrow_mut();
+        match hidden.iter().position(|shown| *shown == message) {
+            Some(at) => drop(hidden.drain(..=at)),
+            None => self.host.emit(message),
         }
     }
 
@@ -232,10 +234,10 @@ pub fn evaluate<T>(
     if result.is_ok() || !evaluator.heap.is_shared() {
         return (evaluator, result);
     }
-    let shown = evaluator.shown_messages.get();
+    let shown = evaluator.shown_messages.take();
     drop(evaluator);
     let mut evaluator = Evaluator::new(alone, host.clone());
-    evaluator.hidden_messages.set(shown);
+    evaluator.hidden_messages = RefCell::new(shown.into());
     let result = work(&mut evaluator);
     (evaluator, result)
 }
