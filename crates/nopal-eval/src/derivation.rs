@@ -103,16 +103,21 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
     };
     let all = attrs.sorted(&ev.symbols);
     let ahead = if structured { crate::builtins::json::copying_ahead } else { crate::eval::coerce::derivation_ahead };
-    ev.each(all.len(), |index| all[index].2, ahead, |ev, index| {
-        let (key, pos, value) = all[index];
-        if key == sym::IGNORE_NULLS {
-            return Ok(());
-        }
-        draft.attribute(ev, key, value, ignore_nulls).map_err(|error| {
-            let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.shown(key));
-            error.trace(pos, message)
-        })
-    })?;
+    ev.each(
+        all.len(),
+        |index| all[index].2,
+        ahead,
+        |ev, index| {
+            let (key, pos, value) = all[index];
+            if key == sym::IGNORE_NULLS {
+                return Ok(());
+            }
+            draft.attribute(ev, key, value, ignore_nulls).map_err(|error| {
+                let message = format!("while evaluating attribute '{}' of derivation '{name}'", ev.shown(key));
+                error.trace(pos, message)
+            })
+        },
+    )?;
     draft.finish(ev)
 }
 

@@ -380,7 +380,9 @@ fn eval_cores() -> Result<usize, CliError> {
     match env_vars::NOPAL_EVAL_CORES.text() {
         None => Ok(1),
         Some(text) => text.parse().map_err(|_| {
-            CliError::Found(format!("'{text}' in NOPAL_EVAL_CORES is no number of threads; write one, or 0 for all processors"))
+            CliError::Found(format!(
+                "'{text}' in NOPAL_EVAL_CORES is no number of threads; write one, or 0 for all processors"
+            ))
         }),
     }
 }

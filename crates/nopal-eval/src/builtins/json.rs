@@ -109,13 +109,18 @@ impl Writer<'_> {
             View::List(list) => {
                 self.out.push(b'[');
                 let all = list.as_slice();
-                ev.each(all.len(), |i| all[i], self.ahead(), |ev, i| {
-                    if i > 0 {
-                        self.out.push(b',');
-                    }
-                    let result = self.value(ev, all[i], pos);
-                    result.map_err(|error| error.trace(pos, format!("while evaluating list element at index {i}")))
-                })?;
+                ev.each(
+                    all.len(),
+                    |i| all[i],
+                    self.ahead(),
+                    |ev, i| {
+                        if i > 0 {
+                            self.out.push(b',');
+                        }
+                        let result = self.value(ev, all[i], pos);
+                        result.map_err(|error| error.trace(pos, format!("while evaluating list element at index {i}")))
+                    },
+                )?;
                 self.out.push(b']');
             }
             View::Closure(_) | View::Builtin(_) | View::PartialApp(_) | View::Thunk => {
@@ -140,18 +145,23 @@ impl Writer<'_> {
         }
         self.out.push(b'{');
         let all = attrs.sorted(&ev.symbols);
-        ev.each(all.len(), |i| all[i].2, self.ahead(), |ev, i| {
-            let (name, place, inner) = all[i];
-            if i > 0 {
-                self.out.push(b',');
-            }
-            self.string(ev.symbols.get(name));
-            self.out.push(b':');
-            self.value(ev, inner, place).map_err(|error| {
-                let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
-                error.trace(place, what)
-            })
-        })?;
+        ev.each(
+            all.len(),
+            |i| all[i].2,
+            self.ahead(),
+            |ev, i| {
+                let (name, place, inner) = all[i];
+                if i > 0 {
+                    self.out.push(b',');
+                }
+                self.string(ev.symbols.get(name));
+                self.out.push(b':');
+                self.value(ev, inner, place).map_err(|error| {
+                    let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
+                    error.trace(place, what)
+                })
+            },
+        )?;
         self.out.push(b'}');
         Ok(())
     }

@@ -165,16 +165,21 @@ impl Evaluator {
     ) -> Result<()> {
         let elements = list.as_slice();
         let ahead = if mode == Coerce::DERIVATION { derivation_ahead } else { force_ahead };
-        self.each(elements.len(), |index| elements[index], ahead, |ev, index| {
-            let element = elements[index];
-            let inner = "while evaluating one element of the list";
-            ev.coerce_into(element, pos, context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
-            let is_empty_list = element.follow().as_list().is_some_and(List::is_empty);
-            if index + 1 < elements.len() && !is_empty_list {
-                out.push(b' ');
-            }
-            Ok(())
-        })
+        self.each(
+            elements.len(),
+            |index| elements[index],
+            ahead,
+            |ev, index| {
+                let element = elements[index];
+                let inner = "while evaluating one element of the list";
+                ev.coerce_into(element, pos, context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
+                let is_empty_list = element.follow().as_list().is_some_and(List::is_empty);
+                if index + 1 < elements.len() && !is_empty_list {
+                    out.push(b' ');
+                }
+                Ok(())
+            },
+        )
     }
 
     /// The path a value stands for: a path, or an absolute path as a string.

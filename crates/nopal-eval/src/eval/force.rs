@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
 use crate::pos::Pos;
-use crate::value::stack::Captures;
 use crate::value::objects::App;
+use crate::value::stack::Captures;
 use crate::value::word::{Kind, owner};
 use crate::value::{Attrs, List, NixStr, RootVec, Value, View};
 
@@ -218,21 +218,31 @@ impl Evaluator {
         match forced.view() {
             View::Attrs(attrs) => {
                 let all = attrs.iter().map(|(name, value, pos)| (name, pos, value)).collect::<RootVec<_>>();
-                self.each(all.len(), |index| all[index].2, deep_ahead, |ev, index| {
-                    let (name, pos, inner) = all[index];
-                    ev.force_deep_inner(inner, seen).map(drop).map_err(|error| {
-                        let name = ev.shown(name);
-                        error.trace(pos, format!("while evaluating the attribute '{name}'"))
-                    })
-                })?;
+                self.each(
+                    all.len(),
+                    |index| all[index].2,
+                    deep_ahead,
+                    |ev, index| {
+                        let (name, pos, inner) = all[index];
+                        ev.force_deep_inner(inner, seen).map(drop).map_err(|error| {
+                            let name = ev.shown(name);
+                            error.trace(pos, format!("while evaluating the attribute '{name}'"))
+                        })
+                    },
+                )?;
             }
             View::List(list) => {
                 let all = list.as_slice();
-                self.each(all.len(), |index| all[index], deep_ahead, |ev, index| {
-                    ev.force_deep_inner(all[index], seen).map(drop).map_err(|error| {
-                        error.trace(Pos::NONE, format!("while evaluating list element at index {index}"))
-                    })
-                })?;
+                self.each(
+                    all.len(),
+                    |index| all[index],
+                    deep_ahead,
+                    |ev, index| {
+                        ev.force_deep_inner(all[index], seen).map(drop).map_err(|error| {
+                            error.trace(Pos::NONE, format!("while evaluating list element at index {index}"))
+                        })
+                    },
+                )?;
             }
             _ => {}
         }

@@ -9,9 +9,9 @@ use nopal_syntax::parser::Options;
 use crate::code::compile::{Input, compile};
 use crate::code::ir::ThunkCode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::eval::{Evaluator, lock};
 use crate::eval::access::Links;
 use crate::eval::expr::Env;
+use crate::eval::{Evaluator, lock};
 use crate::host::Message;
 use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
@@ -254,9 +254,10 @@ impl Evaluator {
             return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
         }
         let common = self.common.clone();
-        self.wait_for(owner, || {
-            matches!(lock(&common.files).get(key), Some(FileState::Evaluating(still)) if *still == owner)
-        })?;
+        self.wait_for(
+            owner,
+            || matches!(lock(&common.files).get(key), Some(FileState::Evaluating(still)) if *still == owner),
+        )?;
         Ok(Some(None))
     }
 

@@ -25,8 +25,8 @@ use nopal_syntax::Symbol;
 use super::{Common, Evaluator, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{
-    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message,
-    Wanted,
+    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
+    Message, Wanted,
 };
 use crate::pos::Pos;
 use crate::settings::Settings;

@@ -6,8 +6,8 @@ use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
 
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
-use crate::eval::{Evaluator, lock};
 use crate::eval::access::Links;
+use crate::eval::{Evaluator, lock};
 use crate::host::{AddPath, Wanted};
 use crate::pos::Pos;
 use crate::value::{Root, Value};

@@ -12,8 +12,8 @@ use rustc_hash::FxHasher;
 
 use super::heap::Heap;
 use super::roots::RootVec;
-use super::world::Shapes;
 use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
+use super::world::Shapes;
 use crate::code::ir::Cache;
 use crate::pos::Pos;
 
@@ -519,10 +519,14 @@ impl Heap {
             let (keys, positions) = (shape.keys(), shape.positions());
             keys.len() == len && (0..len).all(|index| (keys[index], positions[index]) == entry(index))
         };
-        let find = |shapes: &Shapes| shapes.table.find(hash, |(of, shape)| *of == hash && same(shape)).map(|(_, shape)| *shape);
+        let find = |shapes: &Shapes| {
+            shapes.table.find(hash, |(of, shape)| *of == hash && same(shape)).map(|(_, shape)| *shape)
+        };
         let shapes = self.world.shapes();
         let room = if is_large { MAX_LARGE_SHARED_KEYS - shapes.large_keys } else { MAX_SHARED_KEYS - shapes.keys };
-        if len <= room && let Some(known) = find(&shapes) {
+        if len <= room
+            && let Some(known) = find(&shapes)
+        {
             return known;
         }
         drop(shapes);

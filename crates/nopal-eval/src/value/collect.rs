@@ -4,11 +4,14 @@
 //! the tables of the heap. The native stack and the registers are scanned conservatively: a word that is the address of
 //! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
 use super::heap::Heap;
 use super::roots;
 use super::space::{Chunk, Space};
-use super::world::Standing;
 use super::word::{APP_FLAG, Kind, Value, header_address, header_len};
+use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
 
 use super::attrs::Shape;
@@ -49,10 +52,11 @@ impl Heap {
     }
 
     fn mark_and_sweep<'a>(&mut self, threads: impl Iterator<Item = &'a Standing>) {
+        let mut present = 0;
         let world = self.world.clone();
         let mut space = world.space();
         space.prepare();
-        let mut marker = Marker { grey: std::mem::take(&mut self.grey), soon: [std::ptr::null_mut(); AHEAD], at: 0 };
+        let mut marker = Marker::<false>::new(std::mem::take(&mut self.grey));
         for (_, shape) in world.shapes().table.iter() {
             marker.object(shape.address());
         }
@@ -60,6 +64,7 @@ impl Heap {
             marker.object(value.object());
         }
         for thread in threads {
+            present += 1;
             for (address, words) in [thread.slots, thread.strings] {
                 (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
             }
@@ -74,7 +79,11 @@ impl Heap {
                 marker.word(&mut space, word.wrapping_sub(8));
             });
         }
-        marker.drain();
+        if present > 1 {
+            drain_together(&mut marker.grey, present);
+        } else {
+            marker.drain();
+        }
         self.grey = marker.grey;
         space.sweep();
     }
@@ -108,19 +117,80 @@ pub(super) fn bytes_of(object: *mut u64) -> usize {
 /// So many places are waited for while the memory that they refer to is fetched.
 const AHEAD: usize = 8;
 
-/// Places that refer to objects which were not looked at.
-struct Marker {
+/// A thread that marks hands over places when it has more than this many, and another one has none.
+const MANY: usize = 512;
+
+/// Places for threads that have none.
+#[derive(Default)]
+struct Pool {
+    parts: Vec<Vec<usize>>,
+    /// Threads that look for some.
+    idle: usize,
+}
+
+/// Marks what can be reached from places, with so many threads.
+fn drain_together(grey: &mut Vec<*mut u64>, threads: usize) {
+    let part = grey.len().div_ceil(threads).max(1);
+    let parts = grey.chunks(part).map(|part| part.iter().map(|slot| *slot as usize).collect()).collect();
+    grey.clear();
+    let pool = (Mutex::new(Pool { parts, idle: 0 }), Condvar::new(), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| Marker::<true>::new(Vec::new()).drain_pool(&pool, threads));
+        }
+        Marker::<true>::new(Vec::new()).drain_pool(&pool, threads);
+    });
+}
+
+/// Places that refer to objects which were not looked at. `SHARED`: other threads mark at the same time.
+struct Marker<const SHARED: bool> {
     grey: Vec<*mut u64>,
     /// The next ones, whose objects are on their way to the cache; a ring.
     soon: [*mut u64; AHEAD],
     at: usize,
 }
 
-impl Marker {
+impl Marker<true> {
+    /// Marks until no thread has anything left.
+    fn drain_pool(&mut self, pool: &(Mutex<Pool>, Condvar, AtomicUsize), threads: usize) {
+        let (mutex, changed, hungry) = pool;
+        let lock = || mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let mut pool = lock();
+            pool.idle += 1;
+            hungry.store(pool.idle, Ordering::Relaxed);
+            while pool.parts.is_empty() && pool.idle < threads {
+                pool = changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
+            }
+            let Some(part) = pool.parts.pop() else {
+                changed.notify_all();
+                return;
+            };
+            pool.idle -= 1;
+            hungry.store(pool.idle, Ordering::Relaxed);
+            drop(pool);
+            self.grey.extend(part.into_iter().map(|slot| slot as *mut u64));
+            self.drain_sharing(|grey| {
+                if hungry.load(Ordering::Relaxed) > 0 {
+                    // those that waited longest lead to most
+                    let part = grey.drain(..grey.len() / 2).map(|slot| slot as usize).collect();
+                    lock().parts.push(part);
+                    changed.notify_one();
+                }
+            });
+        }
+    }
+}
+
+impl<const SHARED: bool> Marker<SHARED> {
+    fn new(grey: Vec<*mut u64>) -> Marker<SHARED> {
+        Marker { grey, soon: [std::ptr::null_mut(); AHEAD], at: 0 }
+    }
+
     /// A place that holds a value, or zero where none was stored yet.
     #[inline(always)]
     fn slot(&mut self, slot: *mut u64) {
-        // SAFETY: slots are words of live objects or of the value stack.
+        // SAFETY: slots are words of live objects or of a value stack.
         let word = unsafe { *slot };
         if word & 0b11 == 0 && word != 0 {
             self.grey.push(slot);
@@ -135,8 +205,17 @@ impl Marker {
     }
 
     fn drain(&mut self) {
+        self.drain_sharing(|_| {});
+    }
+
+    /// Marks until no place is left; `share` may take some of many.
+    #[inline(always)]
+    fn drain_sharing(&mut self, mut share: impl FnMut(&mut Vec<*mut u64>)) {
         let mut idle = 0;
         while idle < AHEAD {
+            if SHARED && self.grey.len() > MANY {
+                share(&mut self.grey);
+            }
             let next = self.grey.pop().unwrap_or(std::ptr::null_mut());
             if !next.is_null() {
                 // SAFETY: as for `slot`.
@@ -158,13 +237,29 @@ impl Marker {
         }
     }
 
+    /// Marks an object and its lines; its size, if it was not marked before.
+    #[inline(always)]
+    fn mark(&mut self, object: *mut u64) -> Option<usize> {
+        let chunk = Chunk::of(object);
+        if SHARED {
+            chunk.mark_among_others(object).then(|| {
+                let bytes = bytes_of(object);
+                chunk.keep_lines_among_others(object, bytes);
+                bytes
+            })
+        } else {
+            chunk.mark(object).then(|| {
+                let bytes = bytes_of(object);
+                chunk.keep_lines(object, bytes);
+                bytes
+            })
+        }
+    }
+
     /// Marks an object; if it was not marked, its places are looked at later.
     #[inline(always)]
     fn object(&mut self, object: *mut u64) {
-        let chunk = Chunk::of(object);
-        if chunk.mark(object) {
-            let bytes = bytes_of(object);
-            chunk.keep_lines(object, bytes);
+        if let Some(bytes) = self.mark(object) {
             self.parts(object, bytes / 8);
         }
     }
@@ -177,11 +272,7 @@ impl Marker {
             Kind::Thunk | Kind::Blackhole | Kind::App | Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1,
             Kind::PartialApp => 2,
             Kind::Attrs => {
-                let shape = Shape::of_header(header).address();
-                let chunk = Chunk::of(shape);
-                if chunk.mark(shape) {
-                    chunk.keep_lines(shape, bytes_of(shape));
-                }
+                self.mark(Shape::of_header(header).address());
                 1
             }
             Kind::Indirection => {

@@ -16,7 +16,7 @@ use super::objects::{List, Root};
 use super::space::{RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::MergePlan;
-use super::word::{APP_FLAG, AWAITED_FLAG, owner, Kind, Value, header, header_address, header_of, owned, with_kind};
+use super::word::{APP_FLAG, AWAITED_FLAG, Kind, Value, header, header_address, header_of, owned, owner, with_kind};
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -100,11 +100,7 @@ impl Heap {
     /// Lets another thread take part in the evaluation, by [`Heap::join`].
     pub(crate) fn invite(&mut self) -> Invitation {
         self.is_shared = true;
-        Invitation {
-            world: self.world.clone(),
-            constants: self.constants,
-            max_memory_bytes: self.limit.max_bytes(),
-        }
+        Invitation { world: self.world.clone(), constants: self.constants, max_memory_bytes: self.limit.max_bytes() }
     }
 
     /// The current thread takes part in the evaluation it was invited to.

@@ -9,8 +9,8 @@ mod roots;
 mod space;
 pub mod stack;
 mod update;
-pub(crate) mod world;
 pub mod word;
+pub(crate) mod world;
 
 pub use attrs::{Attrs, AttrsBuilder, Shape};
 pub use heap::{Heap, ListBuilder};

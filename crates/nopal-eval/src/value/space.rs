@@ -6,6 +6,7 @@
 //! of their own, which goes back to the system when they die.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -134,6 +135,34 @@ impl Chunk {
         let new = map[word] & bit == 0;
         map[word] |= bit;
         new
+    }
+
+    /// As [`Chunk::mark`], where several threads mark.
+    #[inline(always)]
+    pub(super) fn mark_among_others(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object as usize);
+        // SAFETY: the map is part of the chunk; while several threads mark, all of them change it so.
+        let map = unsafe { AtomicU64::from_ptr(&raw mut (*self.0.as_ptr()).marks[word]) };
+        map.load(Ordering::Relaxed) & bit == 0 && map.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// As [`Chunk::keep_lines`], where several threads mark.
+    #[inline(always)]
+    pub(super) fn keep_lines_among_others(self, object: *const u64, bytes: usize) {
+        // SAFETY: the size of a large object is only written when the chunk is made.
+        if unsafe { (*self.0.as_ptr()).large_bytes } != 0 {
+            return;
+        }
+        let begin = object as usize - self.base();
+        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
+        for line in first..=last {
+            let bit = 1 << (line % WORD_BITS);
+            // SAFETY: as for `mark_among_others`.
+            let map = unsafe { AtomicU64::from_ptr(&raw mut (*self.0.as_ptr()).lines[line / WORD_BITS]) };
+            if map.load(Ordering::Relaxed) & bit == 0 {
+                map.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Takes the mark off an object; whether it had one.
