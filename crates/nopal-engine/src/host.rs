@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nopal_eval::host::{
@@ -34,23 +34,31 @@ pub(crate) struct EvalHost {
     shared: Arc<Shared>,
     /// Whether store writes are only computed.
     read_only: bool,
-    /// Derivations and texts made by this evaluation, in order of creation, not written yet: they go to the store
-    /// together, in one transaction.
-    pending: Mutex<Vec<TextToAdd>>,
-    /// What evaluation made, whether written or not; import from derivation and `storePath` read it.
-    made: Mutex<BTreeMap<StorePath, Derivation>>,
+    made: Mutex<Made>,
+    /// Held by the thread that writes to the store: what one has taken to write, others may refer to.
+    writing: Mutex<()>,
     /// Trees fetched so far: within an evaluation an input does not change.
     fetched: Mutex<BTreeMap<Input, Fetched>>,
 }
 
+/// What an evaluation made.
+#[derive(Default)]
+struct Made {
+    /// Derivations and texts in order of creation, not written yet: they go to the store together, in one transaction.
+    pending: Vec<TextToAdd>,
+    /// Derivations, whether written or not; import from derivation and `storePath` read them.
+    derivations: BTreeMap<StorePath, Derivation>,
+}
+
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
-        Self { shared, read_only, pending: Mutex::default(), made: Mutex::default(), fetched: Mutex::default() }
+        Self { shared, read_only, made: Mutex::default(), writing: Mutex::default(), fetched: Mutex::default() }
     }
 
     /// Writes what evaluation made and has not been written.
     pub(crate) fn flush(&self) -> Result<(), EngineError> {
-        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = std::mem::take(&mut self.made().pending);
         if pending.is_empty() {
             return Ok(());
         }
@@ -65,7 +73,11 @@ impl EvalHost {
 
     /// Whether this evaluation made the derivation.
     pub(crate) fn has_made(&self, path: &StorePath) -> bool {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+        self.made().derivations.contains_key(path)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The contents of a file, with its identity where its name alone leads to it.
@@ -87,11 +99,6 @@ impl EvalHost {
         })?;
         let entries = entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false)));
         Ok((entries.collect(), (physical == path).then_some(identity)))
-    }
-
-    fn add_pending(&self, name: &str, contents: &[u8], references: BTreeSet<StorePath>) {
-        let text = TextToAdd { name: name.to_owned(), contents: contents.to_vec(), references };
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 }
 
@@ -190,7 +197,7 @@ impl Host for EvalHost {
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let path = self.shared.config.store_dir.text_path(name, contents, &references).map_err(failed)?;
         if !self.read_only {
-            self.add_pending(name, contents, references);
+            self.made().pending.push(TextToAdd { name: name.to_owned(), contents: contents.to_vec(), references });
             // such a path may be read in the same evaluation
             self.flush().map_err(failed)?;
         }
@@ -198,15 +205,17 @@ impl Host for EvalHost {
     }
 
     fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
-        let known = self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), derivation.clone());
+        let mut made = self.made();
+        let known = made.derivations.insert(path.clone(), derivation.clone());
         if known.is_none() && !self.read_only {
-            self.add_pending(path.name(), text, derivation.references());
+            let (name, contents) = (path.name().to_owned(), text.to_vec());
+            made.pending.push(TextToAdd { name, contents, references: derivation.references() });
         }
         Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        if let Some(derivation) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+        if let Some(derivation) = self.made().derivations.get(path) {
             return Ok(derivation.clone());
         }
         self.shared.read_derivation(path).map_err(failed)

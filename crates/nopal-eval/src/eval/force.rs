@@ -96,7 +96,8 @@ impl Evaluator {
         }
         let owner = owner(header);
         if owner != self.heap.thread() {
-            self.wait_for(owner, || value.is_awaited_from(owner))?;
+            value.set_awaited(owner);
+            self.wait_for(owner, || value.is_claimed_by(owner))?;
             return self.force(value, pos);
         }
         if self.is_ahead() {

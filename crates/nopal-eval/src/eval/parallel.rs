@@ -166,7 +166,8 @@ impl Team {
             state.gives_up[usize::from(owner)] = true;
             self.changed.notify_all();
         }
-        if still() && !(helps && !state.offers.is_empty()) && !state.gives_up[usize::from(thread)] {
+        let has_work = helps && !state.offers.is_empty();
+        if !has_work && !state.gives_up[usize::from(thread)] && still() {
             state = self.changed.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.waits_for[usize::from(thread)] = None;

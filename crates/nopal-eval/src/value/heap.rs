@@ -439,6 +439,11 @@ impl Heap {
     }
 }
 
+/// Is the thunk with this header being evaluated by a thread?
+fn is_claimed(header: u64, thread: u8) -> bool {
+    Kind::from_header(header) == Kind::Blackhole && owner(header) == thread
+}
+
 impl Value {
     /// Sets one captured word of a thunk or function that is being built.
     #[inline(always)]
@@ -482,13 +487,16 @@ impl Value {
         self.atomic_header().compare_exchange(header, to, success, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether this thunk is being evaluated by a thread; takes note that somebody waits for it.
-    pub(crate) fn is_awaited_from(self, thread: u8) -> bool {
-        let header = self.atomic_header().fetch_update(Ordering::Acquire, Ordering::Acquire, |header| {
-            let is_evaluated = Kind::from_header(header) == Kind::Blackhole && owner(header) == thread;
-            is_evaluated.then_some(header | AWAITED_FLAG)
-        });
-        header.is_ok()
+    /// Whether this thunk is being evaluated by a thread.
+    pub(crate) fn is_claimed_by(self, thread: u8) -> bool {
+        is_claimed(self.header(), thread)
+    }
+
+    /// Takes note that somebody waits for this thunk, if it is still being evaluated by a thread.
+    pub(crate) fn set_awaited(self, thread: u8) {
+        let awaited = |header| is_claimed(header, thread).then_some(header | AWAITED_FLAG);
+        // it is not: then nobody has to wait
+        let _ = self.atomic_header().fetch_update(Ordering::Acquire, Ordering::Acquire, awaited);
     }
 
     /// Undoes [`Value::claim`]: nothing happened.
