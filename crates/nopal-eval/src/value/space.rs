@@ -28,6 +28,9 @@ pub(super) const SMALL_BYTES: usize = MIN_RUN_BYTES;
 /// An object larger than this gets a chunk of its own.
 const LARGE_BYTES: usize = 64 << 10;
 
+/// Logarithms of the sizes up to that.
+const BIG_CLASSES: usize = LARGE_BYTES.ilog2() as usize + 1;
+
 /// Bits per word of a bitmap.
 const WORD_BITS: usize = 64;
 
@@ -269,6 +272,9 @@ pub(super) struct Space {
     by_address: Vec<Chunk>,
     /// Chunk and offset from which free runs are looked for.
     cursor: (usize, usize),
+    /// The same for objects of more than [`SMALL_BYTES`], by the logarithm of their size: a large one, which fits into
+    /// few places, leaves the others to smaller ones.
+    big_cursors: [(usize, usize); BIG_CLASSES],
     /// Parts of runs that were filled with objects since the last collection, whose begins are not in the bitmaps.
     filled: Vec<Run>,
     /// Bytes in them and in large objects made since.
@@ -322,7 +328,7 @@ impl Space {
         }
     }
 
-    /// Memory for one object of more than [`SMALL_BYTES`]: at the end of the newest chunk, or a chunk of its own.
+    /// Memory for one object of more than [`SMALL_BYTES`]: free lines in a row, or a chunk of its own.
     pub(super) fn big(&mut self, bytes: usize) -> Option<*mut u64> {
         if bytes > LARGE_BYTES {
             let chunk = Chunk::map(bytes)?;
@@ -334,18 +340,27 @@ impl Space {
             self.total_bytes += bytes as u64;
             return Some(object);
         }
+        let room = bytes.next_multiple_of(LINE_BYTES);
+        let class = room.ilog2() as usize;
         loop {
-            if let Some(&chunk) = self.chunks.last() {
-                let begin = chunk.header().high.next_multiple_of(LINE_BYTES);
-                let end = (begin + bytes).next_multiple_of(LINE_BYTES);
-                if end <= CHUNK_BYTES {
-                    let run = clear(chunk, begin, end);
-                    chunk.keep_lines(run.begin, bytes);
-                    self.retire(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) });
-                    return Some(run.begin);
-                }
+            // what lies before the other cursor was handed out, or is too small
+            let (index, offset) = self.big_cursors[class].max(self.cursor);
+            let Some(&chunk) = self.chunks.get(index) else {
+                self.add_chunk()?;
+                continue;
+            };
+            let Some((begin, end)) = chunk.free_run(offset, room) else {
+                self.big_cursors[class] = (index + 1, 0);
+                continue;
+            };
+            self.big_cursors[class] = (index, end);
+            if end - begin == room {
+                let run = clear(chunk, begin, end);
+                // runs for small objects go round it
+                chunk.keep_lines(run.begin, bytes);
+                self.retire(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) });
+                return Some(run.begin);
             }
-            self.add_chunk()?;
         }
     }
 
@@ -421,6 +436,7 @@ impl Space {
         self.filled.clear();
         self.filled_bytes = 0;
         self.cursor = (0, 0);
+        self.big_cursors = Default::default();
     }
 }
 
@@ -445,6 +461,54 @@ impl Drop for Space {
     fn drop(&mut self) {
         for chunk in &self.by_address {
             chunk.unmap();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn big_objects_take_the_place_of_dead_ones() {
+        let mut space = Space::default();
+        for _ in 0..4 {
+            for _ in 0..20_000 {
+                space.big(1000).unwrap();
+            }
+            space.prepare();
+            space.sweep();
+        }
+        assert_eq!(space.chunks.len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_handed_out_twice() {
+        let mut space = Space::default();
+        let mut live: Vec<(usize, usize)> = Vec::new();
+        let mut random = 1_usize;
+        for _ in 0..3 {
+            let mut taken = live.clone();
+            for step in 0..30_000 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let bytes = 200 + (random >> 40) % if step % 50 == 0 { 60_000 } else { 600 };
+                let begin = space.big(bytes).unwrap() as usize;
+                taken.push((begin, begin + bytes));
+                if step % 10 == 0 {
+                    let run = space.run(RUN_BYTES).unwrap();
+                    taken.push((run.begin as usize, run.end as usize));
+                    space.retire(run);
+                }
+            }
+            taken.sort_unstable();
+            assert!(taken.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+            // every third survives
+            space.prepare();
+            live = taken.into_iter().step_by(3).collect();
+            for &(begin, end) in &live {
+                Chunk::of(begin as *const u64).keep_lines(begin as *const u64, end - begin);
+            }
+            space.sweep();
         }
     }
 }
