@@ -14,6 +14,7 @@ use crate::host::{AddPath, FileType, HostError};
 use crate::pos::Pos;
 use crate::pure::path;
 use crate::value::{AttrsBuilder, Root, Value};
+use nopal_format::store_path::StorePathError;
 use nopal_format::{ContentAddressMethod, Hash, HashAlgorithm, StorePath};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -81,9 +82,12 @@ fn store_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if whole(ev, &path).is_none() {
         path = ev.resolve_links(root, &path, Links::Full)?;
     }
-    let inside = std::str::from_utf8(&path).ok().and_then(|text| ev.settings.store_dir.split(text).ok());
-    let Some(object) = inside.map(|(object, _)| object) else {
-        return Err(Error::eval(path_message(&path, b"is not in the Nix store")).at(pos));
+    let object = match std::str::from_utf8(&path).map(|text| ev.settings.store_dir.split(text)) {
+        Ok(Ok((object, _))) => object,
+        Err(_) | Ok(Err(StorePathError::NotInStore { .. })) => {
+            return Err(Error::eval(path_message(&path, b"is not in the Nix store")).at(pos));
+        }
+        Ok(Err(error)) => return Err(Error::eval(error.to_string())),
     };
     if !ev.settings.read_only {
         let valid = ev.host().ensure_path(&object).map_err(|error| ev.host_error(error, pos))?;
