@@ -423,7 +423,7 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
             evaluator.print_ambiguous(value)?
         }
         EvalFormat::Nix => {
-            let value = if request.strict { evaluator.force_deep(value)? } else { value };
+            // forced as it is printed, so that an error inside takes the place of what failed
             let options = PrintOptions { force: request.strict, ..PrintOptions::EVAL };
             evaluator.print(value, options)?
         }
