@@ -1,7 +1,7 @@
 //! Many programs in few processes. Starting Nix takes longer than most programs do, and `nix-instantiate` ends at the
 //! first that fails; `nix eval` prints an error in place of an element of a list and goes on. So of a batch, one process
-//! of the peer finds out which fail and how, a second one prints the values of the others, and ours gets the same two
-//! lots.
+//! of each side finds out which fail and how, and a second one prints the values of the others. A program that fails on
+//! one side only gets a process of its own, and so do all of a batch if one of them takes too long.
 
 use crate::nix::Nix;
 use std::fs;
@@ -51,7 +51,7 @@ pub(super) enum Fault {
 }
 
 /// The time that a process may take for a batch, and for one program alone.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(10)];
+const PATIENCE: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(10)];
 /// Numbers between the elements of the list that `nix eval` prints.
 const MARK: usize = 7_310_000;
 const MARK_END: usize = MARK + 1000;
@@ -102,26 +102,39 @@ pub(super) fn run(
     peer: &Nix,
 ) -> Result<Vec<(Outcome, Outcome)>, String> {
     let paths = place.lay(programs)?;
-    let mut theirs = survey(place, question, peer, &paths)?;
-    let good: Vec<usize> = (0..paths.len()).filter(|&number| theirs[number].is_none()).collect();
+    let one_by_one = |path: &PathBuf| Ok((alone(question, ours, path)?, alone(question, peer, path)?));
+    let (Some(our_errors), Some(their_errors)) = both(
+        || survey(&place.folder.join("index-ours.nix"), question, ours, &paths),
+        || survey(&place.folder.join("index.nix"), question, peer, &paths),
+    )?
+    else {
+        return paths.iter().map(one_by_one).collect();
+    };
+    let mut pairs: Vec<(Option<Outcome>, Option<Outcome>)> = our_errors.into_iter().zip(their_errors).collect();
+    let good: Vec<usize> = (0..paths.len()).filter(|&number| matches!(pairs[number], (None, None))).collect();
     let good_paths: Vec<&Path> = good.iter().map(|&number| paths[number].as_path()).collect();
-    let (our_values, their_values) = std::thread::scope(|scope| {
-        let mine = scope.spawn(|| sequence(question, ours, &good_paths));
-        let other = sequence(question, peer, &good_paths);
-        (mine.join(), other)
+    let (our_values, their_values) =
+        both(|| sequence(question, ours, &good_paths), || sequence(question, peer, &good_paths))?;
+    for ((number, our), their) in good.into_iter().zip(our_values).zip(their_values) {
+        pairs[number] = (Some(our), Some(their));
+    }
+    let outcomes = pairs.into_iter().zip(&paths).map(|(pair, path)| match pair {
+        (Some(our), Some(their)) => Ok((our, their)),
+        _ => one_by_one(path),
     });
-    let our_values = our_values.map_err(|_| "a thread panicked")??;
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; paths.len()];
-    for ((number, our), their) in good.into_iter().zip(our_values).zip(their_values?) {
-        outcomes[number] = Some(our);
-        theirs[number] = Some(their);
-    }
-    let mut pairs = Vec::new();
-    for ((our, their), path) in outcomes.into_iter().zip(theirs).zip(&paths) {
-        let our = our.map_or_else(|| alone(question, ours, path), Ok)?;
-        pairs.push((our, their.unwrap_or(Outcome::Endless)));
-    }
-    Ok(pairs)
+    outcomes.collect()
+}
+
+/// Does two things at the same time.
+fn both<T: Send>(
+    first: impl FnOnce() -> Result<T, String> + Send,
+    second: impl FnOnce() -> Result<T, String>,
+) -> Result<(T, T), String> {
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second()?;
+        Ok((first.join().map_err(|_| "a thread panicked")??, second))
+    })
 }
 
 /// Runs one program alone on both sides; failures come with all of standard error.
@@ -167,12 +180,18 @@ fn flat(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// Which programs fail, and with which error; nothing for those that do not, or of which this cannot be told.
-fn survey(place: &Place, question: Question, peer: &Nix, paths: &[PathBuf]) -> Result<Vec<Option<Outcome>>, String> {
+/// Which programs fail, and with which error; nothing for those that do not, or of which this cannot be told. Nothing at
+/// all if one of them takes too long.
+fn survey(
+    index: &Path,
+    question: Question,
+    nix: &Nix,
+    paths: &[PathBuf],
+) -> Result<Option<Vec<Option<Outcome>>>, String> {
     let mut outcomes = vec![None; paths.len()];
     let mut left: Vec<usize> = (0..paths.len()).collect();
     while !left.is_empty() {
-        let output = look_over(place, question, peer, paths, &left)?;
+        let output = look_over(index, question, nix, paths, &left)?;
         if let Some(found) = errors(&String::from_utf8_lossy(&output.stdout), &left) {
             for (number, error) in left.drain(..).zip(found) {
                 outcomes[number] = error.map(|error| Outcome::Fails(format!("error: {error}")));
@@ -181,18 +200,20 @@ fn survey(place: &Place, question: Question, peer: &Nix, paths: &[PathBuf]) -> R
             // a few errors, such as an overflow of the stack, end the process; the trace names the file
             let said = String::from_utf8_lossy(&output.stderr);
             let named = said.rsplit("/p").find_map(|rest| rest.get(..3)?.parse().ok());
-            let culprit = named.and_then(|number: usize| left.iter().position(|&other| other == number));
-            left.remove(culprit.unwrap_or(0));
+            let Some(culprit) = named.and_then(|number: usize| left.iter().position(|&other| other == number)) else {
+                return Ok(None);
+            };
+            left.remove(culprit);
         }
     }
-    Ok(outcomes)
+    Ok(Some(outcomes))
 }
 
 /// Has `nix eval` print a list with an element for each of some programs, between numbers.
 fn look_over(
-    place: &Place,
+    index: &Path,
     question: Question,
-    peer: &Nix,
+    nix: &Nix,
     paths: &[PathBuf],
     numbers: &[usize],
 ) -> Result<Output, String> {
@@ -208,10 +229,9 @@ fn look_over(
         list += &format!("{} ({tried})\n", MARK + number);
     }
     list += &format!("{MARK_END} ]\n");
-    let index = place.folder.join("index.nix");
-    fs::write(&index, list).map_err(|error| format!("cannot write {}: {error}", index.display()))?;
-    let mut command = prepared(peer, "nix");
-    command.args(["eval", "--read-only", "--impure", "--file"]).arg(&index);
+    fs::write(index, list).map_err(|error| format!("cannot write {}: {error}", index.display()))?;
+    let mut command = prepared(nix, "nix");
+    command.args(["eval", "--read-only", "--impure", "--file"]).arg(index);
     finish(command, PATIENCE[0])
 }
 

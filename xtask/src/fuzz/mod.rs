@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Take differences of error messages for differences, too.
     #[arg(long)]
     messages: bool,
-    /// Folder with our nix-instantiate, instead of building it.
+    /// Folder with our nix and nix-instantiate, instead of building them.
     #[arg(long, value_name = "DIR")]
     ours: Option<PathBuf>,
     /// Build and run the release build.
