@@ -48,6 +48,15 @@ enum Chore {
     },
     /// Measure ours beside Nix.
     Bench(bench::Options),
+    /// Run a command and print what it cost; `bench` starts it.
+    #[command(hide = true)]
+    WatchCost {
+        /// Takes the command's output.
+        said: PathBuf,
+        /// The program and its arguments.
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
     /// Evaluate made-up and changed programs with ours and a real Nix, and show what differs.
     FuzzEval(fuzz::Options),
     /// Hold our expectations and ourselves against real Nix.
@@ -72,6 +81,7 @@ fn main() -> ExitCode {
         Chore::Acceptance(options) => acceptance::run(&options),
         Chore::EnterEmptyRoot { root, command } => acceptance::enter(&root, &command).map(|never| match never {}),
         Chore::Bench(options) => bench::run(&root, &options),
+        Chore::WatchCost { said, command } => bench::watch(&said, &command),
         Chore::FuzzEval(options) => fuzz::run(&root, &options),
         Chore::Oracle(options) => oracle::run(&root, &options),
         Chore::Setup => setup::run(),

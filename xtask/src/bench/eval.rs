@@ -1,41 +1,84 @@
-//! Evaluation: the microbenchmarks in bench/eval, start-up, and nixpkgs' library tests.
+//! Evaluation: start-up, the microbenchmarks in bench/eval, and real programs in checkouts that the caller names.
 
 use super::Bench;
+use super::corpora;
 use super::measure::{Row, median, run as measure};
 use crate::nix::Nix;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Something to evaluate.
+pub(super) struct Input {
+    pub(super) name: String,
+    /// Arguments of `nix-instantiate` on our side and on the peer's.
+    pub(super) arguments: [Vec<OsString>; 2],
+    /// Files for standard input, for us and for the peer; both are opened on our side.
+    pub(super) stdin: Option<[PathBuf; 2]>,
+    /// Derivations are written, into an empty store each time.
+    pub(super) writes: bool,
+}
+
+impl Input {
+    /// An expression in a file, evaluated without a store.
+    pub(super) fn expression(name: &str, files: [PathBuf; 2]) -> Self {
+        let arguments = ["--eval", "--strict", "--json", "-"].map(OsString::from).to_vec();
+        let arguments = [arguments.clone(), arguments];
+        Self { name: name.to_owned(), arguments, stdin: Some(files), writes: false }
+    }
+}
+
 /// Runs all of it.
 pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
-    let mut inputs = micro(bench)?;
     let (start, _) = bench.write("start.nix", b"1")?;
-    inputs.insert(0, ("start-up".to_owned(), start));
+    let small = [("start-up".to_owned(), start)].into_iter().chain(micro(bench)?);
+    let mut small: Vec<Input> = small.map(|(name, path)| Input::expression(&name, [path.clone(), path])).collect();
+    let mut large = corpora::inputs(bench)?;
     if let Some(only) = &bench.options.only {
-        inputs.retain(|(name, _)| name.contains(only));
+        small.retain(|input| input.name.contains(only));
+        large.retain(|input| input.name.contains(only));
     }
     if bench.options.callgrind {
-        return inputs.iter().try_for_each(|(name, path)| count_instructions(bench, name, path));
+        return small.iter().try_for_each(|input| count_instructions(bench, input));
     }
     let mut ratios = Vec::new();
-    for (name, path) in &inputs {
-        let row = Row::measure(
-            name,
-            bench.options.rounds,
-            |_| measure(&evaluate(&bench.ours), Some(path), &bench.folder),
-            bench.peer.as_ref().map(|peer| |_| measure(&evaluate(peer), Some(path), &bench.folder)),
-        )?;
+    for (number, input) in small.iter().chain(&large).enumerate() {
+        let row = row(bench, input)?;
         row.print();
-        ratios.extend(row.ratio());
+        ratios.extend(row.ratio().filter(|_| number < small.len()));
     }
     if !ratios.is_empty() {
         let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
-        println!("{:<28} {mean:>48.2} (median {:.2})", "geometric mean of ratios", median(ratios));
+        println!(
+            "of the first {}, the geometric mean of user times is {mean:.3}, the median {:.3}",
+            ratios.len(),
+            median(ratios.clone())
+        );
     }
-    match &bench.options.nixpkgs_lib {
-        Some(checkout) if bench.options.only.is_none() => library(bench, checkout),
-        _ => Ok(()),
-    }
+    Ok(())
+}
+
+fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
+    let cost = |nix: &Nix, side: usize, round: usize| {
+        let mut command = nix.command("nix-instantiate");
+        let store = format!("eval-store-{side}-{round}");
+        if input.writes {
+            let folder = [&bench.folder, &bench.peer_folder][side];
+            command.arg("--store").arg(folder.join(&store));
+        }
+        prepare(&mut command).args(&input.arguments[side]);
+        let cost = measure(&command, input.stdin.as_ref().map(|files| files[side].as_path()), &bench.folder)?;
+        if input.writes {
+            bench.remove(&store)?;
+        }
+        Ok(cost)
+    };
+    Row::measure(
+        &input.name,
+        bench.options.rounds,
+        |round| cost(&bench.ours, 0, round),
+        bench.peer.as_ref().map(|peer| |round| cost(peer, 1, round)),
+    )
 }
 
 fn micro(bench: &Bench<'_>) -> Result<Vec<(String, PathBuf)>, String> {
@@ -52,44 +95,19 @@ fn micro(bench: &Bench<'_>) -> Result<Vec<(String, PathBuf)>, String> {
     Ok(found)
 }
 
-/// Evaluates standard input without a store.
-fn evaluate(nix: &Nix) -> Command {
-    let mut command = nix.command("nix-instantiate");
-    command.args(["--eval", "--strict", "-"]).env("NIX_REMOTE", "dummy://").env("NIX_STORE_DIR", "/nix/store");
-    command
+/// The surroundings of a measurement: no store, unless one is named, and nothing remembered.
+fn prepare(command: &mut Command) -> &mut Command {
+    command.env("NIX_REMOTE", "dummy://").env("NIX_STORE_DIR", "/nix/store").env("NOPAL_NO_EVAL_CACHE", "1")
 }
 
-/// lib/tests/misc.nix: a real file of hundreds of tests of nixpkgs' library.
-fn library(bench: &Bench<'_>, checkout: &Path) -> Result<(), String> {
-    let tests = "lib/tests/misc.nix";
-    // the peer may live in a tree of its own: copy what it reads to where it can see it
-    let copied = Command::new("cp").arg("-r").arg(checkout).arg(bench.folder.join("nixpkgs")).status();
-    if !copied.is_ok_and(|status| status.success()) {
-        return Err(format!("cannot copy {}", checkout.display()));
-    }
-    let command = |nix: &Nix, folder: &Path| {
-        let mut command = nix.command("nix-instantiate");
-        command.args(["--eval", "--strict"]).arg(folder.join("nixpkgs").join(tests));
-        command.env("NIX_REMOTE", "dummy://").env("NIX_STORE_DIR", "/nix/store");
-        command
-    };
-    let row = Row::measure(
-        "nixpkgs lib/tests/misc.nix",
-        bench.options.rounds,
-        |_| measure(&command(&bench.ours, &bench.folder), None, &bench.folder),
-        bench.peer.as_ref().map(|peer| |_| measure(&command(peer, &bench.peer_folder), None, &bench.folder)),
-    )?;
-    row.print();
-    Ok(())
-}
-
-fn count_instructions(bench: &Bench<'_>, name: &str, path: &Path) -> Result<(), String> {
-    let ours = evaluate(&bench.ours);
+fn count_instructions(bench: &Bench<'_>, input: &Input) -> Result<(), String> {
+    let (name, Some([path, _])) = (&input.name, &input.stdin) else { return Ok(()) };
+    let mut ours = bench.ours.command("nix-instantiate");
+    ours.args(&input.arguments[0]);
     let mut valgrind = Command::new("valgrind");
     let out = bench.folder.join(format!("callgrind.{name}"));
     valgrind.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display()));
-    valgrind.arg(ours.get_program()).args(ours.get_args());
-    valgrind.env("NIX_REMOTE", "dummy://").env("NIX_STORE_DIR", "/nix/store");
+    prepare(valgrind.arg(ours.get_program()).args(ours.get_args()));
     let text = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let output = crate::nix::feed(valgrind, &text)?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -97,4 +115,27 @@ fn count_instructions(bench: &Bench<'_>, name: &str, path: &Path) -> Result<(), 
     let collected = collected.ok_or_else(|| format!("callgrind says nothing of {name}:\n{said}"))?;
     println!("{name:<28} {:>16} instructions", collected.trim());
     Ok(())
+}
+
+/// The files of a folder that `--parse` prints, as both sides see them.
+pub(super) fn parsed(bench: &Bench<'_>, folder: &str) -> Result<[Vec<OsString>; 2], String> {
+    let ours = bench.folder.join(folder);
+    let mut files: Vec<PathBuf> =
+        crate::nix_files::below(&ours)?.into_iter().filter(|(_, file)| file.is_file()).map(|(path, _)| path).collect();
+    let mut good = 0;
+    while good < files.len() {
+        let mut command = bench.ours.command("nix-instantiate");
+        prepare(&mut command).arg("--parse").args(&files[good..]);
+        let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+        good += output.stdout.iter().filter(|&&byte| byte == b'\n').count();
+        if good < files.len() {
+            // a process ends at the first that does not parse
+            eprintln!("bench: {} is left out, for it does not parse", files.remove(good).display());
+        }
+    }
+    let seen_in = |base: &Path| {
+        let inside = files.iter().filter_map(|file| file.strip_prefix(&bench.folder).ok());
+        [OsString::from("--parse")].into_iter().chain(inside.map(|path| base.join(path).into_os_string())).collect()
+    };
+    Ok([seen_in(&bench.folder), seen_in(&bench.peer_folder)])
 }

@@ -1,9 +1,12 @@
-//! `cargo xtask bench`: ours and Nix in one run, taking turns, CPU time, medians.
+//! `cargo xtask bench`: ours and Nix in one run, taking turns, CPU time and memory, medians.
 
 mod build;
+mod corpora;
 mod eval;
 mod measure;
 mod store;
+
+pub(crate) use measure::watch;
 
 use crate::nix::Nix;
 use clap::ValueEnum;
@@ -26,9 +29,8 @@ pub(crate) struct Options {
     /// The same folder as the peer sees it.
     #[arg(long, value_name = "DIR", requires = "share")]
     peer_share: Option<PathBuf>,
-    /// Checkout of nixpkgs, or of its library, for lib/tests/misc.nix.
-    #[arg(long, value_name = "DIR")]
-    nixpkgs_lib: Option<PathBuf>,
+    #[command(flatten)]
+    corpora: corpora::Corpora,
     /// How often each is measured.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -38,7 +40,7 @@ pub(crate) struct Options {
     /// Size of the tree that is added and verified.
     #[arg(long, default_value_t = 1000)]
     tree_mb: u64,
-    /// Only microbenchmarks whose name contains this.
+    /// Only what is evaluated and has a name that contains this.
     #[arg(long)]
     only: Option<String>,
     /// Count instructions of ours with callgrind instead of measuring time.
@@ -48,7 +50,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Evaluation: our microbenchmarks, and nixpkgs' library tests.
+    /// Evaluation: our microbenchmarks, and what is in the checkouts named.
     Eval,
     /// Trivial builds in a sandbox.
     Build,
