@@ -53,6 +53,12 @@ fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
+/// Whether all of these may stand in an identifier behind its first byte.
+#[inline]
+pub(crate) fn is_name_tail(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| is(*byte, ID))
+}
+
 /// What the bytes at hand are part of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
