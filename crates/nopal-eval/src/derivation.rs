@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_format::derivation::{DerivationError, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE};
+use nopal_format::derivation::{
+    DerivationError, DerivationOutput, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE,
+};
 use nopal_format::json::Json;
 use nopal_format::store_path::check_name;
 use nopal_format::{ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
@@ -400,7 +402,14 @@ impl Draft<'_> {
         let context = ev.contexts.single(ContextElement::DrvDeep(made.path.clone()));
         result.insert(sym::DRV_PATH, ev.heap.string_with(printed.as_bytes(), context), Pos::NONE);
         for (output, spec) in &self.drv.outputs {
-            let value = ev.output_string(&made.path, &self.drv.name, output, spec)?;
+            let known = match spec {
+                DerivationOutput::InputAddressed { .. } | DerivationOutput::Fixed { .. } => self.drv.env_value(output),
+                _ => None,
+            };
+            let value = match known {
+                Some(text) => ev.known_output_string(&made.path, output, text),
+                None => ev.output_string(&made.path, &self.drv.name, output, spec)?,
+            };
             result.insert(ev.symbols.intern(output.as_bytes()), value, Pos::NONE);
         }
         Ok(result.finish(&mut ev.heap))

@@ -1,12 +1,11 @@
 //! A store with a shell in it, and derivations whose builders are scripts.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use nopal_build::{BuildConfig, BuildError, CancelToken, RealiseError, Realised, Wanted, realise};
-use nopal_format::derivation::{DerivationError, DrvHashes, OutputSpec};
+use nopal_format::derivation::{DerivationError, DrvHashes, Environment, OutputSpec};
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
 use nopal_report::{Event, Reporter, Sink};
 use nopal_store::{AddOptions, Durability, Store, StoreConfig};
@@ -184,7 +183,7 @@ impl Recipe {
 
     /// Structured attributes in place of the environment.
     pub(crate) fn structured(mut self, json: &str) -> Self {
-        self.derivation.env = BTreeMap::from([(ByteString::from("__json"), ByteString::from(json))]);
+        self.derivation.env = Environment::from([(ByteString::from("__json"), ByteString::from(json))]);
         self
     }
 }

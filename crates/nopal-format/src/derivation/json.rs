@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, InputOutputs, STRUCTURED_ATTRS_VARIABLE};
+use super::{Derivation, DerivationOutput, Environment, InputOutputs, STRUCTURED_ATTRS_VARIABLE};
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressError, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, HashError};
@@ -148,7 +148,7 @@ impl Derivation {
         for (path, needed) in drvs.as_object("drvs")? {
             input_drvs.insert(reader.path_text(path)?, needed_from_json(needed, 0)?);
         }
-        let mut env = BTreeMap::new();
+        let mut env = Environment::new();
         for (name, value) in json.key("env")?.as_object("env")? {
             env.insert(ByteString::from(name.as_str()), ByteString::from(value.as_str(name)?));
         }
