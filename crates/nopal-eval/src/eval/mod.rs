@@ -70,6 +70,9 @@ pub struct Evaluator {
     pub(crate) drv_hashes: DrvHashes,
     /// The variables of a read-eval-print loop.
     interactive: interactive::Interactive,
+    /// Errors of arguments that were computed before their calls and are about to be thrown, by number.
+    raised: Vec<Option<Error>>,
+    raise_code: Option<&'static crate::code::ir::ThunkCode>,
     /// For finding unbound variables.
     scopes: nopal_syntax::scope::Checker,
     /// What is observed, if anything is.
@@ -156,6 +159,8 @@ impl Evaluator {
             search_path: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
+            raise_code: None,
+            raised: Vec::new(),
             scopes: nopal_syntax::scope::Checker::default(),
             interactive: interactive::Interactive::default(),
             observer: None,
