@@ -73,6 +73,8 @@ pub struct Evaluator {
     /// Errors of arguments that were computed before their calls and are about to be thrown, by number.
     raised: Vec<Option<Error>>,
     raise_code: Option<&'static crate::code::ir::ThunkCode>,
+    /// A buffer for a text that is put together.
+    text: Vec<u8>,
     /// For finding unbound variables.
     scopes: nopal_syntax::scope::Checker,
     /// What is observed, if anything is.
@@ -159,6 +161,7 @@ impl Evaluator {
             search_path: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
+            text: Vec::new(),
             raise_code: None,
             raised: Vec::new(),
             scopes: nopal_syntax::scope::Checker::default(),
