@@ -120,7 +120,7 @@ impl Engine {
     ) -> Result<(), E> {
         let dir = self.config().working_dir.as_os_str().as_bytes();
         // a failure that is not the evaluator's ends the work, too
-        let done = self.shared.with_evaluator(|evaluator| {
+        self.shared.with_evaluator(|evaluator| {
             for source in sources {
                 let mut text = match source {
                     Source::Expr(text) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir)?,
@@ -142,8 +142,7 @@ impl Engine {
                 }
             }
             Ok(Ok(()))
-        })?;
-        done
+        })?
     }
 
     /// The text of a file, or of the `default.nix` of a directory, and its path.

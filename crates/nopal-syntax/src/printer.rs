@@ -67,9 +67,7 @@ pub fn identifier(name: &[u8]) -> Vec<u8> {
 fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
     let plain = match name {
         [first, rest @ ..] => {
-            (first.is_ascii_alphabetic() || *first == b'_')
-                && crate::lexer::is_name_tail(rest)
-                && !is_keyword(name)
+            (first.is_ascii_alphabetic() || *first == b'_') && crate::lexer::is_name_tail(rest) && !is_keyword(name)
         }
         [] => false,
     };
