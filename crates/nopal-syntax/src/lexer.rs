@@ -18,6 +18,8 @@ const SCHEME: u8 = 8;
 const SPACE: u8 = 16;
 const ALPHA: u8 = 32;
 const DIGIT: u8 = 64;
+/// Means nothing in a string.
+const PLAIN: u8 = 128;
 
 /// What each byte may be part of.
 static CLASS: [u8; 256] = {
@@ -42,6 +44,9 @@ static CLASS: [u8; 256] = {
             b' ' | b'\t' | b'\r' | b'\n' => SPACE,
             _ => 0,
         };
+        if !matches!(byte, b'"' | b'\\' | b'$' | b'\r' | 0) {
+            class |= PLAIN;
+        }
         table[i] = class;
         i += 1;
     }
@@ -512,6 +517,7 @@ impl<'s> Lexer<'s> {
         let mut text = Text::Raw;
         let mut has_null = false;
         loop {
+            at = self.scan(at, PLAIN);
             match self.src.get(at) {
                 None | Some(b'"') => break,
                 Some(b'\\') => {

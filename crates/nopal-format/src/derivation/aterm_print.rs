@@ -47,9 +47,7 @@ impl Derivation {
         mask: OutputMask,
     ) -> Result<Vec<Option<StorePath>>, StorePathError> {
         match mask {
-            OutputMask::Show => {
-                self.outputs.iter().map(|(name, output)| output.path(dir, &self.name, name)).collect()
-            }
+            OutputMask::Show => self.outputs.iter().map(|(name, output)| output.path(dir, &self.name, name)).collect(),
             OutputMask::Blank => Ok(Vec::new()),
         }
     }
@@ -125,13 +123,13 @@ impl Derivation {
         for (name, value) in &self.env {
             let out = list.next();
             out.push(b'(');
-            write_escaped(name, out);
+            write_escaped(&name, out);
             out.push(b',');
             if mask == OutputMask::Blank && name.to_str().is_some_and(|name| self.outputs.contains_key(name)) {
                 gaps.push(out.len() + 1);
                 out.extend_from_slice(b"\"\"");
             } else {
-                write_escaped(value, out);
+                write_escaped(&value, out);
             }
             out.push(b')');
         }
@@ -228,29 +226,49 @@ const ESCAPES: [u8; 256] = {
 /// Bytes looked at together: a block without anything to escape is found by vector instructions and copied whole.
 const BLOCK: usize = 64;
 
+/// Of a block with something to escape, which is often one line end, the parts without are copied likewise.
+const PART: usize = 16;
+
 /// Appends a quoted string with `"`, `\`, line feed, carriage return and tab escaped.
 pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     for block in text.chunks(BLOCK) {
-        let is_plain =
-            !block.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
-        if is_plain {
+        if is_plain(block) {
             out.extend_from_slice(block);
             continue;
         }
-        // Without branches: the backslash is always written, and overwritten where it is not wanted.
-        let mut escaped = [b'\\'; 2 * BLOCK];
-        let mut len = 0;
-        for &byte in block {
-            let escape = ESCAPES[usize::from(byte)];
-            let is_special = escape != 0;
-            escaped[len] = b'\\';
-            len += usize::from(is_special);
-            escaped[len] = if is_special { escape } else { byte };
-            len += 1;
+        let (parts, rest) = block.as_chunks::<PART>();
+        for part in parts {
+            if is_plain(part) {
+                out.extend_from_slice(part);
+            } else {
+                write_escaped_part(part, out);
+            }
         }
-        out.extend_from_slice(&escaped[..len]);
+        write_escaped_part(rest, out);
     }
     out.push(b'"');
+}
+
+/// Whether there is nothing to escape.
+#[inline(always)]
+fn is_plain(block: &[u8]) -> bool {
+    !block.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+/// Without branches: the backslash is always written, and overwritten where it is not wanted.
+#[inline(always)]
+fn write_escaped_part(part: &[u8], out: &mut Vec<u8>) {
+    let mut escaped = [b'\\'; 2 * PART];
+    let mut len = 0;
+    for &byte in part {
+        let escape = ESCAPES[usize::from(byte)];
+        let is_special = escape != 0;
+        escaped[len] = b'\\';
+        len += usize::from(is_special);
+        escaped[len] = if is_special { escape } else { byte };
+        len += 1;
+    }
+    out.extend_from_slice(&escaped[..len]);
 }
