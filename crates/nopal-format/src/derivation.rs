@@ -9,7 +9,7 @@ mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bytes::ByteString;
+use crate::bytes::{ByteString, ByteText};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::derived_path::{BuiltPath, SingleDerivedPath};
 use crate::hash::HashAlgorithm;
@@ -218,7 +218,7 @@ impl Derivation {
     }
 
     /// The value of an environment variable.
-    pub fn env_value(&self, name: &str) -> Option<&ByteString> {
+    pub fn env_value(&self, name: &str) -> Option<ByteText<'_>> {
         self.env.get(name.as_bytes())
     }
 

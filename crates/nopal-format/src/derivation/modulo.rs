@@ -9,7 +9,6 @@ use thiserror::Error;
 
 use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
 use super::{Derivation, DerivationKind, DerivationOutput};
-use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, hex, sha256};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
@@ -148,7 +147,7 @@ impl Derivation {
                     (DerivationOutput::Impure { method, algorithm }, hash_placeholder(name))
                 }
             };
-            self.env.insert(ByteString::from(name), ByteString::from(value));
+            self.env.insert(name, value);
             self.outputs.insert(name.to_owned(), output);
         }
         Ok(())
@@ -299,17 +298,16 @@ impl Derivation {
 
     fn fill_env(&mut self, dir: &StoreDir, output: &str, path: &StorePath) -> Result<(), DerivationError> {
         let expected = dir.print(path);
-        let value = self.env.or_default(output.as_bytes());
-        if value.is_empty() {
-            *value = ByteString::from(expected);
-        } else if *value != *expected {
-            let found = value.to_string_lossy().into_owned();
-            return Err(DerivationError::WrongEnv {
-                name: self.name.clone(),
-                output: output.to_owned(),
-                found,
-                expected,
-            });
+        match self.env_value(output) {
+            Some(value) if value.as_bytes() == expected.as_bytes() => {}
+            Some(value) if !value.is_empty() => {
+                let found = value.to_string_lossy().into_owned();
+                let (name, output) = (self.name.clone(), output.to_owned());
+                return Err(DerivationError::WrongEnv { name, output, found, expected });
+            }
+            _ => {
+                self.env.insert(output, expected);
+            }
         }
         Ok(())
     }
@@ -542,7 +540,7 @@ impl DrvHashes {
         for (name, gap) in names.iter().zip(&*gaps) {
             // the quotes are there
             text.extend_from_slice(&tail[from..gap - 1]);
-            write_escaped(drv.env_value(name).map_or(b"", |value| value), text);
+            write_escaped(drv.env_value(name).unwrap_or_default().as_bytes(), text);
             from = gap + 1;
         }
         text.extend_from_slice(&tail[from..]);
