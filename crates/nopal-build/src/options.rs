@@ -56,7 +56,7 @@ pub(crate) struct BuildOptions {
 impl BuildOptions {
     /// Reads the attributes of a derivation.
     pub(crate) fn of(derivation: &Derivation, store_dir: &StoreDir) -> Result<Self, BuildError> {
-        let structured = derivation.env.get(STRUCTURED).map(|text| structured_attributes(text)).transpose()?;
+        let structured = derivation.env.get(STRUCTURED).map(|text| structured_attributes(&text)).transpose()?;
         let source = Source { derivation, structured: structured.as_ref(), store_dir };
         Ok(Self {
             checks: source.checks()?,

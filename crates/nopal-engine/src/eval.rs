@@ -108,32 +108,50 @@ impl Engine {
         }
     }
 
-    /// Parses an expression and prints it as `nix-instantiate --parse` does, on a line.
+    /// Parses expressions and gives `print` each as `nix-instantiate --parse` prints it, on a line, before it reads the
+    /// next.
     ///
     /// # Errors
-    /// A syntax error, or the file cannot be read.
-    pub fn parse(&self, source: &Source) -> Result<Vec<u8>, EngineError> {
+    /// The first: a syntax error, a file that cannot be read, or that of `print`.
+    pub fn parse<E: From<EngineError> + Send>(
+        &self,
+        sources: &[Source],
+        mut print: impl FnMut(&[u8]) -> Result<(), E> + Send,
+    ) -> Result<(), E> {
         let dir = self.config().working_dir.as_os_str().as_bytes();
-        let mut file = None;
-        if let Source::File(path) = source {
-            let mut path = self.config().working_dir.join(path);
-            if nopal_fs::is_dir(&path) {
-                path.push("default.nix");
+        // a failure that is not the evaluator's ends the work, too
+        self.shared.with_evaluator(|evaluator| {
+            for source in sources {
+                let mut text = match source {
+                    Source::Expr(text) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir)?,
+                    Source::Stdin(text) => evaluator.parse_to_text(text, Origin::Stdin, dir)?,
+                    Source::File(path) => {
+                        let (text, path) = match self.read_source(path) {
+                            Ok(read) => read,
+                            Err(error) => return Ok(Err(error.into())),
+                        };
+                        let dir = nopal_fs::parent_of(&path).as_os_str().as_bytes();
+                        let origin = Origin::File { root: Root::HOST, path: path.as_os_str().as_bytes().to_vec() };
+                        evaluator.parse_to_text(&text, origin, dir)?
+                    }
+                    Source::Flake(_) => Vec::new(),
+                };
+                text.push(b'\n');
+                if let Err(error) = print(&text) {
+                    return Ok(Err(error));
+                }
             }
-            file = Some((nopal_fs::read_file(&path)?, path));
+            Ok(Ok(()))
+        })?
+    }
+
+    /// The text of a file, or of the `default.nix` of a directory, and its path.
+    fn read_source(&self, path: &Path) -> Result<(Vec<u8>, PathBuf), EngineError> {
+        let mut path = self.config().working_dir.join(path);
+        if nopal_fs::is_dir(&path) {
+            path.push("default.nix");
         }
-        let mut text = self.shared.with_evaluator(|evaluator| match (source, &file) {
-            (Source::Expr(text), _) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir),
-            (Source::Stdin(text), _) => evaluator.parse_to_text(text, Origin::Stdin, dir),
-            (Source::File(_), Some((text, path))) => {
-                let dir = nopal_fs::parent_of(path).as_os_str().as_bytes();
-                let origin = Origin::File { root: Root::HOST, path: path.as_os_str().as_bytes().to_vec() };
-                evaluator.parse_to_text(text, origin, dir)
-            }
-            (Source::File(_) | Source::Flake(_), _) => Ok(Vec::new()),
-        })?;
-        text.push(b'\n');
-        Ok(text)
+        Ok((nopal_fs::read_file(&path)?, path))
     }
 
     /// Evaluates an installable to the derivations it stands for, and writes them to the store.

@@ -197,7 +197,7 @@ impl Host for EvalHost {
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let path = self.shared.config.store_dir.text_path(name, contents, &references).map_err(failed)?;
         if !self.read_only {
-            self.made().pending.push(TextToAdd { name: name.to_owned(), contents: contents.to_vec(), references });
+            self.made().pending.push(TextToAdd { name: name.to_owned(), contents: contents.into(), references });
             // such a path may be read in the same evaluation
             self.flush().map_err(failed)?;
         }
@@ -208,7 +208,7 @@ impl Host for EvalHost {
         let mut made = self.made();
         let known = made.derivations.insert(path.clone(), derivation.clone());
         if known.is_none() && !self.read_only {
-            let (name, contents) = (path.name().to_owned(), text.to_vec());
+            let (name, contents) = (path.name().to_owned(), text.into());
             made.pending.push(TextToAdd { name, contents, references: derivation.references() });
         }
         Ok(())

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_format::derivation::{DerivationError, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE};
+use nopal_format::derivation::{
+    DerivationError, DerivationOutput, Environment, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE,
+};
 use nopal_format::json::Json;
 use nopal_format::store_path::check_name;
 use nopal_format::{ByteString, ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
@@ -19,6 +21,9 @@ use crate::value::{Attrs, AttrsBuilder, Value};
 
 /// The Nix text of the function `derivation`.
 pub(crate) const WRAPPER: &str = include_str!("derivation.nix");
+
+/// A guess at the size of an environment.
+const ENVIRONMENT_BYTES: usize = 2048;
 
 /// What positions in that text are said to be in.
 pub(crate) const INTERNAL_PATH: &[u8] = b"/derivation-internal.nix";
@@ -63,6 +68,8 @@ struct Draft<'a> {
     output_hash_algo: Option<HashAlgorithm>,
     method: Option<ContentAddressMethod>,
     outputs: BTreeSet<String>,
+    /// For the text of an attribute.
+    buffer: Vec<u8>,
 }
 
 /// A failure while a derivation's hash is computed.
@@ -91,7 +98,11 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         flag(sym::IGNORE_NULLS, "while evaluating the `__ignoreNulls` attribute passed to builtins.derivationStrict")?;
     let mut draft = Draft {
         name,
-        drv: Derivation { name: name.to_owned(), ..Derivation::default() },
+        drv: Derivation {
+            name: name.to_owned(),
+            env: Environment::with_capacity(attrs.len() + 1, ENVIRONMENT_BYTES),
+            ..Derivation::default()
+        },
         context: Context::EMPTY,
         structured: structured.then(Vec::new),
         content_addressed: false,
@@ -100,6 +111,7 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         output_hash_algo: None,
         method: None,
         outputs: BTreeSet::from(["out".to_owned()]),
+        buffer: Vec::new(),
     };
     let all = attrs.sorted(&ev.symbols);
     let ahead = if structured { crate::builtins::json::copying_ahead } else { crate::eval::coerce::derivation_ahead };
@@ -154,7 +166,9 @@ impl Draft<'_> {
     }
 
     fn plain_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
-        let text = ev.coerce_to_string(value, Pos::NONE, &mut self.context, "", Coerce::DERIVATION)?;
+        let mut text = std::mem::take(&mut self.buffer);
+        text.clear();
+        ev.coerce_into(value, Pos::NONE, &mut self.context, "", Coerce::DERIVATION, &mut text)?;
         if key == sym::JSON {
             ev.warn(&format!(
                 "In derivation '{}': setting structured attributes via '__json' is deprecated, and may be disallowed \
@@ -165,13 +179,12 @@ impl Draft<'_> {
             let Some(json) = parsed else {
                 return Err(Error::eval("cannot process __json attribute: it is not valid JSON"));
             };
-            let text = ByteString::from(json.to_compact().into_bytes());
-            self.drv.env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), text);
+            self.drv.env.insert(STRUCTURED_ATTRS_VARIABLE, json.to_compact());
             return Ok(());
         }
         match key {
-            sym::BUILDER => self.drv.builder = ByteString::from(text.clone()),
-            sym::SYSTEM => self.drv.system = ByteString::from(text.clone()),
+            sym::BUILDER => self.drv.builder = ByteString::from(&*text),
+            sym::SYSTEM => self.drv.system = ByteString::from(&*text),
             sym::OUTPUT_HASH => self.output_hash = Some(text.clone()),
             sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(&text),
             sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
@@ -181,7 +194,8 @@ impl Draft<'_> {
             }
             _ => {}
         }
-        self.drv.env.insert(ByteString::from(ev.symbols.get(key).to_vec()), ByteString::from(text));
+        self.drv.env.insert(ev.symbols.get(key), &text);
+        self.buffer = text;
         Ok(())
     }
 
@@ -283,8 +297,7 @@ impl Draft<'_> {
 
     fn finish(mut self, ev: &mut Evaluator) -> Result<Value> {
         if let Some(members) = self.structured.take() {
-            let object = [b"{", members.as_slice(), b"}"].concat();
-            self.drv.env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), ByteString::from(object));
+            self.drv.env.insert(STRUCTURED_ATTRS_VARIABLE, [b"{", members.as_slice(), b"}"].concat());
         }
         self.add_inputs(ev)?;
         if self.drv.builder.as_bytes().is_empty() {
@@ -400,7 +413,14 @@ impl Draft<'_> {
         let context = ev.contexts.single(ContextElement::DrvDeep(made.path.clone()));
         result.insert(sym::DRV_PATH, ev.heap.string_with(printed.as_bytes(), context), Pos::NONE);
         for (output, spec) in &self.drv.outputs {
-            let value = ev.output_string(&made.path, &self.drv.name, output, spec)?;
+            let known = match spec {
+                DerivationOutput::InputAddressed { .. } | DerivationOutput::Fixed { .. } => self.drv.env_value(output),
+                _ => None,
+            };
+            let value = match known {
+                Some(text) => ev.known_output_string(&made.path, output, text.as_bytes()),
+                None => ev.output_string(&made.path, &self.drv.name, output, spec)?,
+            };
             result.insert(ev.symbols.intern(output.as_bytes()), value, Pos::NONE);
         }
         Ok(result.finish(&mut ev.heap))

@@ -197,7 +197,7 @@ fn derivations() {
             let mut drv = Derivation { name: format!("package-{number}"), ..Derivation::default() };
             (drv.system, drv.builder) = ("x86_64-linux".into(), "/bin/sh".into());
             drv.args = vec!["-e".into(), "/build/default-builder.sh".into()];
-            drv.env.extend((0..30).map(|v| (format!("variable{v}").into(), format!("{script}{v}").into())));
+            drv.env.extend((0..30).map(|v| (format!("variable{v}"), format!("{script}{v}"))));
             let inputs = paths.iter().rev().step_by(7).take(20).cloned();
             drv.input_drvs = inputs.map(|path| (path, ["out"].into_iter().collect())).collect();
             drv.declare_outputs(&dir, ["out", "dev"], OutputSpec::InputAddressed).unwrap();

@@ -2,13 +2,14 @@
 
 mod aterm_parse;
 mod aterm_print;
+mod environment;
 mod json;
 mod modulo;
 mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bytes::ByteString;
+use crate::bytes::{ByteString, ByteText};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::derived_path::{BuiltPath, SingleDerivedPath};
 use crate::hash::HashAlgorithm;
@@ -17,6 +18,7 @@ use crate::store_path::{StoreDir, StorePath, StorePathError, output_path_name};
 
 pub use aterm_parse::{AtermError, MAX_ATERM_LEN, MAX_DYNAMIC_DEPTH};
 pub use aterm_print::{OutputMask, write_escaped};
+pub use environment::Environment;
 pub use json::{DerivationJsonError, JSON_VERSION, show_derivations};
 pub use modulo::{DerivationError, DrvHash, DrvHashes, Instantiated, Lookup, OutputSpec, ReadDrv};
 
@@ -41,7 +43,7 @@ pub struct Derivation {
     /// Its arguments.
     pub args: Vec<ByteString>,
     /// Its environment. Structured attributes are the JSON text of the variable `__json`, exactly as it is hashed.
-    pub env: BTreeMap<ByteString, ByteString>,
+    pub env: Environment,
 }
 
 /// Where an output's path comes from.
@@ -216,7 +218,7 @@ impl Derivation {
     }
 
     /// The value of an environment variable.
-    pub fn env_value(&self, name: &str) -> Option<&ByteString> {
+    pub fn env_value(&self, name: &str) -> Option<ByteText<'_>> {
         self.env.get(name.as_bytes())
     }
 

@@ -427,9 +427,12 @@ pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError
 /// Lower-case hexadecimal of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    let mut digits = vec![0; 2 * bytes.len()];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
     // the digits are ASCII
-    String::from_utf8(digits.collect()).unwrap_or_default()
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 fn unhex(text: &[u8], out: &mut [u8]) -> Result<(), char> {

@@ -20,7 +20,7 @@ pub mod references;
 pub mod signature;
 pub mod store_path;
 
-pub use bytes::ByteString;
+pub use bytes::{ByteString, ByteText};
 pub use content_address::{ContentAddress, ContentAddressMethod};
 pub use derivation::{Derivation, DerivationOutput, InputOutputs};
 pub use derived_path::{BuiltPath, SingleDerivedPath};

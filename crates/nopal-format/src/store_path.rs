@@ -224,7 +224,7 @@ impl StoreDir {
     /// # Errors
     /// A name that is not valid.
     pub fn make_store_path(&self, kind: &str, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-        let text = format!("{kind}:{}:{}:{}:{name}", hash.algorithm(), hash.base16(), self.0);
+        let text = [kind, ":", hash.algorithm().name(), ":", &hash.base16(), ":", &self.0, ":", name].concat();
         StorePath::new(sha256(text.as_bytes()).compress20(), name)
     }
 
@@ -245,6 +245,16 @@ impl StoreDir {
         name: &str,
         content: &[u8],
         references: &BTreeSet<StorePath>,
+    ) -> Result<StorePath, StorePathError> {
+        self.text_path_of(name, content, references)
+    }
+
+    /// The same with references in order from anywhere.
+    pub(crate) fn text_path_of<'a>(
+        &self,
+        name: &str,
+        content: &[u8],
+        references: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<StorePath, StorePathError> {
         let mut kind = "text".to_owned();
         for path in references {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use nopal_format::content_address::{ContentAddress, ContentAddressMethod};
 use nopal_format::nar::hash_of_file;
@@ -56,7 +57,7 @@ pub struct TextToAdd {
     /// The name of the store path.
     pub name: String,
     /// The contents.
-    pub contents: Vec<u8>,
+    pub contents: Arc<[u8]>,
     /// What it refers to.
     pub references: BTreeSet<StorePath>,
 }
@@ -98,7 +99,7 @@ impl Store {
         contents: &[u8],
         references: &BTreeSet<StorePath>,
     ) -> Result<StorePath, StoreError> {
-        let text = TextToAdd { name: name.to_owned(), contents: contents.to_vec(), references: references.clone() };
+        let text = TextToAdd { name: name.to_owned(), contents: contents.into(), references: references.clone() };
         let mut paths = self.add_texts(std::slice::from_ref(&text))?;
         paths.pop().ok_or_else(|| StoreError::NotValid { path: name.to_owned() })
     }

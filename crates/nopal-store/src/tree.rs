@@ -71,6 +71,8 @@ pub struct TreeHash {
 /// Bytes read at a time: large enough that system calls do not count, small enough to stay in the cache between
 /// reading, hashing and writing.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Buffers for files are multiples of this.
+const PAGE_BYTES: usize = 4096;
 
 /// Takes the bytes of an archive: counts, hashes, scans, passes on.
 pub(crate) struct ArchiveSink<'a> {
@@ -194,7 +196,7 @@ fn archive_tree<W: Write>(
     spool: &mut Spool,
 ) -> Result<u64, WalkEnd> {
     let mut walk = TreeWalk::new(root, WalkOptions::default())?;
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut buffer = Vec::new();
     let mut entries = 0;
     while let Some(step) = walk.next()? {
         if step != Step::Leave
@@ -238,11 +240,15 @@ fn archive_file<W: Write>(
     writer: &mut NarWriter<W>,
     content: &mut ContentHasher,
     spool: &mut Spool,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
 ) -> Result<(), TreeError> {
     let (file, stat) = walk.open_file()?;
     let executable = stat.st_mode & 0o100 != 0;
     let size = u64::try_from(stat.st_size).unwrap_or_default();
+    let wanted = usize::try_from(size).unwrap_or(CHUNK_BYTES).clamp(PAGE_BYTES, CHUNK_BYTES);
+    if buffer.len() < wanted {
+        buffer.resize(wanted.next_multiple_of(PAGE_BYTES), 0);
+    }
     content.start_file(walk.name(), executable, size);
     spool.start_file(walk.name(), executable, size)?;
     let mut tee = Tee { file, path: walk.path(), content, spool, buffer, unread: 0..0, failure: None };

@@ -18,6 +18,8 @@ const SCHEME: u8 = 8;
 const SPACE: u8 = 16;
 const ALPHA: u8 = 32;
 const DIGIT: u8 = 64;
+/// Means nothing in a string.
+const PLAIN: u8 = 128;
 
 /// What each byte may be part of.
 static CLASS: [u8; 256] = {
@@ -42,6 +44,9 @@ static CLASS: [u8; 256] = {
             b' ' | b'\t' | b'\r' | b'\n' => SPACE,
             _ => 0,
         };
+        if !matches!(byte, b'"' | b'\\' | b'$' | b'\r' | 0) {
+            class |= PLAIN;
+        }
         table[i] = class;
         i += 1;
     }
@@ -51,6 +56,12 @@ static CLASS: [u8; 256] = {
 #[inline]
 fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
+}
+
+/// Whether all of these may stand in an identifier behind its first byte.
+#[inline]
+pub(crate) fn is_name_tail(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| is(*byte, ID))
 }
 
 /// What the bytes at hand are part of.
@@ -506,6 +517,7 @@ impl<'s> Lexer<'s> {
         let mut text = Text::Raw;
         let mut has_null = false;
         loop {
+            at = self.scan(at, PLAIN);
             match self.src.get(at) {
                 None | Some(b'"') => break,
                 Some(b'\\') => {

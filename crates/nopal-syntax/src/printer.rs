@@ -25,7 +25,9 @@ pub fn print(ast: &Ast, context: &Context<'_>) -> Vec<u8> {
 
 /// One expression of the tree as Nix prints it.
 pub fn print_expr(ast: &Ast, context: &Context<'_>, expr: ExprId) -> Vec<u8> {
-    let mut printer = Printer { ast, context: *context, out: Vec::new(), work: Vec::new() };
+    // a guess that is seldom too low
+    let size = if expr == ast.root() { ast.pool.len() + 12 * ast.len() } else { 0 };
+    let mut printer = Printer { ast, context: *context, out: Vec::with_capacity(size), work: Vec::new() };
     printer.run(Item::Expr(expr));
     printer.out
 }
@@ -65,9 +67,7 @@ pub fn identifier(name: &[u8]) -> Vec<u8> {
 fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
     let plain = match name {
         [first, rest @ ..] => {
-            (first.is_ascii_alphabetic() || *first == b'_')
-                && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'\'' | b'-'))
-                && !is_keyword(name)
+            (first.is_ascii_alphabetic() || *first == b'_') && crate::lexer::is_name_tail(rest) && !is_keyword(name)
         }
         [] => false,
     };
@@ -88,16 +88,21 @@ pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
 /// Appends the first `length` bytes of a string as they stand between the quotes of a literal. What follows them decides
 /// whether a `$` at their end is escaped.
 pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
+    let mut from = 0;
     for (index, byte) in text.iter().enumerate().take(length) {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'$' if text.get(index + 1) == Some(&b'{') => out.extend_from_slice(b"\\$"),
-            other => out.push(*other),
-        }
+        let escape = match byte {
+            b'"' | b'\\' => *byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            b'$' if text.get(index + 1) == Some(&b'{') => b'$',
+            _ => continue,
+        };
+        out.extend_from_slice(&text[from..index]);
+        out.extend_from_slice(&[b'\\', escape]);
+        from = index + 1;
     }
+    out.extend_from_slice(&text[from..length.min(text.len())]);
 }
 
 /// Something still to be printed.

@@ -12,24 +12,46 @@ use crate::interner::{Interner, Symbol, sym};
 /// # Errors
 /// [`Problem::UndefinedVariable`](crate::diagnostic::Problem::UndefinedVariable)
 pub fn check(ast: &Ast, symbols: &Interner, is_global: impl Fn(Symbol) -> bool) -> Result<(), Box<Diagnostic>> {
-    let mut checker =
-        Checker { ast, is_global, bound: vec![0; symbols.len()], withs: 0, work: Vec::new(), sorted: false };
-    // sorting costs more than the check, so only a check that failed does it
-    if checker.run().is_ok() {
-        return Ok(());
-    }
-    checker.bound.fill(0);
-    checker.withs = 0;
-    checker.work.clear();
-    checker.sorted = true;
-    match checker.run() {
-        Ok(()) => Ok(()),
-        Err((name, pos)) => Err(Box::new(Diagnostic::undefined_variable(symbols.get(name), pos))),
+    Checker::default().check(ast, symbols, is_global)
+}
+
+/// What [`check`] works with, for checking many trees of the same symbols.
+#[derive(Clone, Debug, Default)]
+pub struct Checker {
+    /// How many scopes around the item at hand bind each symbol; all zero between checks.
+    bound: Vec<u32>,
+    work: Vec<Item>,
+}
+
+impl Checker {
+    /// As [`check`].
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub fn check(
+        &mut self,
+        ast: &Ast,
+        symbols: &Interner,
+        is_global: impl Fn(Symbol) -> bool,
+    ) -> Result<(), Box<Diagnostic>> {
+        if self.bound.len() < symbols.len() {
+            self.bound.resize(symbols.len(), 0);
+        }
+        let mut check = Check { ast, is_global, state: self, withs: 0, sorted: false };
+        // sorting costs more than the check, so only a check that failed does it
+        if check.run().is_ok() {
+            return Ok(());
+        }
+        check.reset();
+        check.sorted = true;
+        let result = check.run();
+        check.reset();
+        result.map_err(|(name, pos)| Box::new(Diagnostic::undefined_variable(symbols.get(name), pos)))
     }
 }
 
 /// Something still to be done. The checker keeps its own stack, so that no tree is too deep for it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Item {
     Visit(ExprId),
     Variable(Symbol, Pos),
@@ -44,26 +66,31 @@ enum Item {
     CloseWith,
 }
 
-struct Checker<'a, G> {
+struct Check<'a, G> {
     ast: &'a Ast,
     is_global: G,
-    /// How many scopes around the item at hand bind each symbol.
-    bound: Vec<u32>,
+    state: &'a mut Checker,
     withs: u32,
-    work: Vec<Item>,
     sorted: bool,
 }
 
-impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
+impl<G: Fn(Symbol) -> bool> Check<'_, G> {
+    /// Forgets a check that was broken off.
+    fn reset(&mut self) {
+        self.state.bound.fill(0);
+        self.state.work.clear();
+        self.withs = 0;
+    }
+
     fn run(&mut self) -> Result<(), (Symbol, Pos)> {
-        self.work.push(Item::Visit(self.ast.root()));
-        while let Some(item) = self.work.pop() {
+        self.state.work.push(Item::Visit(self.ast.root()));
+        while let Some(item) = self.state.work.pop() {
             match item {
                 Item::Visit(id) => {
                     // what an expression puts off is pushed in order and then turned round
-                    let base = self.work.len();
+                    let base = self.state.work.len();
                     self.visit(id)?;
-                    self.work[base..].reverse();
+                    self.state.work[base..].reverse();
                 }
                 Item::Variable(name, pos) => self.variable(name, pos, 0)?,
                 Item::Outer(name, pos) => self.variable(name, pos, 1)?,
@@ -81,7 +108,7 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
     /// Looks a variable up; `own` scopes around it do not count.
     #[inline]
     fn variable(&self, name: Symbol, pos: Pos, own: u32) -> Result<(), (Symbol, Pos)> {
-        if self.bound[name.index()] > own || self.withs > 0 || (self.is_global)(name) {
+        if self.state.bound[name.index()] > own || self.withs > 0 || (self.is_global)(name) {
             Ok(())
         } else {
             Err((name, pos))
@@ -89,7 +116,7 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
     }
 
     fn bind(&mut self, name: Symbol, enter: bool) {
-        let count = &mut self.bound[name.index()];
+        let count = &mut self.state.bound[name.index()];
         if enter {
             *count += 1;
         } else {
@@ -116,11 +143,11 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
     }
 
     fn push(&mut self, id: ExprId) {
-        self.work.push(Item::Visit(id));
+        self.state.work.push(Item::Visit(id));
     }
 
     fn push_all(&mut self, ids: &[ExprId]) {
-        self.work.extend(ids.iter().map(|id| Item::Visit(*id)));
+        self.state.work.extend(ids.iter().map(|id| Item::Visit(*id)));
     }
 
     fn visit(&mut self, id: ExprId) -> Result<(), (Symbol, Pos)> {
@@ -134,7 +161,7 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
             Expr::Var(name) => self.variable(name, ast.pos(id), 0)?,
             Expr::Select { base, path, default } => {
                 self.push(base);
-                self.work.extend(default.map(Item::Visit));
+                self.state.work.extend(default.map(Item::Visit));
                 self.path(ast.attr_path(path));
             }
             Expr::HasAttr { base, path } => {
@@ -150,9 +177,9 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
             Expr::Attrs(set) => self.bindings(set, ast.attr_set(set).recursive, None),
             Expr::With { env, body } => {
                 self.push(env);
-                self.work.push(Item::OpenWith);
+                self.state.work.push(Item::OpenWith);
                 self.push(body);
-                self.work.push(Item::CloseWith);
+                self.state.work.push(Item::CloseWith);
             }
             Expr::If { cond, yes, no } => self.push_all(&[cond, yes, no]),
             Expr::Assert { cond, body } => self.push_all(&[cond, body]),
@@ -172,7 +199,7 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
                 self.push_all(&operands);
             }
             Expr::Concat { parts, .. } => {
-                self.work.extend(ast.parts_in(parts).iter().map(|part| Item::Visit(part.expr)));
+                self.state.work.extend(ast.parts_in(parts).iter().map(|part| Item::Visit(part.expr)));
             }
             Expr::List(items) => self.push_all(ast.exprs_in(items)),
         }
@@ -189,14 +216,14 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
 
     fn lambda(&mut self, id: LambdaId) {
         let lambda = self.ast.lambda(id);
-        self.work.push(Item::BindLambda(id));
+        self.state.work.push(Item::BindLambda(id));
         if let Some(pattern) = lambda.formals {
             for formal in self.ast.formals_in(pattern.formals) {
-                self.work.extend(formal.default.map(Item::Visit));
+                self.state.work.extend(formal.default.map(Item::Visit));
             }
         }
         self.push(lambda.body);
-        self.work.push(Item::UnbindLambda(id));
+        self.state.work.push(Item::UnbindLambda(id));
     }
 
     /// A set or the bindings of a `let` with its body.
@@ -204,9 +231,9 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
         let ast = self.ast;
         let set = ast.attr_set(id);
         if recursive {
-            self.work.push(Item::Bind(set.attrs));
+            self.state.work.push(Item::Bind(set.attrs));
         }
-        self.work.extend(ast.parts_in(set.inherit_from).iter().map(|from| Item::Visit(from.expr)));
+        self.state.work.extend(ast.parts_in(set.inherit_from).iter().map(|from| Item::Visit(from.expr)));
         if self.sorted {
             let mut attrs = ast.attrs_in(set.attrs).to_vec();
             attrs.sort_by_key(|attr| attr.name);
@@ -217,9 +244,9 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
         for attr in ast.dynamic_in(set.dynamic) {
             self.push_all(&[attr.name, attr.value]);
         }
-        self.work.extend(body.map(Item::Visit));
+        self.state.work.extend(body.map(Item::Visit));
         if recursive {
-            self.work.push(Item::Unbind(set.attrs));
+            self.state.work.push(Item::Unbind(set.attrs));
         }
     }
 
@@ -227,8 +254,8 @@ impl<G: Fn(Symbol) -> bool> Checker<'_, G> {
         for attr in attrs {
             match attr.value {
                 AttrValue::Plain(expr) => self.push(expr),
-                AttrValue::Inherited if recursive => self.work.push(Item::Outer(attr.name, attr.pos)),
-                AttrValue::Inherited => self.work.push(Item::Variable(attr.name, attr.pos)),
+                AttrValue::Inherited if recursive => self.state.work.push(Item::Outer(attr.name, attr.pos)),
+                AttrValue::Inherited => self.state.work.push(Item::Variable(attr.name, attr.pos)),
                 AttrValue::InheritedFrom(_) => {}
             }
         }

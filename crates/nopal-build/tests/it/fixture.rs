@@ -1,13 +1,12 @@
 //! A store with a shell in it, and derivations whose builders are scripts.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use nopal_build::{BuildConfig, BuildError, CancelToken, RealiseError, Realised, Wanted, realise};
-use nopal_format::derivation::{DerivationError, DrvHashes, OutputSpec};
-use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
+use nopal_format::derivation::{DerivationError, DrvHashes, Environment, OutputSpec};
+use nopal_format::{Derivation, StoreDir, StorePath};
 use nopal_report::{Event, Reporter, Sink};
 use nopal_store::{AddOptions, Durability, Store, StoreConfig};
 use nopal_test::Tool;
@@ -158,7 +157,7 @@ impl Site {
 
 impl Recipe {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.derivation.env.insert(name.into(), value.into());
+        self.derivation.env.insert(name, value);
         self
     }
 
@@ -184,7 +183,7 @@ impl Recipe {
 
     /// Structured attributes in place of the environment.
     pub(crate) fn structured(mut self, json: &str) -> Self {
-        self.derivation.env = BTreeMap::from([(ByteString::from("__json"), ByteString::from(json))]);
+        self.derivation.env = Environment::from_iter([("__json", json)]);
         self
     }
 }

@@ -22,7 +22,7 @@ fn diamond(site: &Site, middle: &str) -> (StorePath, Vec<StorePath>) {
         let text = std::fs::read(site.store.physical_path(drv)).unwrap();
         let name = drv.derivation_name().unwrap();
         let derivation = nopal_format::Derivation::parse_aterm(site.store.store_dir(), &text, name).unwrap();
-        derivation.env["out".as_bytes()].to_string_lossy().into_owned()
+        derivation.env_value("out").unwrap().to_string_lossy().into_owned()
     };
     let low = site.add(site.recipe("low", "echo low > $out"));
     let left = site.add(site.recipe("left", &format!("cat {} > $out; {middle}", path(&low))).input(&low, &["out"]));

@@ -65,6 +65,11 @@ thread_local! {
     static CODE: &'static Bump = Box::leak(Box::new(Bump::new()));
 }
 
+/// The code of [`Rare::Raised`].
+pub(crate) fn raise() -> &'static ThunkCode {
+    leak(ThunkCode { captures: &[Ref::Captured(0)], body: Expr::Rare(leak(Rare::Raised)), slots: 0 })
+}
+
 pub(super) fn leak<T>(node: T) -> &'static T {
     CODE.with(|code| &*code.alloc(node))
 }
@@ -437,7 +442,12 @@ impl Compiler<'_> {
         if self.input.observed {
             body = self.observed_body(&lambda, pos, formals.as_ref(), body);
         }
-        let strict = if formals.is_some() { Strict::NONE } else { Strict::of_body(&body) };
+        let strict = match (&formals, self.input.observed) {
+            // what is observed is evaluated when Nix evaluates it
+            (_, true) => Strict::NONE,
+            (Some(_), false) => Strict::FIRST,
+            (None, false) => Strict::of_body(&body),
+        };
         Ok(leak(Lambda {
             captures: leak_all(level.captures),
             body,

@@ -63,6 +63,9 @@ impl Strict {
     /// None is known.
     pub(crate) const NONE: Strict = Strict { args: 0, parameter: 0 };
 
+    /// The only argument.
+    pub(crate) const FIRST: Strict = Strict { args: 1, parameter: 0 };
+
     /// The index of the parameter in a call with `args` arguments, or [`NO_PARAMETER`].
     #[inline(always)]
     pub(crate) fn of(self, args: usize) -> usize {
@@ -343,6 +346,8 @@ pub(crate) enum Expr {
 pub(crate) enum Rare {
     /// `__curPos`
     CurPos(Pos),
+    /// An argument that failed when it was computed before the call: fails now, as it would have done.
+    Raised,
     /// Only where the evaluation is observed.
     Observed(super::observed::Observed),
 }
@@ -371,7 +376,7 @@ impl Expr {
             Expr::Attrs(literal) => literal.pos,
             Expr::With(with) => with.pos,
             Expr::Rare(Rare::Observed(observed)) => observed.inner.pos(),
-            Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
+            Expr::Rare(Rare::Raised) | Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
         }
     }
 }

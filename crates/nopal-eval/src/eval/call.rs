@@ -4,7 +4,7 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
-use crate::code::ir::{Delayed, Expr, Formals, Lambda, Name, Op};
+use crate::code::ir::{Delayed, Expr, Formals, Lambda, Name, Op, ThunkCode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
@@ -314,16 +314,70 @@ impl Evaluator {
         }
     }
 
-    /// The value of an argument. If the function evaluates it before anything else, it may be computed now: nobody can
-    /// see the difference.
-    #[inline(always)]
-    pub(crate) fn delay_argument(&mut self, delayed: &'static Delayed, strict: bool, env: Env) -> Value {
-        if let (true, Delayed::Cheap(cheap)) = (strict, delayed)
-            && let Some(value) = self.try_now(&cheap.now, env)
-        {
-            return value;
+    /// The value of an argument that the function evaluates before anything else: it is computed now, without a thunk,
+    /// and nobody can see the difference. `is_shared` tells whether the function can pass it on as it is.
+    #[inline]
+    pub(crate) fn argument_now(&mut self, delayed: &'static Delayed, is_shared: bool, env: Env) -> Value {
+        let code = match delayed {
+            Delayed::Thunk(code) => code,
+            Delayed::Cheap(cheap) => match self.try_now(&cheap.now, env) {
+                Some(value) => return value,
+                None => cheap.later,
+            },
+            Delayed::Const(_) | Delayed::Var(_) | Delayed::Lambda(_) => return self.delay(delayed, env),
+        };
+        match self.run_now(code, env) {
+            Ok(value) => {
+                // What the thunk would have evaluated to has a cell of its own only if it was made there; else it needs
+                // one here, since Nix can tell cells apart.
+                let is_new = matches!(code.body, Expr::Attrs(_) | Expr::List(_));
+                if !is_shared || is_new || value.is_plain() {
+                    return value;
+                }
+                let cell = self.heap.app(Value::NULL, &[]);
+                cell.set_indirection(value);
+                cell
+            }
+            Err(error) => self.raise_later(error),
         }
-        self.delay(delayed, env)
+    }
+
+    /// Runs the code of a thunk that is not made: its captured words are on the stack.
+    fn run_now(&mut self, code: &'static ThunkCode, env: Env) -> Result<Value> {
+        self.check_stack()?;
+        let height = self.heap.stack.height();
+        let captured = code.captures.len() as u32;
+        let Some(frame) = self.heap.stack.push(captured + code.slots) else { return Err(self.stack_overflow()) };
+        for (slot, from) in (0..).zip(code.captures) {
+            frame.set(slot, env.get(*from));
+        }
+        let inner = Env { frame: frame.behind(captured), captures: frame.as_captures() };
+        let result = self.eval(&code.body, inner);
+        self.heap.stack.reset(height);
+        result
+    }
+
+    /// A thunk that fails: an argument that has failed, but whose frames are those of the function that needs it.
+    #[cold]
+    #[inline(never)]
+    fn raise_later(&mut self, error: Error) -> Value {
+        let code = *self.raise_code.get_or_insert_with(crate::code::compile::raise);
+        let number = self.heap.int(self.raised.len() as i64);
+        self.raised.push(Some(error));
+        let thunk = self.heap.thunk(code, 1);
+        thunk.set_captured(0, number);
+        thunk
+    }
+
+    /// The error that such a thunk was made for.
+    pub(super) fn raised(&mut self, env: Env) -> Error {
+        let number = env.captures.get(0).as_small_int().and_then(|number| usize::try_from(number).ok());
+        let error = number.and_then(|number| self.raised.get_mut(number)).and_then(Option::take);
+        while self.raised.last().is_some_and(Option::is_none) {
+            self.raised.pop();
+        }
+        // a thunk is run once
+        error.unwrap_or_else(|| Error::eval("infinite recursion encountered"))
     }
 
     /// The first half of [`Evaluator::delay`]: what it captures may not exist yet and is filled in later.

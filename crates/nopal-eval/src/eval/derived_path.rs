@@ -53,6 +53,13 @@ impl Evaluator {
         Ok(self.heap.string_with(text.as_bytes(), context))
     }
 
+    /// The string of an output whose path is known, with the context that says so.
+    pub(crate) fn known_output_string(&mut self, drv: &StorePath, output: &str, path: &[u8]) -> Value {
+        let built = BuiltPath { drv: drv.clone().into(), output: output.to_owned() };
+        let context = self.contexts.single(ContextElement::Built(built));
+        self.heap.string_with(path, context)
+    }
+
     fn output_text(&self, built: &BuiltPath, known: Option<StorePath>) -> Result<String> {
         if let Some(path) = known {
             return Ok(self.settings.store_dir.print(&path));

@@ -158,7 +158,10 @@ impl Evaluator {
                 let lambda = closure.lambda();
                 if let [arg] = call.args {
                     self.enter(call.pos)?;
-                    let arg = self.delay_argument(arg, lambda.strict.of(1) == 0, env);
+                    let arg = match lambda.strict.of(1) {
+                        0 => self.argument_now(arg, lambda.arg.is_some(), env),
+                        _ => self.delay(arg, env),
+                    };
                     let result = self.call_closure(closure, arg, call.pos);
                     self.leave();
                     return result;
@@ -170,7 +173,15 @@ impl Evaluator {
         if count <= INLINE_ARGS {
             let mut args = [Value::NULL; INLINE_ARGS];
             for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
-                *slot = self.delay_argument(arg, index == strict, env);
+                *slot = if index == strict {
+                    // it is evaluated inside of the call
+                    self.enter(call.pos)?;
+                    let arg = self.argument_now(arg, true, env);
+                    self.leave();
+                    arg
+                } else {
+                    self.delay(arg, env)
+                };
             }
             return self.call(function, &args[..count], call.pos);
         }
@@ -225,6 +236,7 @@ impl Evaluator {
     fn eval_rare(&mut self, rare: &'static Rare, env: Env) -> Result<Value> {
         match rare {
             Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
+            Rare::Raised => Err(self.raised(env)),
             Rare::Observed(observed) => self.eval_observed(observed, env),
         }
     }

@@ -112,20 +112,6 @@ impl Evaluator {
         }
     }
 
-    /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
-    pub fn parse_to_text(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
-        let base = self.positions.add(origin.clone(), text.into());
-        let syntax_origin = self.syntax_origin(&origin);
-        let fail = |problem: Box<nopal_syntax::Diagnostic>| syntax_error(&problem, &syntax_origin, text, base);
-        let options = self.parser_options();
-        let parsed = nopal_syntax::parse(text, &mut self.symbols, &options).map_err(fail)?;
-        let is_global = |name| self.globals.contains_key(&name);
-        nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global).map_err(fail)?;
-        let home = self.settings.home.clone().unwrap_or_default();
-        let context = nopal_syntax::printer::Context { symbols: &self.symbols, base_dir: dir, home: &home };
-        Ok(nopal_syntax::printer::print(&parsed.ast, &context))
-    }
-
     /// An expression as Nix prints it; `None` if it does not parse.
     pub(super) fn reprint(&mut self, text: &[u8], dir: &[u8]) -> Option<Vec<u8>> {
         let options = self.parser_options();
@@ -404,7 +390,7 @@ pub fn pseudo_url(text: &str) -> Option<String> {
 }
 
 #[cold]
-fn syntax_error(
+pub(super) fn syntax_error(
     problem: &nopal_syntax::Diagnostic,
     origin: &nopal_syntax::source::Origin,
     text: &[u8],

@@ -34,6 +34,7 @@ mod mounts;
 pub(crate) mod observe;
 mod ops;
 pub(crate) mod parallel;
+mod parse;
 mod positions;
 mod select;
 mod store;
@@ -69,6 +70,13 @@ pub struct Evaluator {
     pub(crate) drv_hashes: DrvHashes,
     /// The variables of a read-eval-print loop.
     interactive: interactive::Interactive,
+    /// Errors of arguments that were computed before their calls and are about to be thrown, by number.
+    raised: Vec<Option<Error>>,
+    raise_code: Option<&'static crate::code::ir::ThunkCode>,
+    /// A buffer for a text that is put together.
+    text: Vec<u8>,
+    /// For finding unbound variables.
+    scopes: nopal_syntax::scope::Checker,
     /// What is observed, if anything is.
     observer: Option<Box<observe::Observer>>,
     /// Trees copied to the store that messages name otherwise, by their store paths.
@@ -153,6 +161,10 @@ impl Evaluator {
             search_path: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
+            text: Vec::new(),
+            raise_code: None,
+            raised: Vec::new(),
+            scopes: nopal_syntax::scope::Checker::default(),
             interactive: interactive::Interactive::default(),
             observer: None,
             mounts: Vec::new(),

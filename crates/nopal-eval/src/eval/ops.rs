@@ -11,6 +11,9 @@ use crate::eval::expr::Env;
 use crate::pos::Pos;
 use crate::value::{Attrs, List, NixStr, Root, Value, View};
 
+/// A buffer for texts that is larger than this is not kept.
+const MAX_BUFFER: usize = 64 << 10;
+
 /// How Nix words the errors of one arithmetic builtin.
 struct Arithmetic {
     builtin: &'static str,
@@ -110,6 +113,9 @@ impl Evaluator {
             Op::Concat => {
                 let a = self.eval_leaf(&binary.lhs, env)?;
                 let b = self.eval_leaf(&binary.rhs, env)?;
+                if let (Some(left), Some(right)) = (a.as_list(), b.as_list()) {
+                    return Ok(self.concat_two_lists(left, right));
+                }
                 self.concat_lists(&[a, b], pos, "while evaluating one of the elements to concatenate")
             }
         }
@@ -138,6 +144,20 @@ impl Evaluator {
             Some(attrs) => Ok(attrs),
             None => Err(self.type_mismatch(value, "a set").trace(pos, context)),
         }
+    }
+
+    fn concat_two_lists(&mut self, left: List, right: List) -> Value {
+        if right.is_empty() {
+            return left.value();
+        }
+        if left.is_empty() {
+            return right.value();
+        }
+        let mut out = self.heap.list_builder(left.len() + right.len());
+        for (index, element) in left.as_slice().iter().chain(right.as_slice()).enumerate() {
+            out.set(index, *element);
+        }
+        out.finish()
     }
 
     /// Concatenates lists; a list that is the only one with elements is returned as it is.
@@ -350,7 +370,9 @@ impl Evaluator {
     ) -> Result<Value> {
         let what = "while evaluating a path segment";
         let mut context = Context::EMPTY;
-        let mut out = Vec::with_capacity(64);
+        // the parts may contain such texts, too: then these have buffers of their own
+        let mut out = std::mem::take(&mut self.text);
+        out.clear();
         // Only a string copies paths; `[ ] + ./x` fails on its first part.
         let mode = Coerce { canonicalise: concat.force_string, ..Coerce::STRING };
         self.append_part(first, first_pos, &mut context, what, mode, &mut out)?;
@@ -361,7 +383,11 @@ impl Evaluator {
             };
             self.append_part(value, *pos, &mut context, what, Coerce::STRING, &mut out)?;
         }
-        Ok(self.heap.string_with(&out, context))
+        let text = self.heap.string_with(&out, context);
+        if out.capacity() > self.text.capacity() && out.capacity() <= MAX_BUFFER {
+            self.text = out;
+        }
+        Ok(text)
     }
 
     #[inline]

@@ -36,6 +36,17 @@ impl Frame {
         // SAFETY: as for `get`.
         unsafe { *self.0.add(slot as usize) = value };
     }
+
+    /// Its first slots as captured words.
+    pub(crate) fn as_captures(self) -> Captures {
+        Captures(self.0)
+    }
+
+    /// The frame behind its first `slots` slots, of which it has as many.
+    pub(crate) fn behind(self, slots: u32) -> Frame {
+        // SAFETY: `Stack::push` reserved these slots.
+        Frame(unsafe { self.0.add(slots as usize) })
+    }
 }
 
 /// The words that a closure or thunk captured.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use memchr::memchr2;
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, InputOutputs};
+use super::{Derivation, DerivationOutput, Environment, InputOutputs};
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashError};
@@ -312,7 +312,7 @@ impl<'a> Parser<'a> {
         Ok(needed)
     }
 
-    fn env(&mut self) -> Result<BTreeMap<ByteString, ByteString>, AtermError> {
+    fn env(&mut self) -> Result<Environment, AtermError> {
         // Sorted input makes collecting a list and building the map at once cheaper than inserting one by one.
         let mut pairs = Vec::new();
         self.list(|parser| {

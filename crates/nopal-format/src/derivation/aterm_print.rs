@@ -16,7 +16,7 @@ pub enum OutputMask {
 }
 
 /// Input derivations replaced by the hashes of what they yield.
-pub(super) type ReplacedInputs = BTreeMap<String, BTreeSet<String>>;
+pub(super) type ReplacedInputs<'a> = BTreeMap<String, BTreeSet<&'a str>>;
 
 impl Derivation {
     /// The text of the `.drv` file.
@@ -34,8 +34,26 @@ impl Derivation {
     /// # Errors
     /// As [`Derivation::to_aterm`].
     pub fn write_aterm(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>) -> Result<(), StorePathError> {
-        let has_dynamic = self.has_dynamic_inputs();
-        self.write_head(dir, mask, has_dynamic, out)?;
+        self.write_head(dir, &self.shown_paths(dir, mask)?, out);
+        self.write_inputs(dir, out);
+        self.write_tail(dir, mask, out, &mut Vec::new());
+        Ok(())
+    }
+
+    /// The paths of the outputs as far as they are known and not masked, in the order of the outputs.
+    pub(super) fn shown_paths(
+        &self,
+        dir: &StoreDir,
+        mask: OutputMask,
+    ) -> Result<Vec<Option<StorePath>>, StorePathError> {
+        match mask {
+            OutputMask::Show => self.outputs.iter().map(|(name, output)| output.path(dir, &self.name, name)).collect(),
+            OutputMask::Blank => Ok(Vec::new()),
+        }
+    }
+
+    /// The input derivations.
+    pub(super) fn write_inputs(&self, dir: &StoreDir, out: &mut Vec<u8>) {
         let mut list = List::new(out);
         for (path, needed) in &self.input_drvs {
             let out = list.next();
@@ -45,51 +63,20 @@ impl Derivation {
             write_needed(needed, out);
             out.push(b')');
         }
-        self.write_tail(dir, mask, out);
-        Ok(())
     }
 
-    /// The form that is hashed: input derivations replaced by the hashes of what they yield.
-    pub(super) fn write_replaced(
-        &self,
-        dir: &StoreDir,
-        mask: OutputMask,
-        inputs: &ReplacedInputs,
-        out: &mut Vec<u8>,
-    ) -> Result<(), StorePathError> {
+    /// What stands before the inputs. Paths are those of [`Derivation::shown_paths`].
+    pub(super) fn write_head(&self, dir: &StoreDir, paths: &[Option<StorePath>], out: &mut Vec<u8>) {
         let has_dynamic = self.has_dynamic_inputs();
-        self.write_head(dir, mask, has_dynamic, out)?;
-        let mut list = List::new(out);
-        for (hash, outputs) in inputs {
-            let out = list.next();
-            out.push(b'(');
-            write_plain(hash.as_bytes(), out);
-            out.push(b',');
-            write_plain_list(outputs, out);
-            out.push(b')');
-        }
-        self.write_tail(dir, mask, out);
-        Ok(())
-    }
-
-    fn write_head(
-        &self,
-        dir: &StoreDir,
-        mask: OutputMask,
-        has_dynamic: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), StorePathError> {
         out.extend_from_slice(if has_dynamic { b"DrvWithVersion(\"xp-dyn-drv\",[" } else { b"Derive([" });
         let mut list = List::new(out);
-        for (name, output) in &self.outputs {
+        for (number, (name, output)) in self.outputs.iter().enumerate() {
             let out = list.next();
             out.push(b'(');
             write_plain(name.as_bytes(), out);
             out.extend_from_slice(b",\"");
-            if mask == OutputMask::Show
-                && let Some(path) = output.path(dir, &self.name, name)?
-            {
-                write_path(dir, &path, out);
+            if let Some(Some(path)) = paths.get(number) {
+                write_path(dir, path, out);
             }
             out.extend_from_slice(b"\",\"");
             let (algorithm, hash) = match output {
@@ -108,10 +95,11 @@ impl Derivation {
             out.extend_from_slice(b"\")");
         }
         out.extend_from_slice(b"],[");
-        Ok(())
     }
 
-    fn write_tail(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>) {
+    /// What stands behind the inputs. Where values of output variables are left out is noted in `gaps`: offsets in
+    /// `out`, in the order of the names.
+    pub(super) fn write_tail(&self, dir: &StoreDir, mask: OutputMask, out: &mut Vec<u8>, gaps: &mut Vec<usize>) {
         out.extend_from_slice(b"],[");
         let mut list = List::new(out);
         for path in &self.input_srcs {
@@ -135,17 +123,30 @@ impl Derivation {
         for (name, value) in &self.env {
             let out = list.next();
             out.push(b'(');
-            write_escaped(name, out);
+            write_escaped(&name, out);
             out.push(b',');
-            let is_output = || name.to_str().is_some_and(|name| self.outputs.contains_key(name));
-            if mask == OutputMask::Blank && is_output() {
+            if mask == OutputMask::Blank && name.to_str().is_some_and(|name| self.outputs.contains_key(name)) {
+                gaps.push(out.len() + 1);
                 out.extend_from_slice(b"\"\"");
             } else {
-                write_escaped(value, out);
+                write_escaped(&value, out);
             }
             out.push(b')');
         }
         out.extend_from_slice(b"])");
+    }
+}
+
+/// The form that is hashed has, in the place of input derivations, the hashes of what they yield.
+pub(super) fn write_replaced_inputs(inputs: &ReplacedInputs, out: &mut Vec<u8>) {
+    let mut list = List::new(out);
+    for (hash, outputs) in inputs {
+        let out = list.next();
+        out.push(b'(');
+        write_plain(hash.as_bytes(), out);
+        out.push(b',');
+        write_plain_list(outputs, out);
+        out.push(b')');
     }
 }
 
@@ -202,11 +203,11 @@ fn write_plain(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_plain_list(items: &BTreeSet<String>, out: &mut Vec<u8>) {
+fn write_plain_list<S: AsRef<str>>(items: &BTreeSet<S>, out: &mut Vec<u8>) {
     out.push(b'[');
     let mut list = List::new(out);
     for item in items {
-        write_plain(item.as_bytes(), list.next());
+        write_plain(item.as_ref().as_bytes(), list.next());
     }
     out.push(b']');
 }
@@ -225,29 +226,49 @@ const ESCAPES: [u8; 256] = {
 /// Bytes looked at together: a block without anything to escape is found by vector instructions and copied whole.
 const BLOCK: usize = 64;
 
+/// Of a block with something to escape, which is often one line end, the parts without are copied likewise.
+const PART: usize = 16;
+
 /// Appends a quoted string with `"`, `\`, line feed, carriage return and tab escaped.
 pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     for block in text.chunks(BLOCK) {
-        let is_plain =
-            !block.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
-        if is_plain {
+        if is_plain(block) {
             out.extend_from_slice(block);
             continue;
         }
-        // Without branches: the backslash is always written, and overwritten where it is not wanted.
-        let mut escaped = [b'\\'; 2 * BLOCK];
-        let mut len = 0;
-        for &byte in block {
-            let escape = ESCAPES[usize::from(byte)];
-            let is_special = escape != 0;
-            escaped[len] = b'\\';
-            len += usize::from(is_special);
-            escaped[len] = if is_special { escape } else { byte };
-            len += 1;
+        let (parts, rest) = block.as_chunks::<PART>();
+        for part in parts {
+            if is_plain(part) {
+                out.extend_from_slice(part);
+            } else {
+                write_escaped_part(part, out);
+            }
         }
-        out.extend_from_slice(&escaped[..len]);
+        write_escaped_part(rest, out);
     }
     out.push(b'"');
+}
+
+/// Whether there is nothing to escape.
+#[inline(always)]
+fn is_plain(block: &[u8]) -> bool {
+    !block.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+/// Without branches: the backslash is always written, and overwritten where it is not wanted.
+#[inline(always)]
+fn write_escaped_part(part: &[u8], out: &mut Vec<u8>) {
+    let mut escaped = [b'\\'; 2 * PART];
+    let mut len = 0;
+    for &byte in part {
+        let escape = ESCAPES[usize::from(byte)];
+        let is_special = escape != 0;
+        escaped[len] = b'\\';
+        len += usize::from(is_special);
+        escaped[len] = if is_special { escape } else { byte };
+        len += 1;
+    }
+    out.extend_from_slice(&escaped[..len]);
 }

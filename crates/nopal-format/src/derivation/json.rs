@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, InputOutputs, STRUCTURED_ATTRS_VARIABLE};
-use crate::bytes::ByteString;
+use super::{Derivation, DerivationOutput, Environment, InputOutputs, STRUCTURED_ATTRS_VARIABLE};
 use crate::content_address::{ContentAddress, ContentAddressError, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, HashError};
 use crate::json::{Json, JsonError};
@@ -86,9 +85,9 @@ impl Derivation {
     pub fn to_json(&self) -> Result<Json, DerivationJsonError> {
         let mut env = BTreeMap::new();
         for (name, value) in &self.env {
-            if *name != *STRUCTURED_ATTRS_VARIABLE {
+            if name.as_bytes() != STRUCTURED_ATTRS_VARIABLE.as_bytes() {
                 let place = format!("environment variable '{name}'");
-                env.insert(self.text(name, &place)?, self.text(value, &place)?.into());
+                env.insert(self.text(&name, &place)?, self.text(&value, &place)?.into());
             }
         }
         let outputs = self.outputs.iter().map(|(name, output)| (name.clone(), output_to_json(output)));
@@ -116,10 +115,10 @@ impl Derivation {
         Ok(Json::Object(object))
     }
 
-    fn text(&self, bytes: &ByteString, place: &str) -> Result<String, DerivationJsonError> {
-        match bytes.to_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(DerivationJsonError::Utf8 { name: self.name.clone(), place: place.to_owned() }),
+    fn text(&self, bytes: &[u8], place: &str) -> Result<String, DerivationJsonError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(DerivationJsonError::Utf8 { name: self.name.clone(), place: place.to_owned() }),
         }
     }
 
@@ -148,15 +147,14 @@ impl Derivation {
         for (path, needed) in drvs.as_object("drvs")? {
             input_drvs.insert(reader.path_text(path)?, needed_from_json(needed, 0)?);
         }
-        let mut env = BTreeMap::new();
+        let mut env = Environment::new();
         for (name, value) in json.key("env")?.as_object("env")? {
-            env.insert(ByteString::from(name.as_str()), ByteString::from(value.as_str(name)?));
+            env.insert(name, value.as_str(name)?);
         }
-        if let Some(attrs) = json.get("structuredAttrs") {
-            let text = ByteString::from(attrs.to_compact());
-            if env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), text).is_some() {
-                return Err(DerivationJsonError::ReservedVariable);
-            }
+        if let Some(attrs) = json.get("structuredAttrs")
+            && env.insert(STRUCTURED_ATTRS_VARIABLE, attrs.to_compact())
+        {
+            return Err(DerivationJsonError::ReservedVariable);
         }
         let args = json.key("args")?.as_array("args")?.iter();
         Ok(Self {

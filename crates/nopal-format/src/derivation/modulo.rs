@@ -1,14 +1,14 @@
 //! The hash of a derivation modulo its fixed-output inputs, and what follows from it: output paths and the path of
 //! the `.drv` file itself.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::aterm_print::{OutputMask, ReplacedInputs};
+use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
 use super::{Derivation, DerivationKind, DerivationOutput};
-use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, hex, sha256};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
@@ -147,7 +147,7 @@ impl Derivation {
                     (DerivationOutput::Impure { method, algorithm }, hash_placeholder(name))
                 }
             };
-            self.env.insert(ByteString::from(name), ByteString::from(value));
+            self.env.insert(name, value);
             self.outputs.insert(name.to_owned(), output);
         }
         Ok(())
@@ -193,28 +193,58 @@ impl Derivation {
         lookup: &mut Lookup<'_, E>,
         scratch: &mut Vec<u8>,
     ) -> Result<DrvHash, E> {
-        let kind = self.kind()?;
-        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
-        if let Some(DerivationOutput::Fixed { ca }) = self.outputs.get("out") {
-            let path = dir.ca_path(&self.name, ca, &References::default()).map_err(DerivationError::from)?;
-            let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(&path));
-            return Ok(DrvHash { hash: sha256(text.as_bytes()), outputs, is_deferred: false });
+        let is_deferred = matches!(self.kind()?, DerivationKind::Floating | DerivationKind::Impure);
+        if let Some(hash) = self.fixed_hash(dir)? {
+            return Ok(hash);
         }
-        let mut is_deferred = matches!(kind, DerivationKind::Floating | DerivationKind::Impure);
+        let (inputs, inputs_deferred) = self.replaced_inputs(lookup)?;
+        scratch.clear();
+        self.write_head(dir, &self.shown_paths(dir, mask).map_err(DerivationError::from)?, scratch);
+        write_replaced_inputs(&inputs, scratch);
+        self.write_tail(dir, mask, scratch, &mut Vec::new());
+        Ok(self.hash_of(scratch, is_deferred | inputs_deferred))
+    }
+
+    /// The hash of a text that stands for this derivation.
+    fn hash_of(&self, text: &[u8], is_deferred: bool) -> DrvHash {
+        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
+        DrvHash { hash: sha256(text), outputs, is_deferred }
+    }
+
+    /// The hash if the output is fixed.
+    fn fixed_hash(&self, dir: &StoreDir) -> Result<Option<DrvHash>, DerivationError> {
+        let Some(DerivationOutput::Fixed { ca }) = self.outputs.get("out") else { return Ok(None) };
+        let path = dir.ca_path(&self.name, ca, &References::default())?;
+        Ok(Some(self.fixed_hash_at(dir, ca, &path)))
+    }
+
+    fn fixed_hash_at(&self, dir: &StoreDir, ca: &ContentAddress, path: &StorePath) -> DrvHash {
+        let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(path));
+        self.hash_of(text.as_bytes(), false)
+    }
+
+    /// The inputs as they are hashed, and whether the path of one is not known yet.
+    fn replaced_inputs<E: From<DerivationError>>(
+        &self,
+        lookup: &mut Lookup<'_, E>,
+    ) -> Result<(ReplacedInputs<'_>, bool), E> {
+        let mut is_deferred = false;
         let mut inputs = ReplacedInputs::new();
         for (path, needed) in &self.input_drvs {
             let input = lookup(path)?;
             is_deferred |= input.is_deferred;
             for output in &needed.outputs {
-                let hash = input
-                    .of_output(output)
-                    .ok_or_else(|| DerivationError::NoHash { output: output.clone(), name: self.name.clone() })?;
-                inputs.entry(hex(hash.bytes())).or_default().insert(output.clone());
+                if input.of_output(output).is_none() {
+                    return Err(DerivationError::NoHash { output: output.clone(), name: self.name.clone() }.into());
+                }
+            }
+            if !needed.outputs.is_empty() {
+                // all outputs have the same
+                let outputs: &mut BTreeSet<&str> = inputs.entry(hex(input.hash.bytes())).or_default();
+                outputs.extend(needed.outputs.iter().map(String::as_str));
             }
         }
-        scratch.clear();
-        self.write_replaced(dir, mask, &inputs, scratch).map_err(DerivationError::from)?;
-        Ok(DrvHash { hash: sha256(scratch), outputs, is_deferred })
+        Ok((inputs, is_deferred))
     }
 
     /// Computes what is not stated yet: paths of deferred outputs whose inputs are all known, and the environment
@@ -268,17 +298,16 @@ impl Derivation {
 
     fn fill_env(&mut self, dir: &StoreDir, output: &str, path: &StorePath) -> Result<(), DerivationError> {
         let expected = dir.print(path);
-        let value = self.env.entry(ByteString::from(output)).or_default();
-        if value.is_empty() {
-            *value = ByteString::from(expected);
-        } else if *value != *expected {
-            let found = value.to_string_lossy().into_owned();
-            return Err(DerivationError::WrongEnv {
-                name: self.name.clone(),
-                output: output.to_owned(),
-                found,
-                expected,
-            });
+        match self.env_value(output) {
+            Some(value) if value.as_bytes() == expected.as_bytes() => {}
+            Some(value) if !value.is_empty() => {
+                let found = value.to_string_lossy().into_owned();
+                let (name, output) = (self.name.clone(), output.to_owned());
+                return Err(DerivationError::WrongEnv { name, output, found, expected });
+            }
+            _ => {
+                self.env.insert(output, expected);
+            }
         }
         Ok(())
     }
@@ -293,7 +322,22 @@ impl Derivation {
     /// # Errors
     /// A name that makes no valid path.
     pub fn drv_path(&self, dir: &StoreDir, aterm: &[u8]) -> Result<StorePath, StorePathError> {
-        dir.text_path(&format!("{}{DRV_SUFFIX}", self.name), aterm, &self.references())
+        let mut sources = self.input_srcs.iter().peekable();
+        let mut drvs = self.input_drvs.keys().peekable();
+        // both in order; what is in both is referred to once
+        let references = std::iter::from_fn(|| match (sources.peek(), drvs.peek()) {
+            (Some(source), Some(drv)) => match source.cmp(drv) {
+                Ordering::Less => sources.next(),
+                Ordering::Greater => drvs.next(),
+                Ordering::Equal => {
+                    sources.next();
+                    drvs.next()
+                }
+            },
+            (Some(_), None) => sources.next(),
+            (None, _) => drvs.next(),
+        });
+        dir.text_path_of(&format!("{}{DRV_SUFFIX}", self.name), aterm, references)
     }
 }
 
@@ -310,7 +354,11 @@ pub struct Instantiated {
 #[derive(Debug, Clone, Default)]
 pub struct DrvHashes {
     known: HashMap<StorePath, DrvHash>,
+    // buffers
     scratch: Vec<u8>,
+    tail: Vec<u8>,
+    gaps: Vec<usize>,
+    text: Vec<u8>,
 }
 
 /// Reads a derivation that is not known yet.
@@ -431,17 +479,72 @@ impl DrvHashes {
                 self.get(dir, input, read)?;
             }
         }
-        let known = &self.known;
+        let hash = self.finish(dir, drv)?;
+        let path = drv.drv_path(dir, &self.text).map_err(wrap)?;
+        self.known.insert(path.clone(), hash);
+        Ok(Instantiated { path, aterm: self.text.clone() })
+    }
+
+    /// Fills in output paths, leaves the ATerm in `text` and returns the hash for those that will need it.
+    ///
+    /// All inputs are known. Three texts differ little (that which the output paths are computed from, that which is
+    /// hashed and the ATerm), so the long part that they have in common is printed once.
+    fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<DrvHash, E> {
+        let wrap = |error: StorePathError| E::from(DerivationError::from(error));
+        let Self { known, scratch, tail, gaps, text } = self;
         let mut lookup = |path: &StorePath| match known.get(path) {
             Some(hash) => Ok(hash.clone()),
             None => Err(E::from(DerivationError::Cycle { path: path.clone() })),
         };
-        drv.fill_output_paths(dir, &mut lookup, &mut self.scratch)?;
-        let hash = self.hash_known(dir, drv, OutputMask::Show)?;
-        self.scratch.clear();
-        drv.write_aterm(dir, OutputMask::Show, &mut self.scratch).map_err(wrap)?;
-        let path = drv.drv_path(dir, &self.scratch).map_err(wrap)?;
-        self.known.insert(path.clone(), hash);
-        Ok(Instantiated { path, aterm: self.scratch.clone() })
+        let kind = drv.kind()?;
+        let has_variables = drv.outputs.keys().all(|name| drv.env.contains_key(name.as_bytes()));
+        text.clear();
+        if let (DerivationKind::Fixed, Some(DerivationOutput::Fixed { ca })) = (kind, drv.outputs.get("out").cloned()) {
+            let path = dir.ca_path(&drv.name, &ca, &References::default()).map_err(wrap)?;
+            drv.fill_env(dir, "out", &path)?;
+            let hash = drv.fixed_hash_at(dir, &ca, &path);
+            drv.write_head(dir, &[Some(path)], text);
+            drv.write_inputs(dir, text);
+            drv.write_tail(dir, OutputMask::Show, text, gaps);
+            return Ok(hash);
+        }
+        let is_common = matches!(kind, DerivationKind::InputAddressed | DerivationKind::Deferred) && has_variables;
+        if !is_common {
+            drv.fill_output_paths(dir, &mut lookup, scratch)?;
+            let hash = drv.hash_modulo(dir, OutputMask::Show, &mut lookup, scratch)?;
+            drv.write_aterm(dir, OutputMask::Show, text).map_err(wrap)?;
+            return Ok(hash);
+        }
+        let (inputs, is_deferred) = drv.replaced_inputs(&mut lookup)?;
+        let mut replaced = Vec::with_capacity(128 * inputs.len());
+        write_replaced_inputs(&inputs, &mut replaced);
+        tail.clear();
+        gaps.clear();
+        drv.write_tail(dir, OutputMask::Blank, tail, gaps);
+        scratch.clear();
+        drv.write_head(dir, &[], scratch);
+        scratch.extend_from_slice(&replaced);
+        scratch.extend_from_slice(tail);
+        let blank = drv.hash_of(scratch, is_deferred);
+        let names: Vec<String> = drv.outputs.keys().cloned().collect();
+        for name in &names {
+            drv.fill_output(dir, name, &blank)?;
+        }
+        scratch.clear();
+        drv.write_head(dir, &drv.shown_paths(dir, OutputMask::Show).map_err(wrap)?, scratch);
+        text.extend_from_slice(scratch);
+        scratch.extend_from_slice(&replaced);
+        drv.write_inputs(dir, text);
+        let begin = text.len();
+        let mut from = 0;
+        for (name, gap) in names.iter().zip(&*gaps) {
+            // the quotes are there
+            text.extend_from_slice(&tail[from..gap - 1]);
+            write_escaped(drv.env_value(name).unwrap_or_default().as_bytes(), text);
+            from = gap + 1;
+        }
+        text.extend_from_slice(&tail[from..]);
+        scratch.extend_from_slice(&text[begin..]);
+        Ok(drv.hash_of(scratch, is_deferred))
     }
 }

@@ -49,7 +49,7 @@ impl Derivation {
         for (name, output) in &mut resolved.outputs {
             if let (DerivationOutput::Deferred, Some(hash)) = (&*output, hash.of_output(name)) {
                 let path = dir.output_path(name, hash, &self.name)?;
-                resolved.env.insert(ByteString::from(name.as_str()), ByteString::from(dir.print(&path)));
+                resolved.env.insert(name, dir.print(&path));
                 *output = DerivationOutput::InputAddressed { path };
             }
         }
@@ -60,15 +60,15 @@ impl Derivation {
         if rewrites.is_empty() {
             return;
         }
-        let apply = |text: &ByteString| ByteString::from(replace_all(text, rewrites));
+        let apply = |text: &[u8]| ByteString::from(replace_all(text, rewrites));
         self.builder = apply(&self.builder);
         self.args.iter_mut().for_each(|argument| *argument = apply(argument));
-        self.env = self.env.iter().map(|(name, value)| (apply(name), apply(value))).collect();
-        if let Some(text) = self.env.get_mut(STRUCTURED_ATTRS_VARIABLE.as_bytes())
+        self.env = self.env.iter().map(|(name, value)| (apply(&name), apply(&value))).collect();
+        if let Some(text) = self.env.get(STRUCTURED_ATTRS_VARIABLE.as_bytes())
             && let Some(json) = text.to_str().and_then(|text| Json::parse(text).ok())
         {
             // names of attributes may have been replaced, too, and are sorted
-            *text = ByteString::from(json.to_compact());
+            self.env.insert(STRUCTURED_ATTRS_VARIABLE, json.to_compact());
         }
     }
 }

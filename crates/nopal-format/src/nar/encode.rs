@@ -11,14 +11,17 @@ const GATHER_LEN: usize = 128 << 10;
 /// and targets are bounded).
 const FLUSH_LEN: usize = GATHER_LEN / 2;
 
+/// Size of the buffer at first.
+const FIRST_LEN: usize = 4 << 10;
+
 /// Writes an archive: one root node without name, inside directories named nodes in ascending order.
 ///
 /// After an error the writer refuses further use.
 #[derive(Debug)]
 pub struct NarWriter<W> {
     out: W,
-    /// Always [`GATHER_LEN`] long; reading into it must not cost clearing it first.
-    buffer: Box<[u8]>,
+    /// Grows up to [`GATHER_LEN`], so that a small archive costs little; it is cleared as it grows and not again.
+    buffer: Vec<u8>,
     /// How much of the buffer is filled.
     filled: usize,
     /// For each open directory the name of its latest entry, empty before the first.
@@ -38,8 +41,7 @@ enum State {
 impl<W: Write> NarWriter<W> {
     /// Begins an archive.
     pub fn new(out: W) -> Self {
-        let buffer = vec![0; GATHER_LEN].into();
-        let mut writer = Self { out, buffer, filled: 0, open: Vec::new(), written: 0, state: State::Empty };
+        let mut writer = Self { out, buffer: Vec::new(), filled: 0, open: Vec::new(), written: 0, state: State::Empty };
         writer.push_token(MAGIC);
         writer
     }
@@ -216,9 +218,9 @@ impl<W: Write> NarWriter<W> {
             if self.filled > FLUSH_LEN {
                 self.flush_buffer()?;
             }
-            let room = &mut self.buffer[self.filled..];
-            let wanted = usize::try_from(missing).unwrap_or(usize::MAX).min(room.len());
-            match contents.read(&mut room[..wanted]) {
+            let wanted = usize::try_from(missing).unwrap_or(usize::MAX).min(GATHER_LEN - self.filled);
+            self.grow(wanted);
+            match contents.read(&mut self.buffer[self.filled..][..wanted]) {
                 Ok(0) => return Err(NarError::FileSize { expected: size, found: size - missing }),
                 Ok(count) => {
                     self.filled += count;
@@ -232,7 +234,17 @@ impl<W: Write> NarWriter<W> {
         if self.filled > FLUSH_LEN { self.flush_buffer() } else { Ok(()) }
     }
 
+    /// Makes room for so many bytes, which fit into [`GATHER_LEN`].
+    #[inline]
+    fn grow(&mut self, bytes: usize) {
+        let needed = self.filled + bytes;
+        if needed > self.buffer.len() {
+            self.buffer.resize(needed.next_power_of_two().max(FIRST_LEN), 0);
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
+        self.grow(bytes.len());
         self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
     }

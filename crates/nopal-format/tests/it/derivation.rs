@@ -237,7 +237,7 @@ fn deep_graphs_take_no_stack() {
 fn strings_need_not_be_utf8() {
     let dir = StoreDir::default();
     let mut drv = Derivation { name: "x".into(), ..Derivation::default() };
-    drv.env.insert(vec![0xff, b'"', 0].into(), vec![0xfe, b'\n'].into());
+    drv.env.insert([0xff, b'"', 0], [0xfe, b'\n']);
     drv.declare_outputs(&dir, ["out"], OutputSpec::InputAddressed).unwrap();
     let text = drv.to_aterm(&dir).unwrap();
     assert_eq!(Derivation::parse_aterm(&dir, &text, "x").unwrap(), drv);

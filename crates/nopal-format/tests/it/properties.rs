@@ -81,7 +81,7 @@ fn derivation() -> impl Strategy<Value = Derivation> {
             system: "x86_64-linux".into(),
             builder,
             args,
-            env,
+            env: env.into_iter().collect(),
         })
 }
 

@@ -108,11 +108,11 @@ fn texts_refer_to_each_other() {
     let scratch = Scratch::new();
     let bar = scratch.text("foo", "bar", &[]);
     assert_eq!(scratch.store.print(&bar), "/nix/store/vxjiwkjkn7x4079qvh1jkl5pn05j2aw0-foo");
-    let first = TextToAdd { name: "first".into(), contents: b"1".to_vec(), references: BTreeSet::new() };
+    let first = TextToAdd { name: "first".into(), contents: b"1".as_slice().into(), references: BTreeSet::new() };
     let first_path = scratch.store.store_dir().text_path("first", b"1", &BTreeSet::new()).unwrap();
     let second = TextToAdd {
         name: "second".into(),
-        contents: b"2".to_vec(),
+        contents: b"2".as_slice().into(),
         references: BTreeSet::from([first_path.clone(), bar.clone()]),
     };
     // the referrer first: order does not matter within a batch

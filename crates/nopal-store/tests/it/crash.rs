@@ -143,7 +143,7 @@ fn add_some(store: &Store, dir: &Path, random: &mut Random) {
     let texts: Vec<TextToAdd> = (0..random.next(10))
         .map(|i| TextToAdd {
             name: "many".into(),
-            contents: format!("{i} {}", random.next(1000)).into_bytes(),
+            contents: format!("{i} {}", random.next(1000)).into_bytes().into(),
             references: BTreeSet::from([base.clone()]),
         })
         .collect();

@@ -40,7 +40,7 @@ fn closures_may_be_deep() {
         let references: BTreeSet<_> = last.iter().cloned().collect();
         let contents = i.to_string().into_bytes();
         last = Some(scratch.store.store_dir().text_path("chain", &contents, &references).unwrap());
-        texts.push(nopal_store::TextToAdd { name: "chain".into(), contents, references });
+        texts.push(nopal_store::TextToAdd { name: "chain".into(), contents: contents.into(), references });
     }
     scratch.store.add_texts(&texts).unwrap();
     let last = last.unwrap();

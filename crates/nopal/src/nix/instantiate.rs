@@ -74,11 +74,12 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut roots = 0;
-    for source in sources(&request)? {
-        if request.mode == Mode::Parse {
-            output::data(&engine.parse(&source)?)?;
-            continue;
-        }
+    let sources = sources(&request)?;
+    if request.mode == Mode::Parse {
+        engine.parse(&sources, output::data)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for source in sources {
         let whole = [String::new()];
         let attrs = if request.attrs.is_empty() { &whole[..] } else { &request.attrs };
         for attr_path in attrs {

@@ -1,0 +1,29 @@
+//! Sources as `--parse` prints them.
+
+use crate::error::Result;
+use crate::eval::Evaluator;
+use crate::eval::import::syntax_error;
+use crate::pos::Origin;
+
+impl Evaluator {
+    /// Parses a source, looks for unbound variables, and prints the tree as `--parse` does.
+    pub fn parse_to_text(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Vec<u8>> {
+        let options = self.parser_options();
+        let checked = nopal_syntax::parse(text, &mut self.symbols, &options).and_then(|parsed| {
+            self.scopes.check(&parsed.ast, &self.symbols, |name| self.globals.contains_key(&name))?;
+            Ok(parsed)
+        });
+        match checked {
+            Ok(parsed) => {
+                let home = self.settings.home.as_deref().unwrap_or_default();
+                let context = nopal_syntax::printer::Context { symbols: &self.symbols, base_dir: dir, home };
+                Ok(nopal_syntax::printer::print(&parsed.ast, &context))
+            }
+            Err(problem) => {
+                // only an error quotes the text
+                let base = self.positions.add(origin.clone(), text.into());
+                Err(syntax_error(&problem, &self.syntax_origin(&origin), text, base))
+            }
+        }
+    }
+}
