@@ -75,6 +75,8 @@ pub struct BuildConfig {
     pub keep_going: bool,
     /// Leave the build directory of a failed build behind and say where it is.
     pub keep_failed: bool,
+    /// Where builders work, if that is not beside the store's state (`build-dir`). It must exist.
+    pub build_dir: Option<PathBuf>,
     /// Limits of each build.
     pub limits: BuildLimits,
     /// Platforms whose builders run here, such as `x86_64-linux` and `i686-linux`. `builtin` always does.
@@ -104,6 +106,7 @@ impl Default for BuildConfig {
             cores: 0,
             keep_going: false,
             keep_failed: false,
+            build_dir: None,
             limits: BuildLimits::default(),
             systems: native_systems(),
             features: ["benchmark", "big-parallel", "nixos-test"].into_iter().map(str::to_owned).collect(),

@@ -132,7 +132,7 @@ impl Job<'_> {
             .reporter
             .start(Activity::Build { drv_path: self.store.print(self.drv_path), name: self.derivation.name.clone() });
         let inputs = self.input_closure()?;
-        let scratch = Scratch::new_in(self.builds_dir)?;
+        let scratch = Scratch::new_in(self.builds_dir, self.config.build_dir.as_deref())?;
         let places = self.places(&scratch, &known, &valid)?;
         let running = Build {
             job: self,
@@ -144,7 +144,20 @@ impl Job<'_> {
         };
         let outcome = running.build().and_then(|()| Ok(running.register()?));
         self.drop_unsandboxed(&places);
-        let outputs = outcome.map_err(|failure| running.keep(failure))?;
+        let outputs = match outcome {
+            Ok(outputs) => outputs,
+            Err(mut failure) => {
+                if running.is_worth_keeping(&failure) {
+                    match scratch.keep_build_dir() {
+                        Ok(kept) => failure.kept_dir = Some(kept),
+                        Err(error) => {
+                            self.config.reporter.warn(format!("cannot keep the build directory: {error}"));
+                        }
+                    }
+                }
+                return Err(failure);
+            }
+        };
         if !self.check {
             self.record(&outputs)?;
         }
@@ -545,25 +558,17 @@ impl Build<'_> {
         Err(BuildError::NotDeterministic { drv_path: store.print(drv_path), path: store.print(path), kept })
     }
 
-    /// Moves the build directory of a failed build out if that is wanted.
-    fn keep(&self, mut failure: Box<JobFailure>) -> Box<JobFailure> {
-        let wanted = self.job.config.keep_failed
+    /// Whether the build directory of a failed build is to be kept.
+    fn is_worth_keeping(&self, failure: &JobFailure) -> bool {
+        self.job.config.keep_failed
             && !self.job.derivation.is_builtin()
             && matches!(
                 failure.error,
                 BuildError::Builder { .. }
                     | BuildError::OutputMissing { .. }
+                    | BuildError::NotDeterministic { .. }
                     | BuildError::TimedOut { .. }
                     | BuildError::Silent { .. }
-            );
-        if wanted {
-            let name = nopal_fs::temp::unique_name(&format!("kept-{}", self.job.derivation.name));
-            let kept = self.job.builds_dir.join(name);
-            match self.scratch.keep_build_dir(&kept) {
-                Ok(()) => failure.kept_dir = Some(kept),
-                Err(error) => self.job.config.reporter.warn(format!("cannot keep the build directory: {error}")),
-            }
-        }
-        failure
+            )
     }
 }

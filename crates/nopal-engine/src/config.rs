@@ -82,6 +82,8 @@ pub struct EngineConfig {
     pub post_build_hook: Option<PathBuf>,
     /// Keep the build directory of a failed build.
     pub keep_failed: bool,
+    /// Where builders work, if that is not beside the store's state.
+    pub build_dir: Option<PathBuf>,
     /// Limit of a whole build.
     pub timeout: Option<Duration>,
     /// Limit of silence on the log.

@@ -331,6 +331,7 @@ impl Settings {
             cores: conf.number("cores").unwrap_or(0),
             keep_going: conf.flag("keep-going"),
             keep_failed: conf.flag("keep-failed"),
+            build_dir: Some(conf.text("build-dir")).filter(|text| !text.is_empty()).map(PathBuf::from),
             secret_key_files: conf.words("secret-key-files").into_iter().map(PathBuf::from).collect(),
             auto_optimise: conf.flag("auto-optimise-store"),
             max_log_bytes: conf.number("max-build-log-size").filter(|bytes| *bytes != 0),
