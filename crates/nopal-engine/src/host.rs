@@ -66,6 +66,11 @@ impl EvalHost {
         Ok(())
     }
 
+    /// Fetches trees again that were fetched before.
+    pub(crate) fn forget_trees(&self) {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Whether store writes are only computed.
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only

@@ -53,6 +53,14 @@ impl Engine {
         self.shared.realise(wanted, options)
     }
 
+    /// The store path that a deriving path has, built first if need be.
+    ///
+    /// # Errors
+    /// A build fails, or a derivation lacks the output.
+    pub fn obtain(&self, path: &SingleDerivedPath) -> Result<StorePath, EngineError> {
+        self.shared.obtain(path)
+    }
+
     /// What [`realise`](Self::realise) would build, in order of dependency.
     ///
     /// # Errors
@@ -131,6 +139,7 @@ impl Shared {
             cores: config.cores,
             keep_going: config.keep_going,
             keep_failed: config.keep_failed,
+            build_dir: config.build_dir.clone(),
             limits: BuildLimits {
                 timeout: config.timeout,
                 silence: config.max_silent_time,

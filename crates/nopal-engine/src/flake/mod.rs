@@ -28,8 +28,8 @@ use crate::inputs::registry::{Resolved, Use, resolve};
 
 pub use check::CheckOptions;
 pub use commands::{FlakeMetadata, Prefetched};
-pub use installable::FlakeSource;
-pub(crate) use installable::{derivation, items, select};
+pub use installable::{FlakeSource, Purpose};
+pub(crate) use installable::{derivation, items, load, select, shown};
 pub use registries::RegistryChange;
 pub use show::ShowOptions;
 
