@@ -10,7 +10,7 @@ use nopal_engine::AutoArg;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 /// What `--debug` adds to the usual verbosity.
@@ -57,6 +57,17 @@ impl Words {
         let split: Vec<String> = split_cluster(&word);
         self.pending.extend(split.into_iter().rev());
         Ok(self.pending.pop().map(Word::Flag))
+    }
+
+    /// The next flag. Words before it that are none go to `operands`.
+    pub(crate) fn next_flag(&mut self, operands: &mut Vec<String>) -> Result<Option<String>, CliError> {
+        loop {
+            match self.next()? {
+                Some(Word::Operand(operand)) => operands.push(operand),
+                Some(Word::Flag(flag)) => return Ok(Some(flag)),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// The value of a flag.
@@ -117,6 +128,8 @@ pub(crate) struct Common {
     /// Whether the warnings were told.
     told: Cell<bool>,
     read_only: bool,
+    /// Where relative paths begin, if that is not the working directory.
+    base: Option<PathBuf>,
     /// Experimental features that the flags need.
     features: BTreeSet<&'static str>,
 }
@@ -227,6 +240,11 @@ impl Common {
         self.set("tarball-ttl", "0");
     }
 
+    /// Lets relative paths begin in a folder.
+    pub(crate) fn set_base(&mut self, folder: Option<PathBuf>) {
+        self.base = folder;
+    }
+
     /// Uses no network.
     pub(crate) fn set_offline(&mut self) {
         self.global.offline = true;
@@ -293,6 +311,9 @@ impl Common {
         }
         settings.override_flakes(&self.flake_overrides);
         settings.place()?;
+        if let Some(folder) = &self.base {
+            settings.set_base(folder.clone());
+        }
         settings.evaluate_read_only(self.read_only);
         let notes = settings.take_notes();
         if !self.told.replace(true) {

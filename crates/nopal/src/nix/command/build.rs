@@ -54,7 +54,7 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let options = RealiseOptions { check: line.has("rebuild"), ..RealiseOptions::default() };
+    let options = RealiseOptions { check: line.has("rebuild"), keep_difference: engine.config().keep_failed };
     let built = paths::build(&engine, &line, &targets, &options)?;
     if line.has("json") {
         output::line(&json(&engine, &built).to_compact())?;

@@ -1,9 +1,11 @@
 //! `nix` and its commands, a file each. A command is a table of what it takes and a function; a new one is named here.
 
 mod build;
+mod bundle;
 mod config;
 mod copy;
 mod derivation;
+mod develop;
 mod edit;
 mod environment;
 mod eval;
@@ -18,6 +20,7 @@ mod registry;
 mod repl;
 mod run;
 mod search;
+mod shebang;
 mod shell;
 pub(crate) mod source;
 mod store;
@@ -39,9 +42,11 @@ static NIX: Command = Command::group(
     "build software and look at it",
     &[
         build::COMMAND,
+        bundle::COMMAND,
         config::COMMAND,
         copy::COMMAND,
         derivation::COMMAND,
+        develop::DEVELOP,
         edit::COMMAND,
         shell::COMMAND,
         eval::COMMAND,
@@ -51,6 +56,7 @@ static NIX: Command = Command::group(
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        develop::PRINT,
         registry::COMMAND,
         repl::COMMAND,
         run::COMMAND,
@@ -90,6 +96,7 @@ const ALIASES: &[(&str, &[&str], bool)] = &[
 
 /// Runs it.
 pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let (words, folder) = shebang::expand(words)?;
     let complete = env_vars::NIX_GET_COMPLETIONS.text().and_then(|number| number.parse().ok());
     match parse(&NIX, ALIASES, words, complete)? {
         Outcome::Completions(lines) => output::lines(lines)?,
@@ -100,6 +107,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         }
         Outcome::Version => output::line(&format!("nix (Nix) {VERSION}"))?,
         Outcome::Run(command, mut line) => {
+            line.common.set_base(folder);
             // unlike the old commands, these evaluate purely unless something says otherwise
             line.common.set_default("pure-eval", "true");
             line.common.speak_as_nix();

@@ -3,8 +3,8 @@
 use crate::commands::installables::{read_stdin, stdin};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Source};
-use nopal_format::StorePath;
+use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Purpose, Source};
+use nopal_format::{SingleDerivedPath, StorePath};
 use std::path::PathBuf;
 
 /// Where installables are looked for.
@@ -66,8 +66,13 @@ impl Lookup {
         })
     }
 
-    /// What a word names.
+    /// What a word names, for commands that build.
     pub(crate) fn target(&self, engine: &Engine, word: &str) -> Result<Target, CliError> {
+        self.target_for(engine, word, Purpose::Package)
+    }
+
+    /// What a word names, for a command with this purpose.
+    pub(crate) fn target_for(&self, engine: &Engine, word: &str, purpose: Purpose) -> Result<Target, CliError> {
         let (name, outputs) = split_outputs(word);
         let what = match self {
             Self::Expression(source) => {
@@ -77,8 +82,13 @@ impl Lookup {
             Self::Word(lock) => match store_path(engine, name)? {
                 Some(path) if outputs == Outputs::Default => What::Path(path),
                 Some(path) => What::Installable(Installable::StorePath(engine.config().store_dir.print(&path))),
+                None if name.starts_with(engine.config().store_dir.as_str()) && name.contains('^') => {
+                    let made = engine.obtain(&SingleDerivedPath::parse(&engine.config().store_dir, name)?)?;
+                    let made = engine.config().store_dir.print(&made);
+                    What::Installable(Installable::StorePath(made))
+                }
                 None => {
-                    let flake = FlakeSource::packages(name, &engine.config().system, (**lock).clone());
+                    let flake = FlakeSource::new(purpose, name, &engine.config().system, (**lock).clone());
                     let source = Source::Flake(Box::new(flake));
                     What::Installable(Installable::Attr { source, attr_path: String::new() })
                 }

@@ -5,7 +5,7 @@ mod query;
 mod registration;
 
 use super::failures::{self, Teller};
-use super::flags::{Common, Word, Words};
+use super::flags::{Common, Words};
 use super::missing;
 use crate::commands::store::resolve;
 use crate::error::CliError;
@@ -419,14 +419,7 @@ fn new_key(request: &Request) -> Result<(), CliError> {
 fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
     let mut words = Words::new(words);
     let mut request = Request::default();
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                request.operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut request.operands)? {
         match flag.as_str() {
             "--add-root" => request.root = Some(words.value(&flag)?.into()),
             "--indirect" => {}
