@@ -126,6 +126,7 @@ impl Job<'_> {
         if self.config.max_jobs == 0 {
             return Err(BuildError::NoJobs.into());
         }
+        self.store.fetch_sources(&self.derivation.input_srcs).map_err(store_error)?;
         self.store_text()?;
         let activity = self
             .config
@@ -538,7 +539,7 @@ impl Build<'_> {
         // content-addressed outputs that differ have other paths, which nothing is known of
         let Some(valid) = store.find_path_info(path).map_err(store_error)? else { return Ok(()) };
         if valid.nar_hash == finished.output.info.nar_hash {
-            return Ok(());
+            return if config.mode == BuildMode::Repair { self.repair(finished) } else { Ok(()) };
         }
         let mut kept = None;
         if config.mode == (BuildMode::Check { keep_difference: true }) {
@@ -556,6 +557,31 @@ impl Build<'_> {
             kept = Some(beside);
         }
         Err(BuildError::NotDeterministic { drv_path: store.print(drv_path), path: store.print(path), kept })
+    }
+
+    /// Puts an output that was built again in the place of the valid one, if that has changed.
+    fn repair(&self, finished: &Finished) -> Result<(), BuildError> {
+        let store = self.job.store;
+        let path = store.physical_path(&finished.output.info.path);
+        let found = nopal_store::dump_tree(&path, &mut std::io::sink()).map_err(|error| store_error(error.into()))?;
+        if found.nar_hash == finished.output.info.nar_hash {
+            return Ok(());
+        }
+        let tree = &finished.output.tree;
+        for path in [tree, &path] {
+            let metadata = nopal_fs::symlink_metadata(path)?;
+            if metadata.is_dir() {
+                // a directory that moves must be writable, for its `..` changes
+                nopal_fs::set_permissions(path, 0o755)?;
+            }
+        }
+        let old = self.scratch.copies_dir().join("replaced");
+        nopal_fs::rename(&path, &old)?;
+        nopal_fs::rename(tree, &path)?;
+        if nopal_fs::symlink_metadata(&path)?.is_dir() {
+            nopal_fs::set_permissions(&path, 0o555)?;
+        }
+        Ok(())
     }
 
     /// Whether the build directory of a failed build is to be kept.

@@ -322,7 +322,9 @@ impl Workers<'_> {
             let Some(schedule) = progress.schedule.get_mut(by) else { continue };
             schedule.missing -= 1;
             schedule.failed_needs += usize::from(failed);
-            if schedule.missing > 0 {
+            // the first failure counts, unless the others are to go on
+            let is_over = failed && !self.site.config.keep_going;
+            if (schedule.missing > 0 && !is_over) || schedule.state == State::Failed {
                 continue;
             }
             if schedule.failed_needs == 0 {
