@@ -82,7 +82,7 @@ impl Engine {
         if builder.rsplit('/').next() != Some("bash") {
             return Err(EngineError::NotBash);
         }
-        let store = self.store()?;
+        let store = self.shared.source_store()?;
         let script = store.add_text(SCRIPT_NAME, SCRIPT.as_bytes(), &BTreeSet::new())?;
         derivation.args = vec![ByteString::from(store.print(&script))];
         derivation.input_srcs.insert(script);
@@ -113,7 +113,7 @@ impl Engine {
     fn write_derivation(&self, derivation: &mut Derivation) -> Result<StorePath, EngineError> {
         let mut read = |path: &StorePath| self.shared.read_derivation(path);
         let made = DrvHashes::new().instantiate(&self.config().store_dir, derivation, &mut read)?;
-        Ok(self.store()?.add_text(made.path.name(), &made.aterm, &derivation.references())?)
+        Ok(self.shared.source_store()?.add_text(made.path.name(), &made.aterm, &derivation.references())?)
     }
 
     /// The output of an environment's derivation that holds the environment.

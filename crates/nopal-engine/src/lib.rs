@@ -31,6 +31,7 @@ mod run;
 mod search;
 mod session;
 mod show;
+mod substitute;
 
 pub use app::{App, Bundle};
 pub use config::{DebianConfig, EngineConfig, FlakeConfig};
@@ -56,3 +57,4 @@ pub use recorded::EvaluationCache;
 pub use run::RunPlan;
 pub use search::{FoundPackage, Patterns};
 pub use session::{Depth, Loaded, Session, SessionError};
+pub use substitute::Plan;

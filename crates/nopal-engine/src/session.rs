@@ -260,7 +260,7 @@ impl Session<'_> {
         let value = self.eval(text)?;
         let path = self.try_eval(|evaluator, _, _| drv_path(evaluator, value))?;
         self.host.flush()?;
-        let store = self.shared.existing_store()?;
+        let store = self.shared.existing_source_store()?;
         let valid = match store {
             Some(store) => store.is_valid(&path)?,
             None => false,

@@ -1,8 +1,9 @@
 //! Flakes on the command line: `FLAKE#ATTRIBUTE`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use nopal_eval::{Error, Pos, Value};
+use nopal_eval::{Error, Pos, Value, View};
 
 use super::{Flakes, LockFlags};
 use crate::engine::{Engine, Shared};
@@ -217,6 +218,42 @@ impl Engine {
             let locked = flakes.lock(&reference, &source.lock)?;
             let node = locked.lock_file.find(&[input.to_owned()]).map_err(super::refused)?;
             Ok(node.and_then(|node| locked.lock_file.locked(node)).map(|known| known.locked.to_string()))
+        })
+    }
+
+    /// The names of a flake's inputs.
+    ///
+    /// # Errors
+    /// It cannot be fetched or read.
+    pub fn flake_inputs(&self, text: &str) -> Result<Vec<String>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(text, false)?;
+            let flake = flakes.get(&reference, crate::inputs::registry::Use::All, &[])?;
+            Ok(flake.inputs.into_keys().collect())
+        })
+    }
+
+    /// The names of attributes that begin with a fragment, where a word with that fragment is looked for.
+    ///
+    /// # Errors
+    /// The flake cannot be fetched or evaluated.
+    pub fn flake_attr_names(&self, source: &FlakeSource, fragment: &str) -> Result<Vec<String>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(&source.text, false)?;
+            let locked = flakes.lock(&reference, &source.lock)?;
+            let flake = flakes.call(&locked)?;
+            let outputs = flakes.outputs(flake)?;
+            let (parent, name) = fragment.rsplit_once('.').map_or(("", fragment), |(parent, name)| (parent, name));
+            let begin = if parent.is_empty() { String::new() } else { format!("{parent}.") };
+            let mut found = BTreeSet::new();
+            for prefix in source.prefixes.iter().map(String::as_str).chain([""]) {
+                let path = format!("{prefix}{begin}");
+                let Ok((value, pos)) = flakes.ev.find_along(path.trim_end_matches('.'), outputs)? else { continue };
+                let View::Attrs(attrs) = flakes.ev.force(value, pos)?.view() else { continue };
+                let names = attrs.iter().map(|(symbol, ..)| flakes.ev.symbol_name(symbol).into_owned());
+                found.extend(names.filter(|found| found.starts_with(name)).map(|name| format!("{begin}{name}")));
+            }
+            Ok(found.into_iter().collect())
         })
     }
 
