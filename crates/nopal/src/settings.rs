@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     root: PathBuf,
     /// The store, if it is laid out otherwise.
     store: Option<StoreConfig>,
+    /// The store for derivations, if it is another one.
+    eval_store: Option<StoreConfig>,
+    /// The name of a store for derivations that takes none.
+    closed_store: Option<String>,
     cache: PathBuf,
     store_dir: StoreDir,
     working_dir: PathBuf,
@@ -78,6 +82,8 @@ impl Settings {
         Ok(Self {
             root: working_dir.join(root),
             store: None,
+            eval_store: None,
+            closed_store: None,
             cache: working_dir.join(cache),
             store_dir: store_dir(&env_vars::NOPAL_STORE_DIR)?,
             offline: global.offline || env_vars::NOPAL_OFFLINE.flag(),
@@ -124,6 +130,12 @@ impl Settings {
         Ok(self)
     }
 
+    /// The configuration file of the machine, and those of the user, the most important first.
+    pub(crate) fn conf_files() -> (PathBuf, Vec<PathBuf>) {
+        let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
+        (system.join("nix.conf"), user_conf_files())
+    }
+
     /// Finds the place of the store that the setting `store` names, in Nix's layout.
     pub(crate) fn place(&mut self) -> Result<(), CliError> {
         let wish = StoreUri::parse(self.conf.text("store"), &self.working_dir)?;
@@ -132,6 +144,18 @@ impl Settings {
             self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
         }
         self.store = wish.config(&self.store_dir);
+        Ok(())
+    }
+
+    /// Lets derivations go to another store.
+    pub(crate) fn set_eval_store(&mut self, uri: &str) -> Result<(), CliError> {
+        let wish = StoreUri::parse(uri, &self.working_dir)?;
+        match (wish.dummy, wish.writable) {
+            (false, _) => self.eval_store = wish.config(&self.store_dir),
+            // what goes there is in memory only
+            (true, true) => self.read_only_eval = true,
+            (true, false) => self.closed_store = Some(uri.to_owned()),
+        }
         Ok(())
     }
 
@@ -302,6 +326,8 @@ impl Settings {
         EngineConfig {
             store: self.store.unwrap_or_else(|| StoreConfig::at(&self.root, self.store_dir.clone())),
             store_dir: self.store_dir,
+            eval_store: self.eval_store,
+            closed_store: self.closed_store,
             cache_dir: self.cache,
             working_dir: self.working_dir,
             environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
@@ -344,6 +370,8 @@ impl Settings {
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
             trusted_public_keys: conf.words("trusted-public-keys"),
             require_sigs: conf.flag("require-sigs"),
+            substituters: if conf.flag("substitute") { conf.words("substituters") } else { Vec::new() },
+            fallback: conf.flag("fallback"),
             debian: self.debian,
             flakes: flake_config(&conf, self.flake_overrides),
             reporter,
@@ -443,6 +471,8 @@ struct StoreUri {
     store: Option<String>,
     /// A store that holds nothing.
     dummy: bool,
+    /// Whether it takes something all the same.
+    writable: bool,
 }
 
 impl StoreUri {
@@ -499,6 +529,7 @@ impl StoreUri {
                 "real" => uri.real = value,
                 "state" => uri.state = value,
                 "log" => uri.log = value,
+                "read-only" => uri.writable = text == "false",
                 _ => {}
             }
         }

@@ -30,8 +30,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     common.show_build_logs();
     let request = parse(words, &mut common)?;
     if request.version {
-        output::line(&format!("nix-build (Nix) {}", super::VERSION))?;
-        return Ok(ExitCode::SUCCESS);
+        return super::tell_version("nix-build", &common);
     }
     let context = common.context()?;
     let link = context.settings.absolute(request.link.as_deref().unwrap_or(Path::new("result")));
@@ -55,7 +54,8 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     missing::print(&engine, &wanted)?;
-    let options = RealiseOptions { check: request.check, keep_difference: engine.config().keep_failed };
+    let options =
+        RealiseOptions { check: request.check, keep_difference: engine.config().keep_failed, repair: common.repair };
     let built = failures::realise(&engine, &wanted, &options, common.teller())?;
     let mut numbers: Vec<&StorePath> = Vec::new();
     let mut lines = Vec::new();

@@ -25,6 +25,22 @@ pub(crate) enum Teller {
     },
 }
 
+/// Builds. Returns what failed, each derivation with what is to be said of it.
+pub(crate) fn collect(
+    engine: &Engine,
+    wanted: &[Wanted],
+    options: &RealiseOptions,
+    teller: Teller,
+) -> Result<Vec<(String, String)>, CliError> {
+    match engine.realise(wanted, options) {
+        Ok(_) => Ok(Vec::new()),
+        Err(EngineError::Realise(RealiseError::Failed { failures })) => {
+            Ok(failures.iter().map(|failure| (failure.drv_path.clone(), text(failure, teller))).collect())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// Builds. Of several failures all but the last are told at once.
 pub(crate) fn realise(
     engine: &Engine,

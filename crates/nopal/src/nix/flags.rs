@@ -120,6 +120,8 @@ pub(crate) struct Common {
     build_logs: bool,
     /// Whether the command is one of `nix`.
     of_nix: bool,
+    /// Whether it is one of nopal's own.
+    native: bool,
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
@@ -128,6 +130,8 @@ pub(crate) struct Common {
     /// Whether the warnings were told.
     told: Cell<bool>,
     read_only: bool,
+    /// Whether what has changed in the store is built again.
+    pub(crate) repair: bool,
     /// Where relative paths begin, if that is not the working directory.
     base: Option<PathBuf>,
     /// Experimental features that the flags need.
@@ -163,7 +167,7 @@ impl Common {
             "--eval-store" => self.eval_store = Some(words.value(flag)?),
             "--log-format" => drop(words.value(flag)?),
             "--readonly-mode" => self.read_only = true,
-            "--repair" => {}
+            "--repair" => self.repair = true,
             _ => return self.take_setting(flag, words),
         }
         Ok(true)
@@ -265,6 +269,11 @@ impl Common {
         self.verbosity += more;
     }
 
+    /// Whether more than usual is told.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity > 0
+    }
+
     /// Shows what builders print, as Nix's old commands do by default.
     pub(crate) fn show_build_logs(&mut self) {
         self.build_logs = true;
@@ -273,6 +282,12 @@ impl Common {
     /// Tells of builds as the commands of `nix` do.
     pub(crate) fn speak_as_nix(&mut self) {
         self.of_nix = true;
+    }
+
+    /// Works on nopal's own store, as its own commands do.
+    pub(crate) fn be_native(&mut self, global: GlobalArgs) {
+        self.global = GlobalArgs { offline: global.offline || self.global.offline, ..global };
+        self.native = true;
     }
 
     /// Who tells of builds that fail.
@@ -295,13 +310,23 @@ impl Common {
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
-        context.style.manner = if self.of_nix { ui::Manner::Nix } else { ui::Manner::OldNix };
-        context.style.verbosity = match self.verbosity {
+        context.style.manner = match (self.native, self.of_nix) {
+            (true, _) => ui::Manner::Ours,
+            (false, true) => ui::Manner::Nix,
+            (false, false) => ui::Manner::OldNix,
+        };
+        let told = if self.native { context.style.verbosity as i32 - 1 + self.verbosity } else { self.verbosity };
+        context.style.verbosity = match told {
             ..0 => ui::Verbosity::Quiet,
             0 => ui::Verbosity::Usual,
             1.. => ui::Verbosity::Verbose,
         };
-        let mut settings = context.settings.under_nix_name()?;
+        let mut settings = context.settings;
+        if self.native {
+            settings.set("extra-experimental-features", "nix-command flakes")?;
+        } else {
+            settings = settings.under_nix_name()?;
+        }
         settings = settings.with_eval(&self.eval)?;
         for (name, value) in self.defaults.iter().chain(&self.settings) {
             settings.set(name, value)?;
@@ -310,7 +335,12 @@ impl Common {
             settings.require(feature)?;
         }
         settings.override_flakes(&self.flake_overrides);
-        settings.place()?;
+        if !self.native {
+            settings.place()?;
+        }
+        if let Some(uri) = &self.eval_store {
+            settings.set_eval_store(uri)?;
+        }
         if let Some(folder) = &self.base {
             settings.set_base(folder.clone());
         }

@@ -8,7 +8,6 @@ use super::quote::shell_word;
 use crate::commands::installables::stdin;
 use crate::env_vars;
 use crate::error::CliError;
-use crate::output;
 use nopal_engine::{AutoArg, Engine, EvalFormat, EvalRequest, Habits, Installable, RealiseOptions, Source, Wanted};
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use std::collections::BTreeMap;
@@ -76,8 +75,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let mut common = Common::default();
     let request = parse(words, &mut common, script.as_ref())?;
     if request.version {
-        output::line(&format!("nix-shell (Nix) {}", super::VERSION))?;
-        return Ok(ExitCode::SUCCESS);
+        return super::tell_version("nix-shell", &common);
     }
     let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     environment.insert("IN_NIX_SHELL".into(), if request.pure { "pure" } else { "impure" }.into());

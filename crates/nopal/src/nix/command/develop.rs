@@ -6,6 +6,7 @@ use super::source::{Lookup, Target, What};
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, ENVIRONMENT, EVAL, FLAKE, Flag, JSON, Line, SOURCE};
 use crate::nix::process::become_program;
+use crate::nix::profile;
 use crate::nix::quote::shell_word;
 use crate::output;
 use crate::settings::Settings;
@@ -109,8 +110,8 @@ fn find(engine: &Engine, line: &Line, lookup: &Lookup) -> Result<Found, CliError
             engine.environment_output(&outputs)?
         }
     };
-    if line.has("profile") {
-        return Err(CliError::Found("profiles are not made yet: leave out --profile".to_owned()));
+    if let Some(profile) = line.value("profile") {
+        profile::set(engine, Path::new(profile), std::slice::from_ref(&path))?;
     }
     let environment = engine.read_environment(&path)?;
     Ok(Found { environment, path, target })

@@ -71,8 +71,9 @@ fn build_items(
     for item in named {
         match item {
             Item::Path(path) => {
-                engine.store()?.add_temp_root(&path)?;
-                engine.store()?.path_info(&path)?;
+                if !engine.substitute_path(&path)? {
+                    engine.store()?.path_info(&path)?;
+                }
                 items.push(Err(path));
             }
             Item::Outputs(one) => {
@@ -159,6 +160,20 @@ pub(crate) fn store_paths(
     targets: &[Target],
     realise: Realise,
 ) -> Result<Vec<StorePath>, CliError> {
+    let paths = named_paths(engine, line, targets, realise)?;
+    let store = engine.store()?;
+    let valid: Vec<StorePath> = store.valid_of(&paths)?.into_iter().collect();
+    store.add_temp_roots(&valid)?;
+    Ok(paths)
+}
+
+/// As [`store_paths`], for a command that may remove them: they are not protected.
+pub(crate) fn named_paths(
+    engine: &Engine,
+    line: &Line,
+    targets: &[Target],
+    realise: Realise,
+) -> Result<Vec<StorePath>, CliError> {
     let store = engine.store()?;
     if line.has("all") {
         if !line.args.is_empty() {
@@ -177,7 +192,6 @@ pub(crate) fn store_paths(
         resolved.iter().flat_map(Resolved::paths).collect()
     };
     let valid: Vec<StorePath> = store.valid_of(&paths)?.into_iter().collect();
-    store.add_temp_roots(&valid)?;
     let mut order = store.closure(&valid, Direction::References)?;
     if line.has("recursive") {
         if let Some(path) = paths.iter().find(|path| !valid.contains(path)) {

@@ -99,7 +99,18 @@ impl Lookup {
 
     /// The completions of a word, if they are attributes.
     pub(crate) fn complete(&self, line: &Line, prefix: &str) -> Option<Vec<String>> {
-        let Self::Expression(source) = self else { return None };
+        let source = match self {
+            Self::Expression(source) => source,
+            Self::Word(lock) => {
+                let (text, fragment) = prefix.split_once('#')?;
+                let lock = LockFlags { write: false, ..(**lock).clone() };
+                let found = line.engine().and_then(|engine| {
+                    let flake = FlakeSource::new(Purpose::Package, text, &engine.config().system, lock);
+                    Ok(engine.flake_attr_names(&flake, fragment)?)
+                });
+                return Some(found.unwrap_or_default().iter().map(|name| format!("{text}#{name}")).collect());
+            }
+        };
         let (parent, name) = prefix.rsplit_once('.').unwrap_or(("", prefix));
         let names = line.engine().ok()?.attr_names(source, parent, &line.auto_args()).unwrap_or_default();
         let begin = if parent.is_empty() { String::new() } else { format!("{parent}.") };

@@ -284,7 +284,7 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
             let what = Installable::StorePath(format!("{}{suffix}", store.print(&path)));
             items.push(Ok(wanted.len()));
             wanted.extend(engine.instantiate(&what, &[])?);
-        } else if store.is_valid(&path)? {
+        } else if engine.substitute_path(&path)? {
             items.push(Err(path));
         } else if !request.has("--ignore-unknown") {
             eprintln!("don't know how to build these paths:\n  {}", store.print(&path));
