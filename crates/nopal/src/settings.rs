@@ -601,7 +601,7 @@ fn split_nix_path(text: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for piece in text.split(':') {
         match entries.last_mut() {
-            Some(last) if piece.starts_with("//") && ends_in_scheme(last) => {
+            Some(last) if (piece.starts_with("//") && ends_in_scheme(last)) || is_named(last) => {
                 last.push(':');
                 last.push_str(piece);
             }
@@ -610,6 +610,11 @@ fn split_nix_path(text: &str) -> Vec<String> {
     }
     entries.retain(|entry| !entry.is_empty());
     entries
+}
+
+/// Whether an entry is all that stands before the name of a flake or channel.
+fn is_named(entry: &str) -> bool {
+    matches!(entry.split_once('=').map_or(entry, |(_, value)| value), "flake" | "channel")
 }
 
 /// Whether an entry ends in what stands before `://`.
@@ -638,5 +643,6 @@ mod tests {
     #[test]
     fn urls_in_the_search_path_keep_their_colons() {
         assert_eq!(split_nix_path("a=/x:b=https://h/y:/z::"), ["a=/x", "b=https://h/y", "/z"]);
+        assert_eq!(split_nix_path("a=flake:b:c=channel:d:/e"), ["a=flake:b", "c=channel:d", "/e"]);
     }
 }

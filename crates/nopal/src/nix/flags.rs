@@ -310,11 +310,7 @@ impl Common {
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
-        context.style.manner = match (self.native, self.of_nix) {
-            (true, _) => ui::Manner::Ours,
-            (false, true) => ui::Manner::Nix,
-            (false, false) => ui::Manner::OldNix,
-        };
+        context.style.manner = if self.of_nix { ui::Manner::Nix } else { ui::Manner::OldNix };
         let told = if self.native { context.style.verbosity as i32 - 1 + self.verbosity } else { self.verbosity };
         context.style.verbosity = match told {
             ..0 => ui::Verbosity::Quiet,
