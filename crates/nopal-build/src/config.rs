@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nopal_format::ByteString;
 use nopal_format::signature::SecretKey;
+use nopal_format::{ByteString, StorePath};
 use nopal_report::Reporter;
 
 use crate::builtin::BuiltinBuilders;
@@ -32,6 +32,9 @@ pub enum BuildMode {
         /// Keep an output that differs as `PATH.check`.
         keep_difference: bool,
     },
+    /// `--repair`: build the wanted derivations again, and put their outputs in the place of valid ones that have
+    /// changed.
+    Repair,
 }
 
 /// What one build may use. `None` means no limit.
@@ -75,6 +78,10 @@ pub struct BuildConfig {
     pub keep_going: bool,
     /// Leave the build directory of a failed build behind and say where it is.
     pub keep_failed: bool,
+    /// Where builders work, if that is not beside the store's state (`build-dir`). It must exist.
+    pub build_dir: Option<PathBuf>,
+    /// Outputs of derivations that will be valid without being built; only [`plan`](crate::plan) asks.
+    pub presumed: BTreeMap<StorePath, BTreeSet<String>>,
     /// Limits of each build.
     pub limits: BuildLimits,
     /// Platforms whose builders run here, such as `x86_64-linux` and `i686-linux`. `builtin` always does.
@@ -104,6 +111,8 @@ impl Default for BuildConfig {
             cores: 0,
             keep_going: false,
             keep_failed: false,
+            build_dir: None,
+            presumed: BTreeMap::new(),
             limits: BuildLimits::default(),
             systems: native_systems(),
             features: ["benchmark", "big-parallel", "nixos-test"].into_iter().map(str::to_owned).collect(),

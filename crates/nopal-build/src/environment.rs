@@ -92,17 +92,9 @@ impl EnvironmentSource<'_> {
             environment.files.insert(file, data);
         };
         if let Some(attributes) = &self.options.structured {
-            let mut attributes = attributes.clone();
-            let outputs =
-                self.derivation.outputs.keys().map(|name| (name.clone(), Json::String(hash_placeholder(name))));
-            attributes.insert("outputs".to_owned(), Json::object(outputs));
-            if let ExportedGraphs::Attributes(graphs) = &self.graphs {
-                attributes.extend(graphs.clone());
-            }
-            let shell = shell_declarations(&attributes);
-            add_file(b"NIX_ATTRS_SH_FILE".to_vec(), ".attrs.sh".to_owned(), shell.into_bytes());
-            let json = Json::Object(attributes).to_compact();
-            add_file(b"NIX_ATTRS_JSON_FILE".to_vec(), ".attrs.json".to_owned(), json.into_bytes());
+            let files = attrs_files(self.derivation, attributes, &self.graphs);
+            add_file(b"NIX_ATTRS_SH_FILE".to_vec(), ".attrs.sh".to_owned(), files.shell.into_bytes());
+            add_file(b"NIX_ATTRS_JSON_FILE".to_vec(), ".attrs.json".to_owned(), files.json.into_bytes());
             return Ok(());
         }
         for (name, value) in &self.derivation.env {
@@ -120,6 +112,30 @@ impl EnvironmentSource<'_> {
         }
         Ok(())
     }
+}
+
+/// Structured attributes as files of a builder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttrsFiles {
+    /// `.attrs.json`.
+    pub json: String,
+    /// `.attrs.sh`.
+    pub shell: String,
+}
+
+/// The files of structured attributes, with placeholders for the outputs.
+pub(crate) fn attrs_files(
+    derivation: &Derivation,
+    attributes: &BTreeMap<String, Json>,
+    graphs: &ExportedGraphs,
+) -> AttrsFiles {
+    let mut attributes = attributes.clone();
+    let outputs = derivation.outputs.keys().map(|name| (name.clone(), Json::String(hash_placeholder(name))));
+    attributes.insert("outputs".to_owned(), Json::object(outputs));
+    if let ExportedGraphs::Attributes(graphs) = graphs {
+        attributes.extend(graphs.clone());
+    }
+    AttrsFiles { shell: shell_declarations(&attributes), json: Json::Object(attributes).to_compact() }
 }
 
 /// What builders read in `NIX_BUILD_CORES`.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use nopal_format::json::Json;
-use nopal_format::{PathInfo, StorePath};
+use nopal_format::{Derivation, PathInfo, StorePath};
 use nopal_store::{Direction, Store};
 
-use crate::environment::ExportedGraphs;
+use crate::environment::{AttrsFiles, ExportedGraphs};
 use crate::error::BuildError;
 use crate::options::BuildOptions;
 use crate::outputs::store_error;
@@ -32,6 +32,24 @@ pub(crate) fn exported_graphs(
         files.insert(name.clone(), text.into_bytes());
     }
     Ok(ExportedGraphs::Files(files))
+}
+
+/// The files of a derivation's structured attributes as its builder finds them, with placeholders for its outputs; `None`
+/// if it has no such attributes. `inputs` are the outputs that it needs.
+///
+/// # Errors
+/// The attributes make no sense, or the store fails.
+pub fn attrs_files(
+    store: &Store,
+    derivation: &Derivation,
+    inputs: &[StorePath],
+) -> Result<Option<AttrsFiles>, BuildError> {
+    let options = BuildOptions::of(derivation, store.store_dir())?;
+    let Some(attributes) = &options.structured else { return Ok(None) };
+    let direct: Vec<StorePath> = derivation.input_srcs.iter().chain(inputs).cloned().collect();
+    let closure = store.closure(&direct, Direction::References).map_err(store_error)?;
+    let graphs = exported_graphs(store, &options, &closure.into_iter().collect())?;
+    Ok(Some(crate::environment::attrs_files(derivation, attributes, &graphs)))
 }
 
 /// The closure of the roots; where that contains derivations, also of their valid outputs.

@@ -126,13 +126,14 @@ impl Job<'_> {
         if self.config.max_jobs == 0 {
             return Err(BuildError::NoJobs.into());
         }
+        self.store.fetch_sources(&self.derivation.input_srcs).map_err(store_error)?;
         self.store_text()?;
         let activity = self
             .config
             .reporter
             .start(Activity::Build { drv_path: self.store.print(self.drv_path), name: self.derivation.name.clone() });
         let inputs = self.input_closure()?;
-        let scratch = Scratch::new_in(self.builds_dir)?;
+        let scratch = Scratch::new_in(self.builds_dir, self.config.build_dir.as_deref())?;
         let places = self.places(&scratch, &known, &valid)?;
         let running = Build {
             job: self,
@@ -144,7 +145,20 @@ impl Job<'_> {
         };
         let outcome = running.build().and_then(|()| Ok(running.register()?));
         self.drop_unsandboxed(&places);
-        let outputs = outcome.map_err(|failure| running.keep(failure))?;
+        let outputs = match outcome {
+            Ok(outputs) => outputs,
+            Err(mut failure) => {
+                if running.is_worth_keeping(&failure) {
+                    match scratch.keep_build_dir() {
+                        Ok(kept) => failure.kept_dir = Some(kept),
+                        Err(error) => {
+                            self.config.reporter.warn(format!("cannot keep the build directory: {error}"));
+                        }
+                    }
+                }
+                return Err(failure);
+            }
+        };
         if !self.check {
             self.record(&outputs)?;
         }
@@ -525,7 +539,7 @@ impl Build<'_> {
         // content-addressed outputs that differ have other paths, which nothing is known of
         let Some(valid) = store.find_path_info(path).map_err(store_error)? else { return Ok(()) };
         if valid.nar_hash == finished.output.info.nar_hash {
-            return Ok(());
+            return if config.mode == BuildMode::Repair { self.repair(finished) } else { Ok(()) };
         }
         let mut kept = None;
         if config.mode == (BuildMode::Check { keep_difference: true }) {
@@ -545,25 +559,42 @@ impl Build<'_> {
         Err(BuildError::NotDeterministic { drv_path: store.print(drv_path), path: store.print(path), kept })
     }
 
-    /// Moves the build directory of a failed build out if that is wanted.
-    fn keep(&self, mut failure: Box<JobFailure>) -> Box<JobFailure> {
-        let wanted = self.job.config.keep_failed
+    /// Puts an output that was built again in the place of the valid one, if that has changed.
+    fn repair(&self, finished: &Finished) -> Result<(), BuildError> {
+        let store = self.job.store;
+        let path = store.physical_path(&finished.output.info.path);
+        let found = nopal_store::dump_tree(&path, &mut std::io::sink()).map_err(|error| store_error(error.into()))?;
+        if found.nar_hash == finished.output.info.nar_hash {
+            return Ok(());
+        }
+        let tree = &finished.output.tree;
+        for path in [tree, &path] {
+            let metadata = nopal_fs::symlink_metadata(path)?;
+            if metadata.is_dir() {
+                // a directory that moves must be writable, for its `..` changes
+                nopal_fs::set_permissions(path, 0o755)?;
+            }
+        }
+        let old = self.scratch.copies_dir().join("replaced");
+        nopal_fs::rename(&path, &old)?;
+        nopal_fs::rename(tree, &path)?;
+        if nopal_fs::symlink_metadata(&path)?.is_dir() {
+            nopal_fs::set_permissions(&path, 0o555)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the build directory of a failed build is to be kept.
+    fn is_worth_keeping(&self, failure: &JobFailure) -> bool {
+        self.job.config.keep_failed
             && !self.job.derivation.is_builtin()
             && matches!(
                 failure.error,
                 BuildError::Builder { .. }
                     | BuildError::OutputMissing { .. }
+                    | BuildError::NotDeterministic { .. }
                     | BuildError::TimedOut { .. }
                     | BuildError::Silent { .. }
-            );
-        if wanted {
-            let name = nopal_fs::temp::unique_name(&format!("kept-{}", self.job.derivation.name));
-            let kept = self.job.builds_dir.join(name);
-            match self.scratch.keep_build_dir(&kept) {
-                Ok(()) => failure.kept_dir = Some(kept),
-                Err(error) => self.job.config.reporter.warn(format!("cannot keep the build directory: {error}")),
-            }
-        }
-        failure
+            )
     }
 }

@@ -187,9 +187,10 @@ pub(crate) fn read_derivation(store: &Store, drv_path: &StorePath) -> Result<Der
     let wrong = |text: String| BuildError::Derivation {
         text: format!("cannot read the derivation '{}': {text}", store.print(drv_path)),
     };
-    let name = drv_path.derivation_name().map_err(|error| wrong(error.to_string()))?;
-    let text = nopal_fs::read_file(&store.physical_path(drv_path))?;
-    Derivation::parse_aterm(store.store_dir(), &text, name).map_err(|error| wrong(error.to_string()))
+    store.read_derivation(drv_path).map_err(|error| match error {
+        StoreError::Derivation { reason, .. } => wrong(reason),
+        other => store_error(other),
+    })
 }
 
 /// A derivation that makes no sense.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use nopal_fs::{FsError, LockFile, PathLock, temp::LockedTempDir};
 
 /// Prefix of the directories' names.
-const PREFIX: &str = "build";
+const PREFIX: &str = "nix";
+/// A file in directories that are kept for the user.
+const KEPT: &str = "kept";
 /// Suffix of the files that outputs are locked by.
 pub(crate) const LOCK_SUFFIX: &str = ".lock";
 
@@ -14,11 +16,14 @@ pub(crate) const LOCK_SUFFIX: &str = ".lock";
 #[derive(Debug)]
 pub(crate) struct Scratch {
     top: LockedTempDir,
+    /// Where the builder works, if that is elsewhere.
+    work: Option<LockedTempDir>,
 }
 
 impl Scratch {
-    /// Makes the directories below `parent`.
-    pub(crate) fn new_in(parent: &Path) -> Result<Self, FsError> {
+    /// Makes the directories below `parent`; the builder's working directory below `work`, if that is given.
+    pub(crate) fn new_in(parent: &Path, work: Option<&Path>) -> Result<Self, FsError> {
+        let work = work.map(|work| LockedTempDir::new_in(work, PREFIX)).transpose()?;
         let scratch = match LockedTempDir::new_in(parent, PREFIX) {
             Err(error) if error.is_not_found() => {
                 nopal_fs::create_dir_all(parent)?;
@@ -26,7 +31,7 @@ impl Scratch {
             }
             other => other,
         };
-        let scratch = Self { top: scratch? };
+        let scratch = Self { top: scratch?, work };
         for (path, mode) in [
             (scratch.build_dir(), 0o700),
             (scratch.temp_dir(), 0o1777),
@@ -45,7 +50,7 @@ impl Scratch {
 
     /// The builder's working directory.
     pub(crate) fn build_dir(&self) -> PathBuf {
-        self.top.path().join("build")
+        self.work.as_ref().unwrap_or(&self.top).path().join("build")
     }
 
     /// The builder's `/tmp`.
@@ -68,13 +73,30 @@ impl Scratch {
         self.top.path().join("copies")
     }
 
-    /// Moves the build directory out, for the user to look at.
-    pub(crate) fn keep_build_dir(&self, kept: &Path) -> Result<(), FsError> {
-        nopal_fs::rename(&self.build_dir(), kept)
+    /// Leaves the build directory for the user to look at, and removes the rest. Returns where it is.
+    pub(crate) fn keep_build_dir(self) -> Result<PathBuf, FsError> {
+        let kept = self.build_dir();
+        match self.work {
+            Some(work) => {
+                work.keep();
+                self.top.remove()?;
+            }
+            None => {
+                nopal_fs::write(&self.top.path().join(KEPT), b"")?;
+                for path in [self.temp_dir(), self.output_dir(), self.mount_point(), self.copies_dir()] {
+                    nopal_fs::remove_tree_if_exists(&path)?;
+                }
+                self.top.keep();
+            }
+        }
+        Ok(kept)
     }
 
     /// Removes everything now.
     pub(crate) fn remove(self) -> Result<(), FsError> {
+        if let Some(work) = self.work {
+            work.remove()?;
+        }
         self.top.remove()
     }
 }
@@ -90,7 +112,7 @@ pub(crate) fn sweep(parent: &Path) -> Result<(), FsError> {
             drop(PathLock::try_acquire(&path)?);
             continue;
         }
-        if !name.starts_with(PREFIX) {
+        if !name.starts_with(PREFIX) || nopal_fs::exists(&path.join(KEPT)) {
             continue;
         }
         let Some(file) = nopal_fs::if_exists(LockFile::open_existing(&path))? else { continue };

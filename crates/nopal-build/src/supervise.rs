@@ -103,6 +103,10 @@ fn watch(
         if open && fds.last().is_some_and(ready) {
             let before = log.size_bytes();
             open = read_some(output, log)?;
+            if !open {
+                // a builder that nobody can hear any more has ended, or is ended
+                process.kill();
+            }
             if log.size_bytes() > before {
                 deadlines.last_output = Instant::now();
             }

@@ -1,7 +1,8 @@
 //! What settings ask to be done with what was built: signing, linking equal files, running a program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::PoisonError;
 
 use nopal_format::StorePath;
 use nopal_format::derivation::DrvHashes;
@@ -15,7 +16,8 @@ impl Shared {
     /// Does it for derivations that were built, in the order they were built in.
     pub(crate) fn after_builds(&self, drvs: &[StorePath]) -> Result<(), EngineError> {
         let config = &self.config;
-        if config.secret_key_files.is_empty() && !config.auto_optimise && config.post_build_hook.is_none() {
+        let hook = self.hook();
+        if config.secret_key_files.is_empty() && !config.auto_optimise && hook.is_none() {
             return Ok(());
         }
         let store = self.store()?;
@@ -38,7 +40,9 @@ impl Shared {
             if config.auto_optimise {
                 store.optimise_paths(&outputs)?;
             }
-            self.run_hook(drv, &outputs)?;
+            if let Some(hook) = &hook {
+                self.run_hook(hook, drv, &outputs)?;
+            }
         }
         Ok(())
     }
@@ -49,8 +53,13 @@ impl Shared {
         self.config.secret_key_files.iter().map(read).collect()
     }
 
-    fn run_hook(&self, drv: &StorePath, outputs: &[StorePath]) -> Result<(), EngineError> {
-        let Some(hook) = &self.config.post_build_hook else { return Ok(()) };
+    /// The program to run after a build: the user's, or that of a flake that the user trusts.
+    fn hook(&self) -> Option<PathBuf> {
+        let settings = self.flake_settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.get("post-build-hook").map(PathBuf::from).or_else(|| self.config.post_build_hook.clone())
+    }
+
+    fn run_hook(&self, hook: &Path, drv: &StorePath, outputs: &[StorePath]) -> Result<(), EngineError> {
         let paths: Vec<String> = outputs.iter().map(|path| self.config.store_dir.print(path)).collect();
         let mut command = Command::new(hook);
         command.env("DRV_PATH", self.config.store_dir.print(drv)).env("OUT_PATHS", paths.join(" "));
@@ -66,6 +75,6 @@ impl Shared {
         if output.status.success() {
             return Ok(());
         }
-        Err(EngineError::Hook { program: hook.clone(), status: output.status })
+        Err(EngineError::Hook { program: hook.to_owned(), status: output.status })
     }
 }

@@ -17,6 +17,10 @@ pub struct EngineConfig {
     pub store_dir: nopal_format::StoreDir,
     /// Where objects and state physically are. Default: in `store` and `var` of `$XDG_DATA_HOME/nopal`.
     pub store: nopal_store::StoreConfig,
+    /// Where derivations and sources go, if not to the store.
+    pub eval_store: Option<nopal_store::StoreConfig>,
+    /// The name of a store for derivations that takes none.
+    pub closed_store: Option<String>,
     /// Downloads, package indices, locks of ad-hoc runs and results of evaluations; may be deleted at any time. Default
     /// `$XDG_CACHE_HOME/nopal`.
     pub cache_dir: PathBuf,
@@ -82,6 +86,8 @@ pub struct EngineConfig {
     pub post_build_hook: Option<PathBuf>,
     /// Keep the build directory of a failed build.
     pub keep_failed: bool,
+    /// Where builders work, if that is not beside the store's state.
+    pub build_dir: Option<PathBuf>,
     /// Limit of a whole build.
     pub timeout: Option<Duration>,
     /// Limit of silence on the log.
@@ -96,6 +102,11 @@ pub struct EngineConfig {
     pub ca_files: Vec<PathBuf>,
     /// Keys whose signatures on paths from binary caches are trusted.
     pub trusted_public_keys: Vec<String>,
+    /// Binary caches that are asked before something is built, the most important first. Those in folders
+    /// (`file://`) are.
+    pub substituters: Vec<String>,
+    /// Build what a cache has and cannot deliver.
+    pub fallback: bool,
     /// Whether paths from binary caches that are not content-addressed must be signed by one of them.
     pub require_sigs: bool,
     /// Where Debian packages come from.

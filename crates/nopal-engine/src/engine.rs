@@ -1,5 +1,6 @@
 //! The engine's state: one store, one downloader, opened when first needed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// What evaluations have come to beside their results.
     pub(crate) observed: Mutex<Observed>,
     pub(crate) registries: Registries,
+    /// Settings of flakes that the user trusts, by their names in nix.conf.
+    pub(crate) flake_settings: Mutex<BTreeMap<String, String>>,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
     opening: Mutex<()>,
@@ -42,7 +45,8 @@ impl Engine {
     /// # Errors
     /// The process has no file descriptor left.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let paths = PathMap::new(&config.store_dir, config.store.physical_dir.clone());
+        let sources = config.eval_store.as_ref().unwrap_or(&config.store);
+        let paths = PathMap::new(&config.store_dir, sources.physical_dir.clone());
         let cancel = CancelToken::new()
             .map_err(|source| EngineError::System { operation: "make an event descriptor", source })?;
         let observed = Mutex::new(Observed::new(&config));
@@ -53,6 +57,7 @@ impl Engine {
                 cancel,
                 observed,
                 registries: Registries::default(),
+                flake_settings: Mutex::default(),
                 store: OnceLock::new(),
                 opening: Mutex::new(()),
                 plain_fetcher: OnceLock::new(),
@@ -86,7 +91,10 @@ impl Shared {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = Store::open(self.config.store.clone(), self.config.reporter.clone())?;
+        let reporter = &self.config.reporter;
+        let other = self.config.eval_store.clone();
+        let other = other.map(|config| Store::open(config, reporter.clone())).transpose()?;
+        let store = Store::open_with(self.config.store.clone(), reporter.clone(), other)?;
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -103,13 +111,32 @@ impl Shared {
         self.store().map(Some)
     }
 
+    /// The store that derivations and sources go to.
+    pub(crate) fn source_store(&self) -> Result<&Store, EngineError> {
+        Ok(self.store()?.derivations())
+    }
+
+    /// Likewise, if there is one; it is not created.
+    pub(crate) fn existing_source_store(&self) -> Result<Option<&Store>, EngineError> {
+        match &self.config.eval_store {
+            Some(config) if !nopal_fs::exists(&config.database_file()) => Ok(None),
+            Some(_) => self.source_store().map(Some),
+            None => self.existing_store(),
+        }
+    }
+
     /// Reads a derivation from the store.
     pub(crate) fn read_derivation(&self, path: &StorePath) -> Result<Derivation, EngineError> {
         let not_valid = || EngineError::NotValid { path: self.config.store_dir.print(path) };
-        let store = self.existing_store()?.ok_or_else(not_valid)?;
+        let mut store = self.existing_source_store()?.ok_or_else(not_valid)?;
         store.add_temp_root(path)?;
         if !store.is_valid(path)? {
-            return Err(not_valid());
+            // a derivation that was built is where outputs are
+            store = self.store()?;
+            store.add_temp_root(path)?;
+            if !store.is_valid(path)? {
+                return Err(not_valid());
+            }
         }
         let text = nopal_fs::read_file(&store.physical_path(path))?;
         let name = path.derivation_name()?;
@@ -138,7 +165,7 @@ impl Shared {
     fn fetcher_in<'a>(
         &self,
         cell: &'a OnceLock<Arc<Fetcher>>,
-        mirrors: impl FnOnce() -> Result<std::collections::BTreeMap<String, Vec<String>>, EngineError>,
+        mirrors: impl FnOnce() -> Result<BTreeMap<String, Vec<String>>, EngineError>,
     ) -> Result<&'a Arc<Fetcher>, EngineError> {
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fetcher) = cell.get() {

@@ -144,6 +144,27 @@ pub enum EngineError {
         /// What needs it, in brackets after a blank, or nothing.
         why: String,
     },
+    /// A shell needs a derivation that a shell builds.
+    #[error("'nix develop' only works on derivations that use 'bash' as their builder")]
+    NotBash,
+    /// The builder wrote no environment.
+    #[error("{} failed to produce an environment", crate::environment::SCRIPT_NAME)]
+    NoEnvironment,
+    /// Something else than an environment.
+    #[error("cannot read the environment '{path}': {source}")]
+    Environment {
+        /// Its path.
+        path: String,
+        /// What is wrong with it.
+        source: nopal_format::json::JsonError,
+    },
+    /// A package does not say where it is defined.
+    // without the second quote, as Nix says it
+    #[error("cannot find position information for '{what}")]
+    NoPlace {
+        /// The installable.
+        what: String,
+    },
     /// A binary cache that cannot be read yet.
     #[error("cannot copy a closure from '{address}': only binary caches in folders can be read yet")]
     Cache {
@@ -201,6 +222,8 @@ impl EngineError {
             | Self::NoOutput { .. }
             | Self::Cache { .. }
             | Self::Feature { .. }
+            | Self::NotBash
+            | Self::NoPlace { .. }
             | Self::MixedUniverses { .. } => ErrorKind::Usage,
             Self::Realise(error) => match error {
                 RealiseError::Failed { failures }
@@ -217,6 +240,8 @@ impl EngineError {
             | Self::Modulo(_)
             | Self::Key(_)
             | Self::Fingerprint(_)
+            | Self::NoEnvironment
+            | Self::Environment { .. }
             | Self::NoLog { .. } => ErrorKind::Store,
             Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
             Self::Hook { .. } | Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => {

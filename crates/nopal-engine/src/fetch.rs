@@ -78,7 +78,7 @@ impl Fetch<'_> {
         let Some(hash) = sha256 else { return Ok(None) };
         let ca = ContentAddress { method, hash: *hash };
         let path = self.shared.config.store_dir.ca_path(name, &ca, &Default::default())?;
-        let Some(store) = self.shared.existing_store()? else { return Ok(None) };
+        let Some(store) = self.shared.existing_source_store()? else { return Ok(None) };
         store.add_temp_root(&path)?;
         Ok(store.is_valid(&path)?.then_some(path))
     }
@@ -137,7 +137,7 @@ impl Fetch<'_> {
     }
 
     pub(crate) fn add(&self, path: &Path, options: &AddOptions) -> Result<PathInfo, EngineError> {
-        Ok(self.shared.store()?.add_path(path, options, None)?)
+        Ok(self.shared.source_store()?.add_path(path, options, None)?)
     }
 }
 

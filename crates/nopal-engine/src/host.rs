@@ -62,8 +62,30 @@ impl EvalHost {
         if pending.is_empty() {
             return Ok(());
         }
-        self.shared.store()?.add_texts(&pending)?;
+        self.shared.source_store()?.add_texts(&pending)?;
         Ok(())
+    }
+
+    /// The store that has a path: that of sources, or that of what is built.
+    fn store_of(&self, path: &StorePath) -> HostResult<&nopal_store::Store> {
+        let sources = self.shared.source_store().map_err(failed)?;
+        match sources.is_valid(path).map_err(failed)? {
+            true => Ok(sources),
+            false => self.shared.store().map_err(failed),
+        }
+    }
+
+    /// Fails if the store for derivations takes none.
+    fn open_for_writing(&self) -> HostResult<()> {
+        match &self.shared.config.closed_store {
+            None => Ok(()),
+            Some(uri) => Err(HostError::Failed(format!("operation 'addToStore' is not supported by store '{uri}'"))),
+        }
+    }
+
+    /// Fetches trees again that were fetched before.
+    pub(crate) fn forget_trees(&self) {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Whether store writes are only computed.
@@ -174,7 +196,8 @@ impl Host for EvalHost {
         let added = if self.read_only {
             path_of_source(&self.shared.config.store_dir, &physical, &options, adapted)
         } else {
-            self.shared.store().map_err(failed)?.add_path(&physical, &options, adapted)
+            self.open_for_writing()?;
+            self.shared.source_store().map_err(failed)?.add_path(&physical, &options, adapted)
         };
         if let Some(error) = callback_error {
             return Err(error);
@@ -197,6 +220,7 @@ impl Host for EvalHost {
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let path = self.shared.config.store_dir.text_path(name, contents, &references).map_err(failed)?;
         if !self.read_only {
+            self.open_for_writing()?;
             self.made().pending.push(TextToAdd { name: name.to_owned(), contents: contents.into(), references });
             // such a path may be read in the same evaluation
             self.flush().map_err(failed)?;
@@ -208,6 +232,7 @@ impl Host for EvalHost {
         let mut made = self.made();
         let known = made.derivations.insert(path.clone(), derivation.clone());
         if known.is_none() && !self.read_only {
+            self.open_for_writing()?;
             let (name, contents) = (path.name().to_owned(), text.into());
             made.pending.push(TextToAdd { name, contents, references: derivation.references() });
         }
@@ -223,9 +248,15 @@ impl Host for EvalHost {
 
     fn ensure_path(&self, path: &StorePath) -> HostResult<bool> {
         self.flush().map_err(failed)?;
-        let Some(store) = self.shared.existing_store().map_err(failed)? else { return Ok(false) };
-        store.add_temp_root(path).map_err(failed)?;
-        store.is_valid(path).map_err(failed)
+        let stores = [self.shared.existing_source_store(), self.shared.existing_store()];
+        for store in stores {
+            let Some(store) = store.map_err(failed)? else { continue };
+            store.add_temp_root(path).map_err(failed)?;
+            if store.is_valid(path).map_err(failed)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn realise(&self, wanted: &[EvalWanted]) -> HostResult<Vec<StorePath>> {
@@ -256,7 +287,7 @@ impl Host for EvalHost {
     }
 
     fn closure_info(&self, path: &StorePath) -> HostResult<ClosureInfo> {
-        let store = self.shared.store().map_err(failed)?;
+        let store = self.store_of(path)?;
         let closure = store.closure(std::slice::from_ref(path), Direction::References).map_err(failed)?;
         let info = store.path_info(path).map_err(failed)?;
         let is_content_addressed = info.is_content_addressed(store.store_dir());
@@ -269,7 +300,7 @@ impl Host for EvalHost {
 
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
         self.flush().map_err(failed)?;
-        let store = self.shared.store().map_err(failed)?;
+        let store = self.store_of(path)?;
         Ok(store.references(path).map_err(failed)?.into_iter().collect())
     }
 
@@ -286,6 +317,10 @@ impl Host for EvalHost {
 
     fn get_flake(&self, evaluator: &mut Evaluator, reference: &str, pos: Pos) -> Result<Value, Error> {
         crate::flake::get_flake(evaluator, &self.shared, reference, pos)
+    }
+
+    fn flake_tree(&self, evaluator: &mut Evaluator, reference: &str) -> Result<StorePath, Error> {
+        crate::flake::tree(evaluator, &self.shared, reference)
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

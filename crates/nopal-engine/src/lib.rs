@@ -6,11 +6,13 @@
 //! events come back up.
 
 mod after;
+mod app;
 mod closure;
 mod config;
 mod debian;
 mod derivation;
 mod engine;
+mod environment;
 mod error;
 mod eval;
 mod fetch;
@@ -29,16 +31,21 @@ mod run;
 mod search;
 mod session;
 mod show;
+mod substitute;
 
+pub use app::{App, Bundle};
 pub use config::{DebianConfig, EngineConfig, FlakeConfig};
 pub use debian::DebLock;
 pub use engine::Engine;
+pub use environment::{ShellEnvironment, ShellVariable};
 pub use error::{EngineError, ErrorKind};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
-pub use flake::{CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, RegistryChange, ShowOptions};
+pub use flake::{
+    CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, Purpose, RegistryChange, ShowOptions,
+};
 pub use installable::{Installable, InstallableParseError, Source};
 pub use items::Item;
-pub use nopal_build::{CancelToken, Probe};
+pub use nopal_build::{AttrsFiles, CancelToken, Probe};
 pub use nopal_eval::pure::suggest;
 pub use nopal_eval::{Documentation, Held};
 pub use nopal_import::debian::Explanation;
@@ -50,3 +57,4 @@ pub use recorded::EvaluationCache;
 pub use run::RunPlan;
 pub use search::{FoundPackage, Patterns};
 pub use session::{Depth, Loaded, Session, SessionError};
+pub use substitute::Plan;

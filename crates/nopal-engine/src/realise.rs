@@ -31,6 +31,8 @@ pub struct RealiseOptions {
     pub check: bool,
     /// With [`check`](Self::check): keep an output that differs.
     pub keep_difference: bool,
+    /// `--repair`: build again what is valid, and put it in the place of what has changed.
+    pub repair: bool,
 }
 
 /// What became valid.
@@ -53,19 +55,21 @@ impl Engine {
         self.shared.realise(wanted, options)
     }
 
-    /// What [`realise`](Self::realise) would build, in order of dependency.
+    /// The store path that a deriving path has, built first if need be.
     ///
     /// # Errors
-    /// A derivation cannot be read.
-    pub fn plan(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, EngineError> {
-        let config = self.shared.build_config(&RealiseOptions::default(), BuiltinBuilders::new());
-        Ok(nopal_build::plan(self.shared.store()?, &config, &to_build(wanted))?.will_build)
+    /// A build fails, or a derivation lacks the output.
+    pub fn obtain(&self, path: &SingleDerivedPath) -> Result<StorePath, EngineError> {
+        self.shared.obtain(path)
     }
 }
 
 impl Shared {
     pub(crate) fn realise(&self, wanted: &[Wanted], options: &RealiseOptions) -> Result<Vec<Built>, EngineError> {
         let store = self.store()?;
+        if !options.check && !options.repair {
+            self.substitute(wanted)?;
+        }
         let targets = to_build(wanted);
         let plan_config = self.build_config(options, BuiltinBuilders::new());
         let will_build = nopal_build::plan(store, &plan_config, &targets)?.will_build;
@@ -116,21 +120,22 @@ impl Shared {
         Ok(builtin::standard(fetcher.clone()).with("unpack-deb", unpack_deb).with("join-trees", join_trees))
     }
 
-    fn build_config(&self, options: &RealiseOptions, builtins: BuiltinBuilders) -> BuildConfig {
+    pub(crate) fn build_config(&self, options: &RealiseOptions, builtins: BuiltinBuilders) -> BuildConfig {
         let config = &self.config;
         let mut systems = BuildConfig::default().systems;
         systems.insert(config.system.clone());
         BuildConfig {
             sandbox: if config.sandbox { SandboxMode::Required } else { SandboxMode::Disabled },
-            mode: if options.check {
-                BuildMode::Check { keep_difference: options.keep_difference }
-            } else {
-                BuildMode::Normal
+            mode: match (options.repair, options.check) {
+                (true, _) => BuildMode::Repair,
+                (false, true) => BuildMode::Check { keep_difference: options.keep_difference },
+                (false, false) => BuildMode::Normal,
             },
             max_jobs: config.max_jobs,
             cores: config.cores,
             keep_going: config.keep_going,
             keep_failed: config.keep_failed,
+            build_dir: config.build_dir.clone(),
             limits: BuildLimits {
                 timeout: config.timeout,
                 silence: config.max_silent_time,
@@ -155,7 +160,7 @@ fn environment_bytes(
     environment.iter().map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into())).collect()
 }
 
-fn to_build(wanted: &[Wanted]) -> Vec<nopal_build::Wanted> {
+pub(crate) fn to_build(wanted: &[Wanted]) -> Vec<nopal_build::Wanted> {
     wanted
         .iter()
         .map(|wanted| nopal_build::Wanted {

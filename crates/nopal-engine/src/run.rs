@@ -206,7 +206,22 @@ impl Engine {
     /// # Errors
     /// The namespace cannot be made, or the program cannot be started.
     pub fn run(self, plan: RunPlan, arguments: Vec<OsString>) -> Result<Infallible, EngineError> {
-        let spec = self.shared.run_spec(&plan, arguments)?;
+        let (environment, folder) = (self.config().environment.clone(), self.config().working_dir.clone());
+        self.run_in(plan, arguments, environment, folder)
+    }
+
+    /// Becomes the program with another environment, in another working directory.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_in(
+        self,
+        plan: RunPlan,
+        arguments: Vec<OsString>,
+        environment: BTreeMap<OsString, OsString>,
+        folder: PathBuf,
+    ) -> Result<Infallible, EngineError> {
+        let spec = RunSpec { cwd: folder, ..self.shared.run_spec(&plan, arguments, environment)? };
         let store = match std::sync::Arc::into_inner(self.shared) {
             Some(shared) => shared.into_store(),
             None => None,
@@ -219,9 +234,13 @@ impl Engine {
 }
 
 impl Shared {
-    fn run_spec(&self, plan: &RunPlan, arguments: Vec<OsString>) -> Result<RunSpec, EngineError> {
+    fn run_spec(
+        &self,
+        plan: &RunPlan,
+        arguments: Vec<OsString>,
+        mut environment: BTreeMap<OsString, OsString>,
+    ) -> Result<RunSpec, EngineError> {
         let store = self.store()?;
-        let mut environment = self.config.environment.clone();
         if plan.tree.is_some() {
             for name in HOST_ONLY_VARIABLES {
                 environment.remove(OsStr::new(name));
@@ -271,7 +290,7 @@ fn bare_name(spec: &str) -> &str {
 }
 
 /// The name of a derivation without its version: up to the first dash that no letter follows, as `parseDrvName`.
-fn program_name(name: &str) -> &str {
+pub(crate) fn program_name(name: &str) -> &str {
     let dash =
         name.match_indices('-').find(|(at, _)| name[at + 1..].chars().next().is_some_and(|next| !next.is_alphabetic()));
     dash.map_or(name, |(at, _)| &name[..at])

@@ -15,6 +15,7 @@ use nopal_format::StorePath;
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::eval::{AutoArg, auto_args, evaluation_error, file_path};
+use crate::flake::FlakeSource;
 use crate::host::EvalHost;
 use crate::installable::Source;
 
@@ -82,6 +83,7 @@ impl Session<'_> {
     /// Reads files again that were read before.
     pub fn forget_files(&mut self) {
         self.evaluator.forget_files();
+        self.host.forget_trees();
     }
 
     /// Whether errors are shown with all that led to them.
@@ -119,6 +121,27 @@ impl Session<'_> {
             evaluator.auto_call(value, args)
         })?;
         self.add_value(value)
+    }
+
+    /// Makes the outputs of a flake, and what is known of it, variables.
+    ///
+    /// # Errors
+    /// It cannot be fetched, or evaluation is pure and it is not locked.
+    pub fn add_flake(&mut self, reference: &str) -> Result<Loaded, SessionError> {
+        let value = self.try_eval(|evaluator, shared, _| crate::flake::load(evaluator, shared, reference))?;
+        self.add_value(value)
+    }
+
+    /// Evaluates what a word names in a flake. Returns also how it is called.
+    ///
+    /// # Errors
+    /// It cannot be fetched or evaluated.
+    pub fn evaluate_flake(&mut self, source: &FlakeSource) -> Result<(Held, String), SessionError> {
+        self.try_eval(|evaluator, shared, _| {
+            let name = crate::flake::shown(evaluator, shared, source)?;
+            let (value, _) = crate::flake::select(evaluator, shared, source)?;
+            Ok((evaluator.hold(value), name))
+        })
     }
 
     /// Evaluates attributes of a source.
@@ -237,7 +260,7 @@ impl Session<'_> {
         let value = self.eval(text)?;
         let path = self.try_eval(|evaluator, _, _| drv_path(evaluator, value))?;
         self.host.flush()?;
-        let store = self.shared.existing_store()?;
+        let store = self.shared.existing_source_store()?;
         let valid = match store {
             Some(store) => store.is_valid(&path)?,
             None => false,
@@ -289,7 +312,8 @@ impl Session<'_> {
                     }
                 }
             }
-            _ => package_place(evaluator, value, text),
+            _ => package_place(evaluator, value)?
+                .ok_or_else(|| Error::type_error(format!("package '{text}' has no source location information"))),
         })?;
         Ok((self.shared.paths.locate(&path)?, line))
     }
@@ -335,8 +359,8 @@ fn drv_path(evaluator: &mut Evaluator, value: Value) -> Result<StorePath, Error>
     evaluator.coerce_to_store_path(path, pos, &mut Context::EMPTY.clone(), what)
 }
 
-/// `meta.position` of a package.
-fn package_place(evaluator: &mut Evaluator, value: Value, what: &str) -> Result<(PathBuf, u32), Error> {
+/// `meta.position` of a package: a file and a line. `None` if it does not say.
+pub(crate) fn package_place(evaluator: &mut Evaluator, value: Value) -> Result<Option<(PathBuf, u32)>, Error> {
     let (meta, position) = (evaluator.symbols.intern(b"meta"), evaluator.symbols.intern(b"position"));
     let attr = |evaluator: &mut Evaluator, value: Value, name| match value.view() {
         View::Attrs(attrs) => attrs.get(name).map(|value| evaluator.force(value, Pos::NONE)).transpose(),
@@ -346,12 +370,10 @@ fn package_place(evaluator: &mut Evaluator, value: Value, what: &str) -> Result<
         Some(meta) => attr(evaluator, meta, position)?,
         None => None,
     };
-    let Some(found) = found else {
-        let message = format!("package '{what}' has no source location information");
-        return Err(Error::type_error(message));
-    };
-    let found = evaluator.force_string(found, Pos::NONE, "while evaluating the position of a package")?;
-    let text = found.to_lossy();
+    let Some(found) = found else { return Ok(None) };
+    let what = "while evaluating the 'meta.position' attribute of a derivation";
+    let (_, path) = evaluator.coerce_to_path(found, Pos::NONE, &mut Context::EMPTY.clone(), what)?;
+    let text = String::from_utf8_lossy(&path).into_owned();
     let place = text.rsplit_once(':').and_then(|(path, line)| Some((PathBuf::from(path), line.parse().ok()?)));
-    place.ok_or_else(|| Error::eval(format!("cannot parse 'meta.position' attribute '{text}'")))
+    place.map(Some).ok_or_else(|| Error::eval(format!("cannot parse 'meta.position' attribute '{text}'")))
 }

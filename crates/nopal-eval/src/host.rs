@@ -235,6 +235,14 @@ pub trait Host: Send + Sync {
         Err(Error::eval(HostError::Unsupported("evaluation of flakes").to_string()))
     }
 
+    /// The tree of the flake that a reference means, for `flake:` in the search path.
+    ///
+    /// # Errors
+    /// The evaluation error; by default, that there are no flakes here.
+    fn flake_tree(&self, _evaluator: &mut Evaluator, _reference: &str) -> std::result::Result<StorePath, Error> {
+        Err(Error::eval(HostError::Unsupported("evaluation of flakes").to_string()))
+    }
+
     /// An environment variable.
     fn env(&self, name: &[u8]) -> Option<Vec<u8>>;
 

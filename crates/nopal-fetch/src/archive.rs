@@ -1,4 +1,4 @@
-//! Unpacking archives that nobody vouches for: a tar stream, however compressed, into a new directory.
+//! Unpacking archives that nobody vouches for, a tar stream, however compressed, or a zip archive, into a new directory.
 //!
 //! Nothing in an archive can make the unpacker touch a place outside the directory: members are created through
 //! directory descriptors, one path component at a time, and a symbolic link is never followed. What a store cannot keep
@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, linkat, mkdirat, openat, 
 use rustix::io::Errno;
 
 use crate::compression::{self, Compression};
+use crate::zip;
 
 /// Limits for one archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub enum ArchiveError {
         what: &'static str,
     },
     /// The bytes are of no kind that is known.
-    #[error("'{}' is no archive of a known kind (tar, or tar compressed by gzip, bzip2, xz, lzma or zstd)", path.display())]
+    #[error("'{}' is no archive of a known kind (zip, tar, or tar compressed by gzip, bzip2, xz, lzma or zstd)", path.display())]
     UnknownKind {
         /// The file.
         path: PathBuf,
@@ -112,6 +113,9 @@ pub fn unpack_file(archive: &Path, dest: &Path) -> Result<Unpacked, ArchiveError
         }
     }
     head.truncate(filled);
+    if head.starts_with(zip::MAGIC) {
+        return unpack_zip(&mut file, dest, Limits::default());
+    }
     let compression = compression::sniff(&head);
     let is_tar = head.get(257..262) == Some(b"ustar");
     if compression == Compression::None && !is_tar {
@@ -136,8 +140,21 @@ pub fn unpack_tar(tar: impl Read, dest: &Path, limits: Limits) -> Result<Unpacke
     Ok(unpacker.done)
 }
 
+/// Unpacks a zip archive into `dest`, which must not exist.
+fn unpack_zip(archive: &mut (impl Read + io::Seek), dest: &Path, limits: Limits) -> Result<Unpacked, ArchiveError> {
+    nopal_fs::create_dir(dest)?;
+    let mut unpacker = Unpacker::open(dest, limits)?;
+    for member in zip::members(archive)? {
+        unpacker.zip_member(archive, &member)?;
+    }
+    Ok(unpacker.done)
+}
+
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 128 << 10;
+
+/// The longest target of a symbolic link that the kernel takes.
+const MAX_TARGET_BYTES: u64 = 4096;
 
 /// How often a name in the way is removed before giving up; only a second writer could make it come back.
 const CREATE_ATTEMPTS: usize = 4;
@@ -175,11 +192,7 @@ impl Unpacker {
         }
         let name = entry.path_bytes().into_owned();
         let parts = split_name(&name)?;
-        self.done.members += 1;
-        self.done.newest_s = self.done.newest_s.max(entry.header().mtime().unwrap_or(0));
-        if self.done.members > self.limits.members {
-            return Err(ArchiveError::TooMuch { limit: self.limits.members, what: "members" });
-        }
+        self.count(entry.header().mtime().unwrap_or(0))?;
         let Some((last, parents)) = parts.split_last() else {
             // the root itself: it is there
             return Ok(());
@@ -206,6 +219,37 @@ impl Unpacker {
             self.done.notes.push(format!("{}: a device, fifo or unknown kind of member is left out", show(&name)));
             Ok(())
         }
+    }
+
+    fn zip_member(&mut self, archive: &mut (impl Read + io::Seek), member: &zip::Member) -> Result<(), ArchiveError> {
+        let name = &member.name;
+        let parts = split_name(name)?;
+        self.count(member.modified_s)?;
+        let Some((last, parents)) = parts.split_last() else { return Ok(()) };
+        match member.kind {
+            zip::Kind::Directory => self.enter(name, &parts),
+            zip::Kind::File { executable } => {
+                self.enter(name, parents)?;
+                self.file(last, name, executable, &mut zip::contents(archive, member)?)
+            }
+            zip::Kind::Symlink => {
+                self.enter(name, parents)?;
+                let mut target = Vec::new();
+                let contents = zip::contents(archive, member)?;
+                contents.take(MAX_TARGET_BYTES).read_to_end(&mut target).map_err(ArchiveError::Read)?;
+                self.create(last, name, |directory, file| symlinkat(OsStr::from_bytes(&target), directory, file))
+            }
+        }
+    }
+
+    /// Counts a member.
+    fn count(&mut self, modified_s: u64) -> Result<(), ArchiveError> {
+        self.done.members += 1;
+        self.done.newest_s = self.done.newest_s.max(modified_s);
+        if self.done.members > self.limits.members {
+            return Err(ArchiveError::TooMuch { limit: self.limits.members, what: "members" });
+        }
+        Ok(())
     }
 
     /// Opens (and creates) the directories of `parts` below the root, so that the last is the current one.

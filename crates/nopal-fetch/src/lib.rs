@@ -17,6 +17,7 @@ mod error;
 mod fetcher;
 pub mod git;
 mod once;
+mod zip;
 
 pub use config::{FetchConfig, Proxies};
 pub use error::FetchError;

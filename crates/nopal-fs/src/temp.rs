@@ -99,6 +99,11 @@ impl LockedTempDir {
         self.dir.path()
     }
 
+    /// Leaves the directory where it is, and lets go of the lock.
+    pub fn keep(self) -> PathBuf {
+        self.dir.keep()
+    }
+
     /// Removes it now, and tells of errors.
     pub fn remove(self) -> Result<(), FsError> {
         self.dir.remove()

@@ -45,6 +45,8 @@ impl CacheCompression {
 pub struct CacheOptions {
     /// How archives are compressed.
     pub compression: CacheCompression,
+    /// How hard compression tries, in the numbers of its kind; `None` is the usual.
+    pub level: Option<i32>,
     /// Signs what is written, in addition to signatures that are known already.
     pub secret_key: Option<SecretKey>,
     /// Leave out paths that are in the cache already.
@@ -60,6 +62,10 @@ pub struct CacheImport {
     /// Accept paths that no trusted key has signed.
     pub accept_unsigned: bool,
 }
+
+/// The usual levels.
+const ZSTD_LEVEL: i32 = 3;
+const XZ_LEVEL: i32 = 6;
 
 /// The largest `nix-cache-info` that is read: it has three short lines.
 const MAX_CACHE_INFO_BYTES: u64 = 64 * 1024;
@@ -118,7 +124,7 @@ impl Store {
         let nar_dir = directory.join("nar");
         // the final name is the hash of what is written, so it is written under another first
         let temporary = nar_dir.join(nopal_fs::temp::unique_name(".nar"));
-        let result = self.compress_to(&info.path, &temporary, options.compression);
+        let result = self.compress_to(&info.path, &temporary, options);
         let (tree, file_hash, file_size) = match result {
             Ok(result) => result,
             Err(error) => {
@@ -145,22 +151,23 @@ impl Store {
         &self,
         path: &StorePath,
         file: &Path,
-        compression: CacheCompression,
+        options: &CacheOptions,
     ) -> Result<(TreeHash, Hash, u64), StoreError> {
         let failed = |error| FsError::new("write", file, error);
         let output =
             HashingWriter { inner: nopal_fs::create_new_file(file)?, hasher: Hasher::new(HashAlgorithm::Sha256) };
-        let (tree, output) = match compression {
+        let level = |usual| options.level.unwrap_or(usual);
+        let (tree, output) = match options.compression {
             CacheCompression::None => {
                 let mut output = output;
                 (self.dump(path, &mut output)?, output)
             }
             CacheCompression::Zstd => {
-                let mut encoder = zstd::Encoder::new(output, 3).map_err(failed)?;
+                let mut encoder = zstd::Encoder::new(output, level(ZSTD_LEVEL)).map_err(failed)?;
                 (self.dump(path, &mut encoder)?, encoder.finish().map_err(failed)?)
             }
             CacheCompression::Xz => {
-                let mut encoder = liblzma::write::XzEncoder::new(output, 6);
+                let mut encoder = liblzma::write::XzEncoder::new(output, level(XZ_LEVEL).clamp(0, 9).unsigned_abs());
                 (self.dump(path, &mut encoder)?, encoder.finish().map_err(failed)?)
             }
         };
@@ -176,33 +183,54 @@ impl Store {
         paths: &[StorePath],
         trust: &CacheImport,
     ) -> Result<usize, StoreError> {
+        let narinfos = self.plan_import(directory, paths, trust)?;
+        for narinfo in &narinfos {
+            self.import_path(directory, narinfo)?;
+        }
+        Ok(narinfos.len())
+    }
+
+    /// What must be copied from the cache in `directory` for paths to be valid: each after those it refers to.
+    pub fn plan_import(
+        &self,
+        directory: &Path,
+        paths: &[StorePath],
+        trust: &CacheImport,
+    ) -> Result<Vec<NarInfo>, StoreError> {
         self.check_cache_info(directory)?;
-        let mut imported = 0;
-        // depth first, references before referrers; `true` when all it refers to is there
+        let (mut planned, mut done) = (Vec::new(), BTreeSet::new());
+        // depth first, references before referrers; `Some` when all it refers to is there
         let mut stack: Vec<(StorePath, Option<Box<NarInfo>>)> = paths.iter().map(|path| (path.clone(), None)).collect();
         while let Some((path, known)) = stack.pop() {
-            self.add_temp_root(&path)?;
-            if self.is_valid(&path)? {
+            if let Some(narinfo) = known {
+                planned.push(*narinfo);
+                done.insert(path);
                 continue;
             }
-            match known {
-                Some(narinfo) => {
-                    self.import_path(directory, &narinfo)?;
-                    imported += 1;
-                }
-                None => {
-                    let narinfo = self.read_narinfo(directory, &path, trust)?;
-                    let references: Vec<StorePath> =
-                        narinfo.info.references.iter().filter(|reference| **reference != path).cloned().collect();
-                    if stack.iter().any(|(other, known)| *other == path && known.is_some()) {
-                        return Err(bad(&narinfo_file(directory, &path), "it refers to itself through other paths"));
-                    }
-                    stack.push((path, Some(Box::new(narinfo))));
-                    stack.extend(references.into_iter().map(|reference| (reference, None)));
-                }
+            self.add_temp_root(&path)?;
+            if done.contains(&path) || self.is_valid(&path)? {
+                continue;
             }
+            let narinfo = self.read_narinfo(directory, &path, trust)?;
+            let references: Vec<StorePath> =
+                narinfo.info.references.iter().filter(|reference| **reference != path).cloned().collect();
+            if stack.iter().any(|(other, known)| *other == path && known.is_some()) {
+                return Err(bad(&narinfo_file(directory, &path), "it refers to itself through other paths"));
+            }
+            stack.push((path, Some(Box::new(narinfo))));
+            stack.extend(references.into_iter().map(|reference| (reference, None)));
         }
-        Ok(imported)
+        Ok(planned)
+    }
+
+    /// Copies one path from the cache in `directory`; what it refers to is valid.
+    pub fn import_planned(&self, directory: &Path, narinfo: &NarInfo) -> Result<(), StoreError> {
+        self.import_path(directory, narinfo)
+    }
+
+    /// Whether the cache in `directory` has a path.
+    pub fn is_in_cache(&self, directory: &Path, path: &StorePath) -> bool {
+        nopal_fs::exists(&narinfo_file(directory, path))
     }
 
     fn read_narinfo(&self, directory: &Path, path: &StorePath, trust: &CacheImport) -> Result<NarInfo, StoreError> {
@@ -216,7 +244,7 @@ impl Store {
         let by_content = narinfo.info.is_content_addressed(self.store_dir());
         let signed = narinfo.info.count_valid_signatures(self.store_dir(), &trust.trusted_keys);
         if !by_content && !trust.accept_unsigned && signed.map_err(|error| bad(&file, error))? == 0 {
-            return Err(bad(&file, "no trusted key has signed it"));
+            return Err(StoreError::Untrusted { path: self.print(path) });
         }
         Ok(narinfo)
     }

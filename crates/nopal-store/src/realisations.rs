@@ -20,7 +20,11 @@ impl Store {
     pub fn read_derivation(&self, path: &StorePath) -> Result<Derivation, StoreError> {
         let wrong = |reason: String| StoreError::Derivation { path: self.print(path), reason };
         let name = path.derivation_name().map_err(|error| wrong(error.to_string()))?;
-        let text = nopal_fs::read_file(&self.physical_path(path))?;
+        let mut place = self.derivations().physical_path(path);
+        if !nopal_fs::exists(&place) {
+            place = self.physical_path(path);
+        }
+        let text = nopal_fs::read_file(&place)?;
         Derivation::parse_aterm(self.store_dir(), &text, name).map_err(|error| wrong(error.to_string()))
     }
 

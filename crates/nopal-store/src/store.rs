@@ -1,11 +1,14 @@
 //! The open store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nopal_format::{StoreDir, StorePath};
 use nopal_report::Reporter;
 
+use crate::cache::CacheImport;
+use crate::closure::Direction;
 use crate::config::StoreConfig;
 use crate::database::Database;
 use crate::error::StoreError;
@@ -27,11 +30,18 @@ struct Inner {
     database: Database,
     temp_roots: Option<TempRoots>,
     reporter: Reporter,
+    /// Where derivations and sources are, if that is elsewhere.
+    derivations: Option<Store>,
 }
 
 impl Store {
     /// Opens the store, creating it if there is none and the configuration allows writing.
     pub fn open(config: StoreConfig, reporter: Reporter) -> Result<Self, StoreError> {
+        Self::open_with(config, reporter, None)
+    }
+
+    /// The same; derivations and what they are made of are read from another store, if one is given.
+    pub fn open_with(config: StoreConfig, reporter: Reporter, derivations: Option<Self>) -> Result<Self, StoreError> {
         if config.read_only {
             if !nopal_fs::is_dir(&config.physical_dir) || !nopal_fs::exists(&config.database_file()) {
                 return Err(StoreError::NoStore { path: config.state_dir });
@@ -41,9 +51,24 @@ impl Store {
         }
         let database = Database::open(&config)?;
         let temp_roots = if config.read_only { None } else { Some(TempRoots::new(&config)) };
-        let store = Self { inner: Arc::new(Inner { config, database, temp_roots, reporter }) };
+        let store = Self { inner: Arc::new(Inner { config, database, temp_roots, reporter, derivations }) };
         store.create_reserve();
         Ok(store)
+    }
+
+    /// The store that holds derivations: this one, unless another was given.
+    pub fn derivations(&self) -> &Self {
+        self.inner.derivations.as_ref().unwrap_or(self)
+    }
+
+    /// Copies sources that are valid only in the store of derivations, with all they need.
+    pub fn fetch_sources(&self, paths: &BTreeSet<StorePath>) -> Result<(), StoreError> {
+        let Some(other) = &self.inner.derivations else { return Ok(()) };
+        let valid = self.valid_of(paths)?;
+        let missing: Vec<StorePath> = paths.iter().filter(|path| !valid.contains(path)).cloned().collect();
+        let closure = other.closure(&missing, Direction::References)?;
+        self.copy_from(other, &closure, &CacheImport { accept_unsigned: true, ..CacheImport::default() })?;
+        Ok(())
     }
 
     /// The configuration it was opened with.

@@ -1,7 +1,9 @@
 //! The command line: the program, its commands, and what they share.
 
 use crate::args::{Colour, GlobalArgs};
-use crate::commands::{build, completions, derivation, doctor, eval, import, instantiate, log, man, repl, run, store};
+use crate::commands::{
+    build, completions, derivation, doctor, eval, flake, import, instantiate, log, man, repl, run, store,
+};
 use crate::error::CliError;
 use crate::settings::Settings;
 use crate::{env_vars, ui};
@@ -28,6 +30,7 @@ enum Command {
     Run(run::RunArgs),
     Build(build::BuildCommandArgs),
     Eval(eval::EvalCommandArgs),
+    Flake(flake::FlakeArgs),
     Repl(repl::ReplArgs),
     Instantiate(instantiate::InstantiateArgs),
     Derivation(derivation::DerivationArgs),
@@ -79,6 +82,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Run(args) => run::run(context, args),
         Command::Build(args) => build::run(context, args),
         Command::Eval(args) => eval::run(context, args),
+        Command::Flake(args) => flake::run(cli.global, args),
         Command::Repl(args) => repl::run(context, args),
         Command::Instantiate(args) => instantiate::run(context, args),
         Command::Derivation(args) => derivation::run(context, args),

@@ -63,6 +63,12 @@ pub(crate) enum CliError {
     Found(String),
 }
 
+impl From<nopal_format::store_path::StorePathError> for CliError {
+    fn from(error: nopal_format::store_path::StorePathError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         Self::Engine(Box::new(error))

@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     root: PathBuf,
     /// The store, if it is laid out otherwise.
     store: Option<StoreConfig>,
+    /// The store for derivations, if it is another one.
+    eval_store: Option<StoreConfig>,
+    /// The name of a store for derivations that takes none.
+    closed_store: Option<String>,
     cache: PathBuf,
     store_dir: StoreDir,
     working_dir: PathBuf,
@@ -78,6 +82,8 @@ impl Settings {
         Ok(Self {
             root: working_dir.join(root),
             store: None,
+            eval_store: None,
+            closed_store: None,
             cache: working_dir.join(cache),
             store_dir: store_dir(&env_vars::NOPAL_STORE_DIR)?,
             offline: global.offline || env_vars::NOPAL_OFFLINE.flag(),
@@ -124,6 +130,12 @@ impl Settings {
         Ok(self)
     }
 
+    /// The configuration file of the machine, and those of the user, the most important first.
+    pub(crate) fn conf_files() -> (PathBuf, Vec<PathBuf>) {
+        let system = env_vars::NIX_CONF_DIR.get().map_or_else(|| PathBuf::from(NIX_CONF_DIR), PathBuf::from);
+        (system.join("nix.conf"), user_conf_files())
+    }
+
     /// Finds the place of the store that the setting `store` names, in Nix's layout.
     pub(crate) fn place(&mut self) -> Result<(), CliError> {
         let wish = StoreUri::parse(self.conf.text("store"), &self.working_dir)?;
@@ -132,6 +144,18 @@ impl Settings {
             self.store_dir = StoreDir::new(store_dir).map_err(|error| CliError::Found(error.to_string()))?;
         }
         self.store = wish.config(&self.store_dir);
+        Ok(())
+    }
+
+    /// Lets derivations go to another store.
+    pub(crate) fn set_eval_store(&mut self, uri: &str) -> Result<(), CliError> {
+        let wish = StoreUri::parse(uri, &self.working_dir)?;
+        match (wish.dummy, wish.writable) {
+            (false, _) => self.eval_store = wish.config(&self.store_dir),
+            // what goes there is in memory only
+            (true, true) => self.read_only_eval = true,
+            (true, false) => self.closed_store = Some(uri.to_owned()),
+        }
         Ok(())
     }
 
@@ -302,6 +326,8 @@ impl Settings {
         EngineConfig {
             store: self.store.unwrap_or_else(|| StoreConfig::at(&self.root, self.store_dir.clone())),
             store_dir: self.store_dir,
+            eval_store: self.eval_store,
+            closed_store: self.closed_store,
             cache_dir: self.cache,
             working_dir: self.working_dir,
             environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
@@ -331,6 +357,7 @@ impl Settings {
             cores: conf.number("cores").unwrap_or(0),
             keep_going: conf.flag("keep-going"),
             keep_failed: conf.flag("keep-failed"),
+            build_dir: Some(conf.text("build-dir")).filter(|text| !text.is_empty()).map(PathBuf::from),
             secret_key_files: conf.words("secret-key-files").into_iter().map(PathBuf::from).collect(),
             auto_optimise: conf.flag("auto-optimise-store"),
             max_log_bytes: conf.number("max-build-log-size").filter(|bytes| *bytes != 0),
@@ -343,6 +370,8 @@ impl Settings {
             ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
             trusted_public_keys: conf.words("trusted-public-keys"),
             require_sigs: conf.flag("require-sigs"),
+            substituters: if conf.flag("substitute") { conf.words("substituters") } else { Vec::new() },
+            fallback: conf.flag("fallback"),
             debian: self.debian,
             flakes: flake_config(&conf, self.flake_overrides),
             reporter,
@@ -442,6 +471,8 @@ struct StoreUri {
     store: Option<String>,
     /// A store that holds nothing.
     dummy: bool,
+    /// Whether it takes something all the same.
+    writable: bool,
 }
 
 impl StoreUri {
@@ -498,6 +529,7 @@ impl StoreUri {
                 "real" => uri.real = value,
                 "state" => uri.state = value,
                 "log" => uri.log = value,
+                "read-only" => uri.writable = text == "false",
                 _ => {}
             }
         }
@@ -569,7 +601,7 @@ fn split_nix_path(text: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for piece in text.split(':') {
         match entries.last_mut() {
-            Some(last) if piece.starts_with("//") && ends_in_scheme(last) => {
+            Some(last) if (piece.starts_with("//") && ends_in_scheme(last)) || is_named(last) => {
                 last.push(':');
                 last.push_str(piece);
             }
@@ -578,6 +610,11 @@ fn split_nix_path(text: &str) -> Vec<String> {
     }
     entries.retain(|entry| !entry.is_empty());
     entries
+}
+
+/// Whether an entry is all that stands before the name of a flake or channel.
+fn is_named(entry: &str) -> bool {
+    matches!(entry.split_once('=').map_or(entry, |(_, value)| value), "flake" | "channel")
 }
 
 /// Whether an entry ends in what stands before `://`.
@@ -606,5 +643,6 @@ mod tests {
     #[test]
     fn urls_in_the_search_path_keep_their_colons() {
         assert_eq!(split_nix_path("a=/x:b=https://h/y:/z::"), ["a=/x", "b=https://h/y", "/z"]);
+        assert_eq!(split_nix_path("a=flake:b:c=channel:d:/e"), ["a=flake:b", "c=channel:d", "/e"]);
     }
 }

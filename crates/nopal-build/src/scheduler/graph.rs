@@ -50,7 +50,7 @@ struct Request {
 impl Graph {
     /// Looks at everything from what is wanted down to what is valid.
     pub(super) fn load(store: &Store, config: &BuildConfig, wanted: &[Wanted]) -> Result<Self, RealiseError> {
-        let check = matches!(config.mode, BuildMode::Check { .. });
+        let check = matches!(config.mode, BuildMode::Check { .. } | BuildMode::Repair);
         let mut graph = Self::default();
         let requests: Vec<Request> = wanted
             .iter()
@@ -69,7 +69,7 @@ impl Graph {
         // level by level, so that the store is asked about many paths at once
         while !requests.is_empty() {
             let touched = self.take(store, config, std::mem::take(&mut requests))?;
-            requests = self.expand(store, &touched)?;
+            requests = self.expand(store, config, &touched)?;
         }
         Ok(())
     }
@@ -184,7 +184,9 @@ impl Graph {
     ) -> Result<(), RealiseError> {
         let paths: Vec<StorePath> = drv_paths.iter().cloned().collect();
         store.add_temp_roots(&paths)?;
-        let valid = store.valid_of(&paths)?;
+        store.derivations().add_temp_roots(&paths)?;
+        let mut valid = store.valid_of(&paths)?;
+        valid.extend(store.derivations().valid_of(&paths)?);
         for drv_path in paths {
             if !valid.contains(&drv_path) {
                 let reason = "it is not valid in this store".to_owned();
@@ -214,7 +216,12 @@ impl Graph {
     }
 
     /// Finds out which nodes must be built; returns what those need.
-    fn expand(&mut self, store: &Store, touched: &BTreeSet<usize>) -> Result<Vec<Request>, RealiseError> {
+    fn expand(
+        &mut self,
+        store: &Store,
+        config: &BuildConfig,
+        touched: &BTreeSet<usize>,
+    ) -> Result<Vec<Request>, RealiseError> {
         let open = || {
             touched.iter().filter_map(|&index| Some((index, self.nodes.get(index)?))).filter(|(_, node)| !node.build)
         };
@@ -223,8 +230,11 @@ impl Graph {
         store.add_temp_roots(&paths)?;
         let valid = store.valid_of(&paths).map_err(machine)?;
         let is_valid = |node: &Node| {
-            let mut paths = node.wanted.iter().map(|name| node.outputs.get(name).and_then(Option::as_ref));
-            paths.all(|path| path.is_some_and(|path| valid.contains(path)))
+            let presumed = config.presumed.get(&node.drv_path);
+            node.wanted.iter().all(|name| {
+                let path = node.outputs.get(name).and_then(Option::as_ref);
+                path.is_some_and(|path| valid.contains(path)) || presumed.is_some_and(|names| names.contains(name))
+            })
         };
         let build: Vec<usize> =
             open().filter(|(_, node)| node.check || !is_valid(node)).map(|(index, _)| index).collect();

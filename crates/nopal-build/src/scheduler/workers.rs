@@ -1,6 +1,6 @@
 //! Threads that build what is ready.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -57,7 +57,8 @@ struct Progress {
     /// Grows where derivations are built that others need outputs of.
     graph: Graph,
     schedule: Vec<Schedule>,
-    ready: VecDeque<usize>,
+    /// What can be built, in order of names, as Nix takes it.
+    ready: BTreeSet<(String, StorePath, usize)>,
     running: usize,
     built: BTreeSet<usize>,
     failures: Vec<Failure>,
@@ -91,7 +92,7 @@ pub(super) fn build(
     let mut progress = Progress {
         graph,
         schedule: Vec::new(),
-        ready: VecDeque::new(),
+        ready: BTreeSet::new(),
         running: 0,
         built: BTreeSet::new(),
         failures: Vec::new(),
@@ -141,8 +142,15 @@ impl Progress {
                 schedule.state = State::Scheduled;
             }
             if missing == 0 {
-                self.ready.push_back(index);
+                self.make_ready(index);
             }
+        }
+    }
+
+    /// Lets a node be built.
+    fn make_ready(&mut self, index: usize) {
+        if let Some(node) = self.graph.nodes.get(index) {
+            self.ready.insert((node.derivation.name.clone(), node.drv_path.clone(), index));
         }
     }
 
@@ -211,7 +219,7 @@ impl Workers<'_> {
                 self.changed.notify_all();
                 return;
             }
-            let Some(index) = progress.ready.pop_front() else {
+            let Some((.., index)) = progress.ready.pop_first() else {
                 progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -314,11 +322,13 @@ impl Workers<'_> {
             let Some(schedule) = progress.schedule.get_mut(by) else { continue };
             schedule.missing -= 1;
             schedule.failed_needs += usize::from(failed);
-            if schedule.missing > 0 {
+            // the first failure counts, unless the others are to go on
+            let is_over = failed && !self.site.config.keep_going;
+            if (schedule.missing > 0 && !is_over) || schedule.state == State::Failed {
                 continue;
             }
             if schedule.failed_needs == 0 {
-                progress.ready.push_back(by);
+                progress.make_ready(by);
             } else {
                 self.settle(progress, by);
             }

@@ -1,5 +1,7 @@
 //! `nixConfig`: settings that a flake asks for. Harmless ones are taken, others only from flakes that the user trusts.
 
+use std::sync::PoisonError;
+
 use nopal_eval::Error;
 
 use super::{Flake, Flakes};
@@ -24,7 +26,8 @@ const HARMLESS: [&str; 6] = [
 ];
 
 impl Flakes<'_> {
-    /// Applies what a flake asks for. Of the settings only those of evaluation have an effect afterwards.
+    /// Applies what a flake asks for. Of the settings some of evaluation have an effect, and
+    /// the program that is run after builds.
     pub(super) fn apply_config(&mut self, flake: &Flake) -> Result<(), Error> {
         for (name, value) in &flake.config {
             let base = name.strip_prefix("extra-").unwrap_or(name);
@@ -38,6 +41,9 @@ impl Flakes<'_> {
                 ConfigValue::Text(text) => text.clone(),
                 ConfigValue::Words(words) => words.join(" "),
             };
+            let mut known = self.shared.flake_settings.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(name.clone(), text.clone());
+            drop(known);
             let settings = &mut self.ev.settings;
             let flag = text == "true";
             match name.as_str() {

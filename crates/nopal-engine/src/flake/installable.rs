@@ -1,9 +1,13 @@
 //! Flakes on the command line: `FLAKE#ATTRIBUTE`.
 
-use nopal_eval::{Error, Pos, Value};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use nopal_eval::{Error, Pos, Value, View};
 
 use super::{Flakes, LockFlags};
-use crate::engine::Shared;
+use crate::engine::{Engine, Shared};
+use crate::error::EngineError;
 use crate::items::{Item, single};
 use crate::packages::wanted;
 use crate::realise::Wanted;
@@ -21,7 +25,45 @@ pub struct FlakeSource {
     pub prefixes: Vec<String>,
 }
 
+/// What a command looks for in a flake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Something to build.
+    Package,
+    /// A program to run.
+    App,
+    /// An environment to work in.
+    Shell,
+    /// A function that makes bundles.
+    Bundler,
+    /// All there is.
+    Everything,
+}
+
 impl FlakeSource {
+    /// The source for a command with this purpose on this system: where a word is looked for, in order.
+    pub fn new(purpose: Purpose, text: &str, system: &str, lock: LockFlags) -> Self {
+        let mut source = Self::packages(text, system, lock);
+        let at = |name: &str| format!("{name}.{system}.");
+        match purpose {
+            Purpose::Package => {}
+            Purpose::App => {
+                source.defaults.splice(0..0, [format!("apps.{system}.default"), format!("defaultApp.{system}")]);
+                source.prefixes.insert(0, at("apps"));
+            }
+            Purpose::Shell => {
+                source.defaults.splice(0..0, [format!("devShells.{system}.default"), format!("devShell.{system}")]);
+                source.prefixes.insert(0, at("devShells"));
+            }
+            Purpose::Bundler => {
+                source.defaults = vec![format!("bundlers.{system}.default"), format!("defaultBundler.{system}")];
+                source.prefixes = vec![at("bundlers")];
+            }
+            Purpose::Everything => source.defaults = vec![String::new()],
+        }
+        source
+    }
+
     /// The source for commands that build: `packages` and `legacyPackages` of a system.
     pub fn packages(text: &str, system: &str, lock: LockFlags) -> Self {
         Self {
@@ -71,6 +113,40 @@ pub(crate) fn select(
     };
     let message = format!("flake '{reference}' does not provide attribute {shown}");
     Err(Error::eval(message).suggest(suggestions))
+}
+
+/// How Nix calls what a word names: the flake and the first attribute path that is looked for.
+pub(crate) fn shown(ev: &mut nopal_eval::Evaluator, shared: &Shared, source: &FlakeSource) -> Result<String, Error> {
+    let (reference, fragment) = Flakes { ev, shared }.parse_typed(&source.text, false)?;
+    let first = match (fragment.strip_prefix('.'), fragment.is_empty()) {
+        (Some(path), _) => path.to_owned(),
+        (None, true) => source.defaults.first().cloned().unwrap_or_default(),
+        (None, false) => format!("{}{fragment}", source.prefixes.first().map_or("", String::as_str)),
+    };
+    Ok(format!("{reference}#{first}"))
+}
+
+/// The value of a flake for the REPL.
+pub(crate) fn load(ev: &mut nopal_eval::Evaluator, shared: &Shared, text: &str) -> Result<Value, Error> {
+    let is_pure = ev.settings.pure_eval;
+    let mut flakes = Flakes { ev, shared };
+    flakes.require_feature()?;
+    let reference = flakes.parse_plain(text, true)?;
+    if is_pure && !reference.input.is_locked().map_err(super::refused)? {
+        // Nix says "locked" here, too
+        return Err(Error::eval(format!(
+            "cannot use ':load-flake' on locked flake reference '{text}' (use --impure to override)"
+        )));
+    }
+    let flags = LockFlags {
+        may_change: false,
+        write: false,
+        use_registries: Some(!is_pure),
+        allow_unlocked: !is_pure,
+        ..LockFlags::default()
+    };
+    let locked = flakes.lock(&reference, &flags)?;
+    flakes.call(&locked)
 }
 
 /// What a word stands for: a derivation with the outputs that it is installed with, or a store path.
@@ -129,6 +205,69 @@ fn outputs(ev: &mut nopal_eval::Evaluator, attrs: nopal_eval::value::Attrs) -> R
         names.push("out".to_owned());
     }
     Ok(names)
+}
+
+impl Engine {
+    /// The locked reference of an input of the flake that a word names; `None` if it has no such input.
+    ///
+    /// # Errors
+    /// The flake cannot be fetched or locked.
+    pub fn flake_input(&self, source: &FlakeSource, input: &str) -> Result<Option<String>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(&source.text, false)?;
+            let locked = flakes.lock(&reference, &source.lock)?;
+            let node = locked.lock_file.find(&[input.to_owned()]).map_err(super::refused)?;
+            Ok(node.and_then(|node| locked.lock_file.locked(node)).map(|known| known.locked.to_string()))
+        })
+    }
+
+    /// The names of a flake's inputs.
+    ///
+    /// # Errors
+    /// It cannot be fetched or read.
+    pub fn flake_inputs(&self, text: &str) -> Result<Vec<String>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(text, false)?;
+            let flake = flakes.get(&reference, crate::inputs::registry::Use::All, &[])?;
+            Ok(flake.inputs.into_keys().collect())
+        })
+    }
+
+    /// The names of attributes that begin with a fragment, where a word with that fragment is looked for.
+    ///
+    /// # Errors
+    /// The flake cannot be fetched or evaluated.
+    pub fn flake_attr_names(&self, source: &FlakeSource, fragment: &str) -> Result<Vec<String>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(&source.text, false)?;
+            let locked = flakes.lock(&reference, &source.lock)?;
+            let flake = flakes.call(&locked)?;
+            let outputs = flakes.outputs(flake)?;
+            let (parent, name) = fragment.rsplit_once('.').map_or(("", fragment), |(parent, name)| (parent, name));
+            let begin = if parent.is_empty() { String::new() } else { format!("{parent}.") };
+            let mut found = BTreeSet::new();
+            for prefix in source.prefixes.iter().map(String::as_str).chain([""]) {
+                let path = format!("{prefix}{begin}");
+                let Ok((value, pos)) = flakes.ev.find_along(path.trim_end_matches('.'), outputs)? else { continue };
+                let View::Attrs(attrs) = flakes.ev.force(value, pos)?.view() else { continue };
+                let names = attrs.iter().map(|(symbol, ..)| flakes.ev.symbol_name(symbol).into_owned());
+                found.extend(names.filter(|found| found.starts_with(name)).map(|name| format!("{begin}{name}")));
+            }
+            Ok(found.into_iter().collect())
+        })
+    }
+
+    /// The working tree that a word names, if its flake is one on this machine.
+    ///
+    /// # Errors
+    /// The reference is malformed.
+    pub fn flake_folder(&self, source: &FlakeSource) -> Result<Option<PathBuf>, EngineError> {
+        self.with_flakes(|flakes| {
+            let (reference, _) = flakes.parse_typed(&source.text, false)?;
+            let found = crate::inputs::source_path(flakes.shared, &reference.input);
+            found.map_err(|error| flakes.ev.host_error(error, Pos::NONE))
+        })
+    }
 }
 
 impl Flakes<'_> {

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use nopal_eval::host::Fetched;
 use nopal_eval::{Error, Evaluator, Pos, Value};
+use nopal_format::StorePath;
 use nopal_format::flake::lock::InputPath;
 use nopal_format::flake::{Attrs, FlakeError, FlakeRef, LockFile, NodeId};
 
@@ -28,8 +29,8 @@ use crate::inputs::registry::{Resolved, Use, resolve};
 
 pub use check::CheckOptions;
 pub use commands::{FlakeMetadata, Prefetched};
-pub use installable::FlakeSource;
-pub(crate) use installable::{derivation, items, select};
+pub use installable::{FlakeSource, Purpose};
+pub(crate) use installable::{derivation, items, load, select, shown};
 pub use registries::RegistryChange;
 pub use show::ShowOptions;
 
@@ -192,4 +193,13 @@ pub(crate) fn get_flake(ev: &mut Evaluator, shared: &Shared, text: &str, pos: Po
     };
     let locked = flakes.lock(&reference, &flags)?;
     flakes.call(&locked)
+}
+
+/// The tree of a flake, for `flake:` in the search path.
+pub(crate) fn tree(ev: &mut Evaluator, shared: &Shared, text: &str) -> Result<StorePath, Error> {
+    let flakes = &mut Flakes { ev, shared };
+    flakes.require_feature()?;
+    let reference = flakes.parse(text)?;
+    let found = flakes.looked_up(&reference)?;
+    Ok(flakes.ev.fetch_tree(&found.input)?.store_path)
 }

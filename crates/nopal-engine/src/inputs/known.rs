@@ -22,7 +22,7 @@ pub(super) fn find(shared: &Shared, key: &str, name: &str) -> HostResult<Option<
     let Some(hash) = hashes.find_map(|(_, hash)| Hash::parse_sri(hash).ok()) else { return Ok(None) };
     let address = ContentAddress { method: ContentAddressMethod::Nar, hash };
     let path = shared.config.store_dir.ca_path(name, &address, &Default::default()).map_err(failed)?;
-    let Some(store) = shared.existing_store().map_err(failed)? else { return Ok(None) };
+    let Some(store) = shared.existing_source_store().map_err(failed)? else { return Ok(None) };
     store.add_temp_root(&path).map_err(failed)?;
     Ok(store.is_valid(&path).map_err(failed)?.then_some((path, hash)))
 }

@@ -105,7 +105,7 @@ fn stored(shared: &Shared, input: &Input) -> HostResult<Option<Fetched>> {
         return Ok(None);
     }
     let Some(path) = input.store_path(&shared.config.store_dir).map_err(invalid)? else { return Ok(None) };
-    let Some(store) = shared.existing_store().map_err(failed)? else { return Ok(None) };
+    let Some(store) = shared.existing_source_store().map_err(failed)? else { return Ok(None) };
     store.add_temp_root(&path).map_err(failed)?;
     if !store.is_valid(&path).map_err(failed)? {
         return Ok(None);
@@ -171,7 +171,7 @@ fn add(shared: &Shared, tree: Tree, name: &str, mount: Option<&Mount>) -> HostRe
     };
     let shown = mount.map_or_else(|| root.display().to_string(), |mount| String::from_utf8_lossy(&mount.shown).into());
     shared.config.reporter.message(Level::Info, format!("copying '{shown}/' to the store"));
-    let store = shared.store().map_err(failed)?;
+    let store = shared.source_store().map_err(failed)?;
     let options = AddOptions::source(name);
     let info = match only {
         None => store.add_path(&root, &options, None),

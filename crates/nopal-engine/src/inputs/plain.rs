@@ -46,7 +46,7 @@ pub(super) fn path(shared: &Shared, input: &Input) -> HostResult<Source> {
 fn in_store(shared: &Shared, path: &Path) -> HostResult<Option<Tree>> {
     let text = path.to_string_lossy();
     let Ok(path) = shared.config.store_dir.parse(&text) else { return Ok(None) };
-    let Some(store) = shared.existing_store().map_err(failed)? else { return Ok(None) };
+    let Some(store) = shared.existing_source_store().map_err(failed)? else { return Ok(None) };
     store.add_temp_root(&path).map_err(failed)?;
     if path.name() != "source" {
         return Ok(None);

@@ -431,6 +431,11 @@ impl Host for RecordingHost {
         self.inner.get_flake(evaluator, reference, pos)
     }
 
+    fn flake_tree(&self, evaluator: &mut Evaluator, reference: &str) -> Result<StorePath, Error> {
+        self.spoil();
+        self.inner.flake_tree(evaluator, reference)
+    }
+
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {
         let answer = self.inner.env(name);
         let value = answer.as_ref().map(|value| digest(&[value]));

@@ -309,7 +309,8 @@ impl Evaluator {
             return Ok(());
         }
         for entry in self.settings.nix_path.clone() {
-            if pseudo_url(&String::from_utf8_lossy(&entry.value)).is_none() {
+            let is_remote = pseudo_url(&String::from_utf8_lossy(&entry.value)).is_some();
+            if !is_remote && !entry.value.starts_with(FLAKE) {
                 let path = absolute(&self.settings.working_dir, &entry.value);
                 self.allow_path_text(&path);
                 let text = String::from_utf8_lossy(&path).into_owned();
@@ -340,7 +341,7 @@ impl Evaluator {
     }
 
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
-    pub(crate) fn resolve_search_entry(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub fn resolve_search_entry(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
         if let Some(known) = self.search_path.get(value) {
             return Ok(known.clone());
         }
@@ -351,6 +352,11 @@ impl Evaluator {
 
     fn resolve_search_entry_new(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
         let shown = String::from_utf8_lossy(value).into_owned();
+        if let Some(reference) = value.strip_prefix(FLAKE) {
+            let reference = String::from_utf8_lossy(reference);
+            let tree = self.host().flake_tree(self, &reference)?;
+            return Ok(Some(self.settings.store_dir.print(&tree).into_bytes()));
+        }
         if let Some(url) = pseudo_url(&shown) {
             let request = crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
             return match self.host().fetch(&request) {
@@ -370,6 +376,9 @@ impl Evaluator {
         Ok(None)
     }
 }
+
+/// What entries of the search path begin with that are flakes.
+const FLAKE: &[u8] = b"flake:";
 
 /// The rest of `name` after a prefix of the search path, if the prefix matches whole components.
 fn suffix_if_match<'a>(prefix: &[u8], name: &'a [u8]) -> Option<&'a [u8]> {

@@ -52,7 +52,7 @@ fn caches_are_read_back() {
     let (scratch, top) = filled();
     for compression in [CacheCompression::None, CacheCompression::Zstd, CacheCompression::Xz] {
         let cache = scratch.path(&format!("cache-{compression:?}"));
-        let options = CacheOptions { compression, secret_key: Some(key()), skip_existing: false };
+        let options = CacheOptions { compression, level: None, secret_key: Some(key()), skip_existing: false };
         assert_eq!(scratch.store.export_to_cache(&cache, std::slice::from_ref(&top), &options).unwrap(), 4);
         assert!(scratch.store.missing_from_cache(&cache, std::slice::from_ref(&top)).unwrap().is_empty());
         let target = open(&scratch.path(&format!("target-{compression:?}")));
@@ -70,7 +70,7 @@ fn bad_caches_are_refused() {
     let cache = scratch.path("cache");
     let options = CacheOptions { compression: CacheCompression::None, ..CacheOptions::default() };
     scratch.store.export_to_cache(&cache, std::slice::from_ref(&top), &options).unwrap();
-    let again = CacheOptions { skip_existing: true, compression: CacheCompression::None, secret_key: None };
+    let again = CacheOptions { skip_existing: true, compression: CacheCompression::None, ..CacheOptions::default() };
     assert_eq!(scratch.store.export_to_cache(&cache, std::slice::from_ref(&top), &again).unwrap(), 0);
     let target = open(&scratch.path("target"));
     let lenient = CacheImport { trusted_keys: vec![], accept_unsigned: true };
@@ -124,7 +124,7 @@ fn nix_copies_from_our_caches() {
     ] {
         let name = format!("{compression:?}-{trusted}");
         let cache = scratch.path(&format!("cache-{name}"));
-        let options = CacheOptions { compression, secret_key: Some(key()), skip_existing: false };
+        let options = CacheOptions { compression, level: None, secret_key: Some(key()), skip_existing: false };
         scratch.store.export_to_cache(&cache, std::slice::from_ref(&top), &options).unwrap();
         let target = scratch.path(&format!("nix-{name}"));
         let trusted_key = if trusted { key() } else { SecretKey::from_seed("test-1", &[8; 32]) };

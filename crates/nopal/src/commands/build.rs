@@ -62,11 +62,12 @@ pub(crate) fn run(mut context: Context, args: BuildCommandArgs) -> Result<ExitCo
         wanted.extend(engine.instantiate(what, &auto_args)?);
     }
     if args.dry_run {
-        let will_build = engine.plan(&wanted)?;
+        let will_build = engine.plan(&wanted)?.will_build;
         output::lines(will_build.iter().map(|path| engine.config().store_dir.print(path)))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let options = RealiseOptions { check: args.rebuild, keep_difference: args.build.keep_failed };
+    let options =
+        RealiseOptions { check: args.rebuild, keep_difference: args.build.keep_failed, ..RealiseOptions::default() };
     let built = engine.realise(&wanted, &options)?;
     if let Some(link) = link {
         link_outputs(&engine, &built, &link)?;

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod derivation;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+pub(crate) mod flake;
 pub(crate) mod import;
 pub(crate) mod installables;
 pub(crate) mod instantiate;

@@ -44,6 +44,7 @@ pub(crate) fn run(mut context: Context, args: ReplArgs) -> Result<ExitCode, CliE
             banner: concat!("nopal ", env!("CARGO_PKG_VERSION"), " (Nix 2.34.8)\nType :? for help.").to_owned(),
             source,
             attr_paths: if args.source.attr.is_empty() { vec![String::new()] } else { args.source.attr },
+            flakes: Vec::new(),
             args: auto_args(&args.eval),
             quiet: context.style.verbosity == Verbosity::Quiet,
             history: Settings::repl_history()?,

@@ -1,6 +1,6 @@
 //! `nix-build`: evaluate, build, link, print output paths.
 
-use super::flags::{Common, Word, Words, unknown_flag};
+use super::flags::{Common, Words, unknown_flag};
 use super::{failures, missing};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
@@ -30,8 +30,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     common.show_build_logs();
     let request = parse(words, &mut common)?;
     if request.version {
-        output::line(&format!("nix-build (Nix) {}", super::VERSION))?;
-        return Ok(ExitCode::SUCCESS);
+        return super::tell_version("nix-build", &common);
     }
     let context = common.context()?;
     let link = context.settings.absolute(request.link.as_deref().unwrap_or(Path::new("result")));
@@ -55,7 +54,8 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     missing::print(&engine, &wanted)?;
-    let options = RealiseOptions { check: request.check, ..RealiseOptions::default() };
+    let options =
+        RealiseOptions { check: request.check, keep_difference: engine.config().keep_failed, repair: common.repair };
     let built = failures::realise(&engine, &wanted, &options, common.teller())?;
     let mut numbers: Vec<&StorePath> = Vec::new();
     let mut lines = Vec::new();
@@ -85,14 +85,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
 fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
     let mut words = Words::new(words);
     let mut request = Request::default();
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                request.operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut request.operands)? {
         match flag.as_str() {
             "-E" | "--expr" => request.expressions = true,
             "-A" | "--attr" => request.attrs.push(words.value(&flag)?),

@@ -1,7 +1,7 @@
 //! Builds that fail, told as Nix tells it.
 
 use crate::error::{CliError, indented};
-use nopal_build::{BuildError, Failure, RealiseError};
+use nopal_build::{BuildError, Failure, RealiseError, SandboxError};
 use nopal_engine::{Built, Engine, EngineError, RealiseOptions, Wanted};
 use std::collections::BTreeSet;
 
@@ -23,6 +23,22 @@ pub(crate) enum Teller {
         /// Likewise.
         logs: bool,
     },
+}
+
+/// Builds. Returns what failed, each derivation with what is to be said of it.
+pub(crate) fn collect(
+    engine: &Engine,
+    wanted: &[Wanted],
+    options: &RealiseOptions,
+    teller: Teller,
+) -> Result<Vec<(String, String)>, CliError> {
+    match engine.realise(wanted, options) {
+        Ok(_) => Ok(Vec::new()),
+        Err(EngineError::Realise(RealiseError::Failed { failures })) => {
+            Ok(failures.iter().map(|failure| (failure.drv_path.clone(), text(failure, teller))).collect())
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Builds. Of several failures all but the last are told at once.
@@ -68,6 +84,9 @@ pub(crate) fn realise(
             format!("build of {} failed", names.join(", "))
         }
     };
+    for kept in failures.iter().filter_map(|failure| failure.kept_dir.as_ref()) {
+        eprintln!("note: keeping build directory \"{}\"", kept.display());
+    }
     for failure in shown {
         eprintln!("error: {}", indented(&text(failure, teller)));
     }
@@ -106,6 +125,10 @@ fn text(failure: &Failure, teller: Teller) -> String {
                 text += &format!("\nFor full logs, run:\n  {command} {drv}");
             }
             text + note
+        }
+        // for Nix the process that could not become the builder is the builder
+        BuildError::Sandbox(error @ SandboxError::Execute { .. }) => {
+            paths(cannot("builder failed with exit code 1.".to_owned())) + &format!("\nerror: {error}")
         }
         BuildError::Dependencies { .. } => paths(cannot(format!("{}.", failure.error))),
         BuildError::Platform { .. } | BuildError::Features { .. } | BuildError::NoJobs => {

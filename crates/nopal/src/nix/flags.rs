@@ -10,7 +10,7 @@ use nopal_engine::AutoArg;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 /// What `--debug` adds to the usual verbosity.
@@ -57,6 +57,17 @@ impl Words {
         let split: Vec<String> = split_cluster(&word);
         self.pending.extend(split.into_iter().rev());
         Ok(self.pending.pop().map(Word::Flag))
+    }
+
+    /// The next flag. Words before it that are none go to `operands`.
+    pub(crate) fn next_flag(&mut self, operands: &mut Vec<String>) -> Result<Option<String>, CliError> {
+        loop {
+            match self.next()? {
+                Some(Word::Operand(operand)) => operands.push(operand),
+                Some(Word::Flag(flag)) => return Ok(Some(flag)),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// The value of a flag.
@@ -109,6 +120,8 @@ pub(crate) struct Common {
     build_logs: bool,
     /// Whether the command is one of `nix`.
     of_nix: bool,
+    /// Whether it is one of nopal's own.
+    native: bool,
     /// How much more than usual is told.
     verbosity: i32,
     eval_store: Option<String>,
@@ -117,6 +130,10 @@ pub(crate) struct Common {
     /// Whether the warnings were told.
     told: Cell<bool>,
     read_only: bool,
+    /// Whether what has changed in the store is built again.
+    pub(crate) repair: bool,
+    /// Where relative paths begin, if that is not the working directory.
+    base: Option<PathBuf>,
     /// Experimental features that the flags need.
     features: BTreeSet<&'static str>,
 }
@@ -150,7 +167,7 @@ impl Common {
             "--eval-store" => self.eval_store = Some(words.value(flag)?),
             "--log-format" => drop(words.value(flag)?),
             "--readonly-mode" => self.read_only = true,
-            "--repair" => {}
+            "--repair" => self.repair = true,
             _ => return self.take_setting(flag, words),
         }
         Ok(true)
@@ -227,6 +244,11 @@ impl Common {
         self.set("tarball-ttl", "0");
     }
 
+    /// Lets relative paths begin in a folder.
+    pub(crate) fn set_base(&mut self, folder: Option<PathBuf>) {
+        self.base = folder;
+    }
+
     /// Uses no network.
     pub(crate) fn set_offline(&mut self) {
         self.global.offline = true;
@@ -247,6 +269,11 @@ impl Common {
         self.verbosity += more;
     }
 
+    /// Whether more than usual is told.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity > 0
+    }
+
     /// Shows what builders print, as Nix's old commands do by default.
     pub(crate) fn show_build_logs(&mut self) {
         self.build_logs = true;
@@ -255,6 +282,12 @@ impl Common {
     /// Tells of builds as the commands of `nix` do.
     pub(crate) fn speak_as_nix(&mut self) {
         self.of_nix = true;
+    }
+
+    /// Works on nopal's own store, as its own commands do.
+    pub(crate) fn be_native(&mut self, global: GlobalArgs) {
+        self.global = GlobalArgs { offline: global.offline || self.global.offline, ..global };
+        self.native = true;
     }
 
     /// Who tells of builds that fail.
@@ -278,12 +311,18 @@ impl Common {
         let mut context = Context::new(&self.global)?;
         context.style.build_logs = self.build_logs;
         context.style.manner = if self.of_nix { ui::Manner::Nix } else { ui::Manner::OldNix };
-        context.style.verbosity = match self.verbosity {
+        let told = if self.native { context.style.verbosity as i32 - 1 + self.verbosity } else { self.verbosity };
+        context.style.verbosity = match told {
             ..0 => ui::Verbosity::Quiet,
             0 => ui::Verbosity::Usual,
             1.. => ui::Verbosity::Verbose,
         };
-        let mut settings = context.settings.under_nix_name()?;
+        let mut settings = context.settings;
+        if self.native {
+            settings.set("extra-experimental-features", "nix-command flakes")?;
+        } else {
+            settings = settings.under_nix_name()?;
+        }
         settings = settings.with_eval(&self.eval)?;
         for (name, value) in self.defaults.iter().chain(&self.settings) {
             settings.set(name, value)?;
@@ -292,7 +331,15 @@ impl Common {
             settings.require(feature)?;
         }
         settings.override_flakes(&self.flake_overrides);
-        settings.place()?;
+        if !self.native {
+            settings.place()?;
+        }
+        if let Some(uri) = &self.eval_store {
+            settings.set_eval_store(uri)?;
+        }
+        if let Some(folder) = &self.base {
+            settings.set_base(folder.clone());
+        }
         settings.evaluate_read_only(self.read_only);
         let notes = settings.take_notes();
         if !self.told.replace(true) {

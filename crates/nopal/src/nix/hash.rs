@@ -1,6 +1,6 @@
 //! `nix-hash`: hashes of files, and their forms.
 
-use super::flags::{Common, Word, Words, unknown_flag};
+use super::flags::{Common, Words, unknown_flag};
 use super::hashing::{self, Mode};
 use crate::error::CliError;
 use crate::output;
@@ -17,14 +17,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let (mut flat, mut truncate, mut convert) = (false, false, false);
     let (mut form, mut algorithm) = (HashEncoding::Base16, None);
     let mut operands = Vec::new();
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut operands)? {
         if let Some(found) = form_of(&flag) {
             form = found;
             convert |= flag.starts_with("--to-");

@@ -1,6 +1,6 @@
 //! `nix-instantiate`: parse, evaluate, or write derivations and print their paths.
 
-use super::flags::{Common, Word, Words, unknown_flag};
+use super::flags::{Common, Words, unknown_flag};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
@@ -92,14 +92,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
 fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
     let mut words = Words::new(words);
     let mut request = Request { location: true, ..Request::default() };
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                request.operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut request.operands)? {
         match flag.as_str() {
             "--eval" | "--eval-only" => request.mode = Mode::Eval,
             "--parse" | "--parse-only" => request.mode = Mode::Parse,

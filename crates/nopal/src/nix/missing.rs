@@ -1,10 +1,10 @@
-//! Telling what is about to be built.
+//! Telling what is about to be built and fetched.
 
 use crate::error::CliError;
 use nopal_engine::{Engine, Wanted};
 use nopal_report::Level;
 
-/// Tells what is not valid and will be built.
+/// Tells what is not valid and will be built or fetched.
 pub(crate) fn print(engine: &Engine, wanted: &[Wanted]) -> Result<(), CliError> {
     let lines = text(engine, wanted)?;
     for line in lines {
@@ -22,13 +22,25 @@ pub(crate) fn print_always(engine: &Engine, wanted: &[Wanted]) -> Result<(), Cli
 }
 
 fn text(engine: &Engine, wanted: &[Wanted]) -> Result<Vec<String>, CliError> {
-    let will_build = engine.plan(wanted)?;
+    let plan = engine.plan(wanted)?;
     let mut lines = Vec::new();
-    match will_build.len() {
+    match plan.will_build.len() {
         0 => {}
         1 => lines.push("this derivation will be built:".to_owned()),
         many => lines.push(format!("these {many} derivations will be built:")),
     }
-    lines.extend(will_build.iter().map(|path| format!("  {}", engine.config().store_dir.print(path))));
+    let print = |path| format!("  {}", engine.config().store_dir.print(path));
+    lines.extend(plan.will_build.iter().map(print));
+    let sizes = format!(
+        "({} download, {} unpacked)",
+        super::size::render(plan.download_bytes),
+        super::size::render(plan.unpacked_bytes)
+    );
+    match plan.will_fetch.len() {
+        0 => {}
+        1 => lines.push(format!("this path will be fetched {sizes}:")),
+        many => lines.push(format!("these {many} paths will be fetched {sizes}:")),
+    }
+    lines.extend(plan.will_fetch.iter().map(print));
     Ok(lines)
 }

@@ -13,6 +13,7 @@ mod hashing;
 mod instantiate;
 mod missing;
 mod process;
+mod profile;
 mod quote;
 mod shell;
 mod size;
@@ -20,6 +21,8 @@ mod store;
 
 use crate::env_vars;
 use crate::error::CliError;
+use crate::output;
+use crate::settings::Settings;
 use nopal_engine::Engine;
 use nopal_format::signature::SecretKey;
 use nopal_report::Level;
@@ -31,6 +34,8 @@ use std::sync::Once;
 
 /// The version of Nix that these commands follow.
 pub(crate) const VERSION: &str = "2.34.8";
+
+pub(crate) use command::flake;
 
 /// A command of Nix's: takes the words after its name.
 type Program = fn(Vec<OsString>) -> Result<ExitCode, CliError>;
@@ -45,6 +50,28 @@ pub(crate) fn show_manual(program: &str) -> CliError {
              text. Perhaps you could install the 'man' command?"
         )),
     }
+}
+
+/// Tells the version, and with `--verbose` also where everything is.
+fn tell_version(program: &str, common: &flags::Common) -> Result<ExitCode, CliError> {
+    let mut lines = vec![format!("{program} (Nix) {VERSION}")];
+    if common.is_verbose() {
+        let context = common.context()?;
+        let (system, user) = Settings::conf_files();
+        let user: Vec<String> = user.iter().map(|file| file.display().to_string()).collect();
+        let (platform, more) = (context.settings.shown("system"), context.settings.conf().words("extra-platforms"));
+        let engine = context.settings.open(context.style)?;
+        let config = engine.config();
+        lines.push(format!("System type: {platform}"));
+        lines.push(format!("Additional system types: {}", more.join(", ")));
+        lines.push("Features: signed-caches".to_owned());
+        lines.push(format!("System configuration file: {}", system.display()));
+        lines.push(format!("User configuration files: {}", user.join(":")));
+        lines.push(format!("Store directory: {}", config.store_dir));
+        lines.push(format!("State directory: {}", config.store.state_dir.display()));
+    }
+    output::lines(lines)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The command that goes by this name.

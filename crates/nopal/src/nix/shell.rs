@@ -1,18 +1,17 @@
 //! `nix-shell`: a shell in the environment of a derivation, with everything built that it needs.
 
 use super::failures;
-use super::flags::{Common, Word, Words, unknown_flag};
+use super::flags::{Common, Words, unknown_flag};
 use super::missing;
 use super::process::become_program;
 use super::quote::shell_word;
 use crate::commands::installables::stdin;
 use crate::env_vars;
 use crate::error::CliError;
-use crate::output;
 use nopal_engine::{AutoArg, Engine, EvalFormat, EvalRequest, Habits, Installable, RealiseOptions, Source, Wanted};
-use nopal_format::{Derivation, StorePath};
+use nopal_format::{BuiltPath, Derivation, StorePath};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -76,8 +75,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let mut common = Common::default();
     let request = parse(words, &mut common, script.as_ref())?;
     if request.version {
-        output::line(&format!("nix-shell (Nix) {}", super::VERSION))?;
-        return Ok(ExitCode::SUCCESS);
+        return super::tell_version("nix-shell", &common);
     }
     let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     environment.insert("IN_NIX_SHELL".into(), if request.pure { "pure" } else { "impure" }.into());
@@ -93,10 +91,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let engine = context.settings.open(context.style)?;
     let drv_path = derivation(&engine, &common, &request, script.as_ref(), &settings)?;
     let derivation = engine.derivation(&drv_path)?;
-    if derivation.structured_attrs().is_some() {
-        return Err(CliError::Found("a shell for structured attributes is not made yet".to_owned()));
-    }
-    build_inputs(&engine, &common, &derivation)?;
+    let (derivation, inputs) = build_inputs(&engine, &common, derivation)?;
     let shell = env_vars::NIX_BUILD_SHELL.text().unwrap_or_else(|| "bash".to_owned());
     let folder = nopal_fs::TempDir::new_in(&std::env::temp_dir(), "nix-shell")?.keep();
     if request.pure {
@@ -111,9 +106,11 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     environment.insert("NIX_STORE".into(), engine.config().store_dir.to_string().into());
     let cores = cores.unwrap_or_else(crate::nix_conf::processors);
     environment.insert("NIX_BUILD_CORES".into(), cores.to_string().into());
-    add_attributes(&derivation, &folder, &mut environment)?;
+    add_attributes(&engine, &derivation, &inputs, &folder, &mut environment)?;
+    let attrs = environment.get(OsStr::new("NIX_ATTRS_SH_FILE")).filter(|_| derivation.structured_attrs().is_some());
+    let attrs = attrs.map(|file| file.to_string_lossy().into_owned());
     let rc = folder.join("rc");
-    nopal_fs::write(&rc, startup(&request, &folder, &shell).as_bytes())?;
+    nopal_fs::write(&rc, startup(&request, &folder, &shell, attrs.as_deref()).as_bytes())?;
     let mut command = Command::new(&shell);
     if request.interactive {
         command.arg("--rcfile");
@@ -175,14 +172,7 @@ fn parse(words: Vec<OsString>, common: &mut Common, script: Option<&Script>) -> 
     let mut words = Words::new(words);
     let interactive = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let mut request = Request { interactive, ..Request::default() };
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                request.operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut request.operands)? {
         match flag.as_str() {
             "-A" | "--attr" => request.attrs.push(words.value(&flag)?),
             "-E" | "--expr" => request.expressions = true,
@@ -357,30 +347,59 @@ fn shell_file(engine: &Engine, file: &Path, settings: &crate::settings::Settings
     Err(CliError::Found(message))
 }
 
-fn build_inputs(engine: &Engine, common: &Common, derivation: &Derivation) -> Result<(), CliError> {
-    let wanted: Vec<Wanted> = derivation
-        .input_drvs
+/// Builds what a derivation needs. Returns it with placeholders of what was built replaced, and what was built.
+fn build_inputs(
+    engine: &Engine,
+    common: &Common,
+    derivation: Derivation,
+) -> Result<(Derivation, Vec<StorePath>), CliError> {
+    let mut inputs = Vec::new();
+    for built in derivation.inputs() {
+        inputs.push((engine.obtain(&built.drv)?, built));
+    }
+    let wanted: Vec<Wanted> = inputs
         .iter()
-        .map(|(drv_path, inputs)| Wanted {
+        .map(|(drv_path, built)| Wanted {
             drv_path: drv_path.clone(),
-            outputs: inputs.outputs.iter().cloned().collect(),
+            outputs: vec![built.output.clone()],
             output: String::new(),
             attr: String::new(),
         })
         .collect();
     missing::print(engine, &wanted)?;
-    failures::realise(engine, &wanted, &RealiseOptions::default(), common.teller())?;
-    Ok(())
+    let done = failures::realise(engine, &wanted, &RealiseOptions::default(), common.teller())?;
+    let mut paths: Vec<(BuiltPath, StorePath)> = Vec::new();
+    for ((_, built), done) in inputs.into_iter().zip(done) {
+        paths.extend(done.outputs.into_iter().map(|(_, path)| (built.clone(), path)));
+    }
+    let inputs = paths.iter().map(|(_, path)| path.clone()).collect();
+    if !engine.config().experimental_features.iter().any(|feature| feature == "ca-derivations") {
+        return Ok((derivation, inputs));
+    }
+    let resolved = derivation.resolve(&engine.config().store_dir, &paths);
+    Ok((resolved.map_err(|error| CliError::Found(error.to_string()))?, inputs))
 }
 
-/// Adds the variables of a derivation; those of `passAsFile` become files.
+/// Adds the variables of a derivation; those of `passAsFile` become files, and structured attributes two of them.
 fn add_attributes(
+    engine: &Engine,
     derivation: &Derivation,
+    inputs: &[StorePath],
     folder: &Path,
     environment: &mut BTreeMap<OsString, OsString>,
 ) -> Result<(), CliError> {
     use std::os::unix::ffi::OsStringExt as _;
     let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    if let Some(files) = engine.attrs_files(derivation, inputs)? {
+        for (variable, name, contents) in
+            [("NIX_ATTRS_JSON_FILE", ".attrs.json", files.json), ("NIX_ATTRS_SH_FILE", ".attrs.sh", files.shell)]
+        {
+            let file = folder.join(name);
+            nopal_fs::write(&file, contents.as_bytes())?;
+            environment.insert(variable.into(), file.into());
+        }
+        return Ok(());
+    }
     let files: Vec<Vec<u8>> = derivation
         .env_value("passAsFile")
         .map(|names| names.as_bytes().split(u8::is_ascii_whitespace).map(<[u8]>::to_vec).collect())
@@ -400,7 +419,7 @@ fn add_attributes(
 }
 
 /// What the shell reads first: it sets up what the standard environment of the derivation sets up.
-fn startup(request: &Request, folder: &Path, shell: &str) -> String {
+fn startup(request: &Request, folder: &Path, shell: &str, attrs: Option<&str>) -> String {
     let mut text = String::new();
     let folder = shell_word(&folder.to_string_lossy());
     let _ = writeln!(text, "_nix_shell_clean_tmpdir() {{ command rm -rf {folder}; }}");
@@ -411,6 +430,9 @@ fn startup(request: &Request, folder: &Path, shell: &str) -> String {
     }
     // what the derivation needs comes first in PATH; what was there is added again
     text += "unset PATH\ndontAddDisableDepTrack=1\n";
+    if let Some(file) = attrs {
+        let _ = writeln!(text, "source {}", shell_word(file));
+    }
     text += "if [ -e $stdenv/setup ]; then source $stdenv/setup; fi\n";
     if !request.pure {
         text += "PATH=$PATH:$p\nunset p\n";

@@ -10,7 +10,7 @@ mod screen;
 
 use crate::error::{self, CliError};
 use input::{Input, Line};
-use nopal_engine::{AutoArg, Engine, Loaded, Session, SessionError, Source};
+use nopal_engine::{AutoArg, Engine, FlakeSource, Loaded, Session, SessionError, Source};
 use screen::Screen;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) source: Option<Source>,
     /// The attributes of the expression that are meant.
     pub(crate) attr_paths: Vec<String>,
+    /// Flakes of which something becomes variables.
+    pub(crate) flakes: Vec<FlakeSource>,
     /// Arguments for functions on the way.
     pub(crate) args: Vec<AutoArg>,
     /// Whether only errors and what was asked for is printed.
@@ -160,6 +162,12 @@ impl<'r, 's, 'e> Repl<'r, 's, 'e> {
                 self.loaded(loaded);
             }
         }
+        for flake in &self.request.flakes {
+            let (held, name) = self.session.borrow_mut().evaluate_flake(flake)?;
+            self.notice(&format!("Loading installable '{name}'..."));
+            let loaded = self.session.borrow_mut().add_held(held)?;
+            self.loaded(loaded);
+        }
         Ok(())
     }
 
@@ -190,7 +198,9 @@ impl<'r, 's, 'e> Repl<'r, 's, 'e> {
         }
         self.flakes.retain(|known| known != reference);
         self.flakes.push(reference.to_owned());
-        Err(Failure::said(format!("cannot load '{reference}': flakes are not evaluated yet")))
+        let loaded = self.session.borrow_mut().add_flake(reference)?;
+        self.loaded(loaded);
+        Ok(())
     }
 
     /// Tells which variables there are now.

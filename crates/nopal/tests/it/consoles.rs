@@ -23,6 +23,7 @@ macro_rules! consoles {
 consoles! {
     bad_input
     build
+    develop
     eval
     eval_cache
     flakes

@@ -54,7 +54,7 @@ pub(crate) fn export(engine: &Engine, args: &ExportArgs) -> Result<ExitCode, Cli
         Compression::Zstd => CacheCompression::Zstd,
         Compression::Xz => CacheCompression::Xz,
     };
-    let options = CacheOptions { compression, secret_key, skip_existing: true };
+    let options = CacheOptions { compression, level: None, secret_key, skip_existing: true };
     let written = store.export_to_cache(&engine.config().working_dir.join(&args.to), &paths, &options)?;
     store.reporter().message(Level::Notice, format!("{written} store paths written"));
     Ok(ExitCode::SUCCESS)

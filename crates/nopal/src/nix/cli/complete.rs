@@ -1,6 +1,7 @@
 //! Completion of command lines for shells: `NIX_GET_COMPLETIONS=N nix WORDS...` prints what word N may become.
 
 use super::{Command, Complete, GLOBAL, Line};
+use crate::env_vars;
 use crate::nix_conf::SETTINGS;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -88,7 +89,8 @@ pub(super) fn completions(cursor: Cursor, path: &[&'static Command], mut line: L
                 found.extend(files(&prefix, wanted == Complete::Folder));
             }
             Complete::Installable => {
-                // attributes can be completed where the expression is known; anything else is a file
+                // attributes can be completed where the expression or flake is known; anything else is a file
+                line.common.set_default("pure-eval", "true");
                 let attrs = line.lookup().ok().and_then(|lookup| lookup.complete(&line, &prefix));
                 match attrs {
                     Some(attrs) => {
@@ -111,11 +113,31 @@ pub(super) fn completions(cursor: Cursor, path: &[&'static Command], mut line: L
             }
             Complete::HashAlgorithm => found.extend(among(&prefix, &["blake3", "md5", "sha1", "sha256", "sha512"])),
             Complete::HashFormat => found.extend(among(&prefix, &["base16", "base64", "nix32", "sri"])),
-            Complete::Setting | Complete::Nothing | Complete::FlakeInput => {}
+            Complete::FlakeInput => found.extend(inputs(&line, &prefix).into_iter().map(|name| (name, ""))),
+            Complete::Setting | Complete::Nothing => {}
         },
     }
     let lines = found.into_iter().map(|(text, about)| format!("{text}\t{about}"));
     [kind.to_owned()].into_iter().chain(lines).collect()
+}
+
+/// Inputs of the flakes that the line names.
+fn inputs(line: &Line, prefix: &str) -> Vec<String> {
+    let Ok(engine) = line.engine() else { return Vec::new() };
+    let named = match line.value("flake") {
+        Some(flake) => vec![flake.to_owned()],
+        None => line.args.clone(),
+    };
+    let here = [".".to_owned()];
+    let mut found = BTreeSet::new();
+    for word in if named.is_empty() { &here[..] } else { &named } {
+        let word = match (word.strip_prefix("~/"), env_vars::HOME.text()) {
+            (Some(rest), Some(home)) => format!("{home}/{rest}"),
+            _ => word.clone(),
+        };
+        found.extend(engine.flake_inputs(&word).unwrap_or_default());
+    }
+    found.into_iter().filter(|name| name.starts_with(prefix)).collect()
 }
 
 fn among(prefix: &str, words: &[&str]) -> Vec<(String, &'static str)> {

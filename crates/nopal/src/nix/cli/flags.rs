@@ -47,6 +47,7 @@ pub(crate) const FLAKE: &[Flag] = &[
     Flag::new("output-lock-file", "Write the lock file here").takes(&["flake-lock-path"]).completed(Complete::Path),
     Flag::new("override-input", "Take another flake for an input")
         .takes(&["input-path", "flake-url"])
+        .first(Complete::FlakeInput)
         .completed(Complete::FlakeRef),
     Flag::new("recreate-lock-file", "Make the lock file anew"),
     Flag::new("reference-lock-file", "Start from this lock file").takes(&["flake-lock-path"]).completed(Complete::Path),

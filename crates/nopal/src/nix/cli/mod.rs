@@ -33,12 +33,23 @@ pub(crate) struct Flag {
     pub(crate) about: &'static str,
     /// How its last value is completed.
     pub(crate) complete: Complete,
+    /// How its first value is completed, if it has several and that is another way.
+    pub(crate) first: Option<Complete>,
 }
 
 impl Flag {
     /// A flag without value.
     pub(crate) const fn new(long: &'static str, about: &'static str) -> Self {
-        Self { long, short: None, aliases: &[], labels: &[], rest: None, about, complete: Complete::Nothing }
+        Self {
+            long,
+            short: None,
+            aliases: &[],
+            labels: &[],
+            rest: None,
+            about,
+            complete: Complete::Nothing,
+            first: None,
+        }
     }
 
     /// With a letter.
@@ -59,6 +70,11 @@ impl Flag {
     /// With other names.
     pub(crate) const fn also(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    /// With a way to complete the first of its values.
+    pub(crate) const fn first(self, complete: Complete) -> Self {
+        Self { first: Some(complete), ..self }
     }
 
     /// With a way to complete its value.

@@ -62,6 +62,9 @@ pub(crate) fn parse(
     };
     let parsed = parser.run();
     if let Some(cursor) = parser.cursor.take() {
+        let rest = std::mem::take(&mut parser.rest);
+        parser.line.args.extend(rest);
+        parser.line.args.retain(|word| !cursor.is_at(word));
         return Ok(Outcome::Completions(completions(cursor, &parser.path, parser.line)));
     }
     if parser.help {
@@ -92,7 +95,7 @@ impl Parser {
         if let Some(Action::Group(commands)) = self.path.last().map(|command| &command.action)
             && self.path.len() > 1
         {
-            return Err(needs_a_command(&self.path[1..], commands));
+            return Err(needs_a_command(&self.path, commands));
         }
         let command = self.command();
         if command.args.get(self.filled).is_some_and(|arg| arg.many) {
@@ -132,7 +135,9 @@ impl Parser {
             if let Some(cursor) = &mut self.cursor
                 && cursor.is_at(&value)
             {
-                cursor.value(&value, flag.complete, number);
+                // the first of two values is completed in its own way
+                let first = flag.first.filter(|_| number == 0);
+                cursor.value(&value, first.unwrap_or(flag.complete), number);
             }
             values.push(value);
         }
@@ -219,5 +224,5 @@ fn needs_a_command(path: &[&'static Command], commands: &[Command]) -> CliError 
     // a name comes after those that go on from it with a dash
     known.sort_unstable_by_key(|name| format!("{name}~"));
     let list: String = known.iter().map(|name| format!("\n  · {name}")).collect();
-    CliError::usage(format!("nix {} requires a sub-command. Available sub-commands:\n{list}", names.join(" ")))
+    CliError::usage(format!("{} requires a sub-command. Available sub-commands:\n{list}", names.join(" ")))
 }

@@ -4,7 +4,7 @@ use super::paths::{self, Resolved};
 use super::source::targets;
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Flag, JSON, Line, SOURCE, STDIN};
-use crate::nix::missing;
+use crate::nix::{missing, profile};
 use crate::output;
 use nopal_engine::{Engine, Item, RealiseOptions};
 use nopal_format::StorePath;
@@ -36,9 +36,6 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let link = context.settings.absolute(Path::new(line.value("out-link").unwrap_or("result")));
     let engine = context.settings.open(context.style)?;
     let targets = targets(&line, &lookup, &engine)?;
-    if line.has("profile") {
-        return Err(CliError::Found("profiles are not made yet: leave out --profile".to_owned()));
-    }
     if line.has("dry-run") {
         let mut wanted = Vec::new();
         for target in &targets {
@@ -54,13 +51,21 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let options = RealiseOptions { check: line.has("rebuild"), ..RealiseOptions::default() };
+    let options = RealiseOptions {
+        check: line.has("rebuild"),
+        keep_difference: engine.config().keep_failed,
+        repair: line.has("repair"),
+    };
     let built = paths::build(&engine, &line, &targets, &options)?;
     if line.has("json") {
         output::line(&json(&engine, &built).to_compact())?;
     }
     if !line.has("no-link") {
         make_links(&engine, &built, &link)?;
+    }
+    if let Some(profile) = line.value("profile") {
+        let paths: Vec<StorePath> = built.iter().flat_map(Resolved::paths).collect();
+        profile::set(&engine, Path::new(profile), &paths)?;
     }
     if line.has("print-out-paths") {
         let paths = built.iter().flat_map(Resolved::paths);
@@ -70,7 +75,7 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
 }
 
 /// Links to what was built: `result`, `result-dev`, and for the second of what was named `result-1`.
-fn make_links(engine: &Engine, built: &[Resolved], link: &Path) -> Result<(), CliError> {
+pub(super) fn make_links(engine: &Engine, built: &[Resolved], link: &Path) -> Result<(), CliError> {
     let add = |number: usize, output: &str, path: &StorePath| -> Result<(), CliError> {
         let mut name = link.as_os_str().to_owned();
         if number > 0 {

@@ -1,8 +1,10 @@
 //! `nix copy`: between this store, stores elsewhere on the machine, and binary caches in folders.
 
-use super::paths::{Realise, open, store_paths};
+use super::build::make_links;
+use super::paths::{Realise, Resolved, open, store_paths};
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Flag, Line, PATHS, SOURCE, STDIN};
+use crate::nix::profile;
 use crate::settings::Settings;
 use nopal_engine::Engine;
 use nopal_format::StorePath;
@@ -24,6 +26,8 @@ const OWN: &[Flag] = &[
     Flag::new("from", "Copy from this store").takes(&["store-uri"]),
     Flag::new("to", "Copy to this store").takes(&["store-uri"]),
     Flag::new("no-check-sigs", "Accept what nobody has signed"),
+    Flag::new("out-link", "Make links to what was copied").short('o').takes(&["path"]).completed(Complete::Path),
+    Flag::new("profile", "Set this profile").takes(&["path"]).completed(Complete::Path),
     Flag::new("no-recursive", "Copy the paths alone, not what they need"),
     Flag::new("substitute-on-destination", "Let the other store fetch what it can").short('s'),
 ];
@@ -50,20 +54,17 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
             if !line.has("no-recursive") {
                 paths = store.closure(&paths, Direction::References)?;
             }
-            match other(&engine, &settings, &uri)? {
-                Other::Cache { folder, options } => drop(store.export_to_cache(&folder, &paths, &options)?),
-                Other::Store(there) => drop(there.copy_from(store, &paths, &trust)?),
-            }
+            send(&engine, &settings, &uri, &paths, &trust)?;
             Ok(ExitCode::SUCCESS)
         }
         (Some(uri), None) => {
             let lookup = line.lookup()?;
             let engine = line.engine()?;
             let mut paths: Vec<StorePath> = Vec::new();
-            for target in super::source::targets(&line, &lookup, &engine)? {
-                let resolved = super::paths::look_up(&engine, &line, std::slice::from_ref(&target))?;
-                paths.extend(resolved.iter().flat_map(super::paths::Resolved::paths));
-            }
+            let targets = super::source::targets(&line, &lookup, &engine)?;
+            let named = super::paths::look_up(&engine, &line, &targets)?;
+            paths.extend(named.iter().flat_map(Resolved::paths));
+            let wanted = paths.clone();
             let store = engine.store()?;
             match other(&engine, &settings, &uri)? {
                 Other::Cache { folder, .. } => drop(store.import_from_cache(&folder, &paths, &trust)?),
@@ -77,16 +78,52 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
                     store.copy_from(&there, &paths, &trust)?;
                 }
             }
+            if let Some(link) = line.value("out-link") {
+                make_links(&engine, &named, &settings.absolute(Path::new(link)))?;
+            }
+            if let Some(profile) = line.value("profile") {
+                profile::set(&engine, Path::new(profile), &wanted)?;
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Copies paths to another store. What outputs turned out to be goes along.
+pub(super) fn send(
+    engine: &Engine,
+    settings: &Settings,
+    uri: &str,
+    paths: &[StorePath],
+    trust: &CacheImport,
+) -> Result<(), CliError> {
+    let store = engine.store()?;
+    match other(engine, settings, uri)? {
+        Other::Cache { folder, options } => {
+            store.export_to_cache(&folder, paths, &options)?;
+            let mut known = Vec::new();
+            for path in paths {
+                known.extend(store.realisations_of(path)?);
+            }
+            if !known.is_empty() {
+                store.export_realisations(&folder, &known)?;
+            }
+        }
+        Other::Store(there) => {
+            there.copy_from(store, paths, trust)?;
+            for path in paths {
+                there.register_realisations(&store.realisations_of(path)?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn bad(error: impl std::fmt::Display) -> CliError {
     CliError::Found(error.to_string())
 }
 
-fn trust(line: &Line, settings: &Settings) -> Result<CacheImport, CliError> {
+pub(super) fn trust(line: &Line, settings: &Settings) -> Result<CacheImport, CliError> {
     let keys = settings.conf().words("trusted-public-keys");
     Ok(CacheImport {
         trusted_keys: keys.iter().map(|key| key.parse().map_err(bad)).collect::<Result<_, _>>()?,
@@ -102,13 +139,19 @@ fn other(engine: &Engine, settings: &Settings, uri: &str) -> Result<Other, CliEr
         return Ok(Other::Store(Store::open(config, engine.config().reporter.clone())?));
     };
     let (folder, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut options = CacheOptions { compression: CacheCompression::Xz, secret_key: None, skip_existing: true };
+    let mut options =
+        CacheOptions { compression: CacheCompression::Xz, level: None, secret_key: None, skip_existing: true };
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match (name, value) {
             ("compression", "none") => options.compression = CacheCompression::None,
             ("compression", "zstd") => options.compression = CacheCompression::Zstd,
             ("compression", "xz") => options.compression = CacheCompression::Xz,
             ("compression", other) => return Err(CliError::Found(format!("unsupported compression '{other}'"))),
+            ("compression-level", level) => {
+                let level =
+                    level.parse::<i32>().map_err(|_| bad(format!("setting '{name}' has invalid value '{level}'")))?;
+                options.level = Some(level).filter(|level| *level >= 0);
+            }
             ("secret-key", file) => {
                 let key = nopal_fs::read_to_string(Path::new(file))?;
                 options.secret_key = Some(key.trim().parse::<SecretKey>().map_err(bad)?);

@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::nix::cli::Line;
 use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// Changes the environment as the flags say.
 pub(super) fn apply(line: &Line, settings: &mut Settings) -> Result<(), CliError> {
@@ -21,7 +21,35 @@ pub(super) fn changed(
     let names = |flag: &str| -> BTreeSet<OsString> {
         line.values(flag).filter_map(|values| values.first()).map(OsString::from).collect()
     };
-    let (kept, unset) = (names("keep-env-var"), names("unset-env-var"));
+    let kept = names("keep-env-var");
+    let mut set: BTreeMap<OsString, OsString> = BTreeMap::new();
+    let mut unset: BTreeSet<OsString> = BTreeSet::new();
+    for (flag, values) in &line.flags {
+        match (*flag, &values[..]) {
+            ("unset-env-var", [name]) => {
+                if set.contains_key(OsStr::new(name)) {
+                    let message =
+                        format!("Cannot unset environment variable '{name}' that is set with '--set-env-var'");
+                    return Err(CliError::usage(message));
+                }
+                unset.insert(name.into());
+            }
+            ("set-env-var", [name, value]) => {
+                if unset.contains(OsStr::new(name)) {
+                    let message =
+                        format!("Cannot set environment variable '{name}' that is unset with '--unset-env-var'");
+                    return Err(CliError::usage(message));
+                }
+                if set.insert(name.into(), value.into()).is_some() {
+                    let message = format!(
+                        "Duplicate definition of environment variable '{name}' with '--set-env-var' is ambiguous"
+                    );
+                    return Err(CliError::usage(message));
+                }
+            }
+            _ => {}
+        }
+    }
     if line.has("ignore-env") {
         if !unset.is_empty() {
             return Err(CliError::usage("--unset-env-var does not make sense with --ignore-env"));
@@ -31,12 +59,6 @@ pub(super) fn changed(
         return Err(CliError::usage("--keep-env-var does not make sense without --ignore-env"));
     }
     environment.retain(|name, _| !unset.contains(name));
-    for pair in line.values("set-env-var") {
-        let [name, value] = pair else { continue };
-        if unset.contains(&OsString::from(name)) {
-            return Err(CliError::usage(format!("Cannot set environment variable '{name}' that is unset")));
-        }
-        environment.insert(name.into(), value.into());
-    }
+    environment.extend(set);
     Ok(environment)
 }

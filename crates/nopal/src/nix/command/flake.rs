@@ -1,10 +1,13 @@
 //! `nix flake` and its commands.
 
+use super::copy::{send, trust};
 use super::lock_flags;
-use crate::error::CliError;
+use crate::error::{CliError, indented};
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Flag, JSON, Line};
+use crate::nix::failures;
 use crate::output;
-use nopal_engine::{CheckOptions, LockFlags, RealiseOptions, ShowOptions};
+use nopal_engine::{CheckOptions, Engine, LockFlags, RealiseOptions, ShowOptions, Wanted};
+use nopal_format::StorePath;
 use nopal_format::json::Json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -157,9 +160,9 @@ fn check(mut line: Line) -> Result<ExitCode, CliError> {
         CheckOptions { all_systems: line.has("all-systems"), keep_going: engine.config().keep_going, no_build };
     let (checks, omitted) = engine.flake_check(url(&line), &flags, options)?;
     if !no_build && !checks.is_empty() {
-        let planned = engine.plan(&checks)?.len();
+        let planned = engine.plan(&checks)?.will_build.len();
         eprintln!("running {planned} flake checks...");
-        engine.realise(&checks, &RealiseOptions::default())?;
+        run_checks(&engine, &line, &checks)?;
     }
     eprintln!("all checks passed!");
     if !omitted.is_empty() {
@@ -169,6 +172,31 @@ fn check(mut line: Line) -> Result<ExitCode, CliError> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds checks. A failure is told by the attribute that it is of.
+fn run_checks(engine: &Engine, line: &Line, checks: &[Wanted]) -> Result<(), CliError> {
+    let failed = failures::collect(engine, checks, &RealiseOptions::default(), line.common.teller())?;
+    let texts: Vec<String> = failed
+        .iter()
+        .map(|(drv_path, text)| {
+            let named = checks.iter().find(|check| engine.config().store_dir.print(&check.drv_path) == *drv_path);
+            match named {
+                Some(check) => {
+                    format!("failed to build attribute '{}', build of '{drv_path}^*' failed: {text}", check.attr)
+                }
+                None => format!("build of '{drv_path}^*' failed: {text}"),
+            }
+        })
+        .collect();
+    let Some(first) = texts.first() else { return Ok(()) };
+    if !engine.config().keep_going {
+        return Err(CliError::Found(first.clone()));
+    }
+    for text in &texts {
+        eprintln!("error: {}", indented(text));
+    }
+    Err(CliError::Found("some errors were encountered during the evaluation".to_owned()))
 }
 
 fn init(line: Line) -> Result<ExitCode, CliError> {
@@ -192,10 +220,13 @@ fn clone(line: Line) -> Result<ExitCode, CliError> {
 
 fn archive(mut line: Line) -> Result<ExitCode, CliError> {
     let flags = lock_flags(&mut line)?;
-    if line.has("to") {
-        return Err(CliError::Found("flakes are not copied to other stores yet: leave out --to".to_owned()));
+    let engine = line.engine()?;
+    let (paths, json) = engine.flake_archive(url(&line), &flags, line.has("dry-run"))?;
+    if let Some(uri) = line.value("to").filter(|_| !line.has("dry-run")) {
+        let settings = line.context()?.settings;
+        let paths: Vec<StorePath> = paths.into_iter().collect();
+        send(&engine, &settings, uri, &paths, &trust(&line, &settings)?)?;
     }
-    let (_, json) = line.engine()?.flake_archive(url(&line), &flags, line.has("dry-run"))?;
     if line.has("json") {
         line.print_json(&json)?;
     }

@@ -1,9 +1,11 @@
 //! `nix` and its commands, a file each. A command is a table of what it takes and a function; a new one is named here.
 
 mod build;
+mod bundle;
 mod config;
 mod copy;
 mod derivation;
+mod develop;
 mod edit;
 mod environment;
 mod eval;
@@ -14,10 +16,12 @@ mod log;
 mod nar;
 mod path_info;
 mod paths;
+mod realisation;
 mod registry;
 mod repl;
 mod run;
 mod search;
+mod shebang;
 mod shell;
 pub(crate) mod source;
 mod store;
@@ -27,6 +31,8 @@ pub(crate) use lock_flags::lock_flags;
 
 use super::VERSION;
 use super::cli::{Action, Command, Outcome, help_text, parse};
+use super::flags::Common;
+use crate::args::GlobalArgs;
 use crate::env_vars;
 use crate::error::CliError;
 use crate::output;
@@ -39,9 +45,11 @@ static NIX: Command = Command::group(
     "build software and look at it",
     &[
         build::COMMAND,
+        bundle::COMMAND,
         config::COMMAND,
         copy::COMMAND,
         derivation::COMMAND,
+        develop::DEVELOP,
         edit::COMMAND,
         shell::COMMAND,
         eval::COMMAND,
@@ -51,6 +59,8 @@ static NIX: Command = Command::group(
         log::COMMAND,
         nar::COMMAND,
         path_info::COMMAND,
+        develop::PRINT,
+        realisation::COMMAND,
         registry::COMMAND,
         repl::COMMAND,
         run::COMMAND,
@@ -90,10 +100,26 @@ const ALIASES: &[(&str, &[&str], bool)] = &[
 
 /// Runs it.
 pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let (words, folder) = shebang::expand(words)?;
     let complete = env_vars::NIX_GET_COMPLETIONS.text().and_then(|number| number.parse().ok());
-    match parse(&NIX, ALIASES, words, complete)? {
+    run_parsed(parse(&NIX, ALIASES, words, complete)?, &|common| common.set_base(folder.clone()))
+}
+
+/// The commands that nopal has in common with `nix`.
+static NOPAL: Command = Command::group("nopal", "build software and run it", &[flake::COMMAND]);
+
+/// Runs a command of `nix flake` as one of nopal's own.
+pub(crate) fn flake(global: GlobalArgs, words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let words = std::iter::once(OsString::from("flake")).chain(words).collect();
+    run_parsed(parse(&NOPAL, &[], words, None)?, &|common| common.be_native(global.clone()))
+}
+
+/// Does what a command line says; `prepare` has the last word on what all commands have in common.
+fn run_parsed(outcome: Outcome, prepare: &dyn Fn(&mut Common)) -> Result<ExitCode, CliError> {
+    match outcome {
         Outcome::Completions(lines) => output::lines(lines)?,
-        Outcome::Help(path, line) => {
+        Outcome::Help(path, mut line) => {
+            prepare(&mut line.common);
             // flags may need a feature that is off
             line.context()?;
             output::data(help_text(&path).as_bytes())?;
@@ -103,6 +129,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
             // unlike the old commands, these evaluate purely unless something says otherwise
             line.common.set_default("pure-eval", "true");
             line.common.speak_as_nix();
+            prepare(&mut line.common);
             if let Some(feature) = command.feature {
                 line.context()?.settings.require(feature)?;
             }

@@ -31,6 +31,14 @@ impl Resolved {
             Self::Built { outputs, .. } => outputs.values().flatten().cloned().collect(),
         }
     }
+
+    /// The path of an output.
+    pub(crate) fn output(&self, name: &str) -> Option<StorePath> {
+        match self {
+            Self::Path(path) => Some(path.clone()),
+            Self::Built { outputs, .. } => outputs.get(name).cloned().flatten(),
+        }
+    }
 }
 
 /// Builds what targets name.
@@ -40,20 +48,37 @@ pub(crate) fn build(
     targets: &[Target],
     options: &RealiseOptions,
 ) -> Result<Vec<Resolved>, CliError> {
+    let mut items = Vec::new();
+    for target in targets {
+        items.extend(target.items(engine, line)?);
+    }
+    build_items(engine, line, items, options)
+}
+
+/// Builds what a value stands for.
+pub(crate) fn realise_items(engine: &Engine, line: &Line, items: Vec<Item>) -> Result<Vec<Resolved>, CliError> {
+    build_items(engine, line, items, &RealiseOptions::default())
+}
+
+fn build_items(
+    engine: &Engine,
+    line: &Line,
+    named: Vec<Item>,
+    options: &RealiseOptions,
+) -> Result<Vec<Resolved>, CliError> {
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut items: Vec<Result<usize, StorePath>> = Vec::new();
-    for target in targets {
-        for item in target.items(engine, line)? {
-            match item {
-                Item::Path(path) => {
-                    engine.store()?.add_temp_root(&path)?;
+    for item in named {
+        match item {
+            Item::Path(path) => {
+                if !engine.substitute_path(&path)? {
                     engine.store()?.path_info(&path)?;
-                    items.push(Err(path));
                 }
-                Item::Outputs(one) => {
-                    items.push(Ok(wanted.len()));
-                    wanted.push(one);
-                }
+                items.push(Err(path));
+            }
+            Item::Outputs(one) => {
+                items.push(Ok(wanted.len()));
+                wanted.push(one);
             }
         }
     }
@@ -135,6 +160,20 @@ pub(crate) fn store_paths(
     targets: &[Target],
     realise: Realise,
 ) -> Result<Vec<StorePath>, CliError> {
+    let paths = named_paths(engine, line, targets, realise)?;
+    let store = engine.store()?;
+    let valid: Vec<StorePath> = store.valid_of(&paths)?.into_iter().collect();
+    store.add_temp_roots(&valid)?;
+    Ok(paths)
+}
+
+/// As [`store_paths`], for a command that may remove them: they are not protected.
+pub(crate) fn named_paths(
+    engine: &Engine,
+    line: &Line,
+    targets: &[Target],
+    realise: Realise,
+) -> Result<Vec<StorePath>, CliError> {
     let store = engine.store()?;
     if line.has("all") {
         if !line.args.is_empty() {
@@ -153,7 +192,6 @@ pub(crate) fn store_paths(
         resolved.iter().flat_map(Resolved::paths).collect()
     };
     let valid: Vec<StorePath> = store.valid_of(&paths)?.into_iter().collect();
-    store.add_temp_roots(&valid)?;
     let mut order = store.closure(&valid, Direction::References)?;
     if line.has("recursive") {
         if let Some(path) = paths.iter().find(|path| !valid.contains(path)) {

@@ -7,6 +7,7 @@ use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Line, SOURCE};
 use crate::repl;
 use crate::settings::Settings;
 use crate::ui::Verbosity;
+use nopal_engine::{FlakeSource, Purpose};
 use std::process::ExitCode;
 
 /// `nix repl`, which needs no experimental feature.
@@ -26,19 +27,20 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let context = line.context()?;
     let quiet = context.style.verbosity == Verbosity::Quiet;
     let engine = context.settings.open(context.style)?;
-    let source = match &lookup {
-        Lookup::Expression(source) => Some(source.clone()),
-        Lookup::Word(_) => match line.args.first() {
-            Some(word) => {
-                return Err(CliError::Found(format!("cannot load '{word}': the REPL does not load flakes yet")));
+    let (mut source, mut flakes, mut attr_paths) = (None, Vec::new(), Vec::new());
+    match &lookup {
+        Lookup::Expression(expression) => {
+            source = Some(expression.clone());
+            attr_paths = line.args.iter().map(|word| if word == "." { String::new() } else { word.clone() }).collect();
+            if attr_paths.is_empty() {
+                attr_paths.push(String::new());
             }
-            None => None,
-        },
-    };
-    let path = |word: &String| if word == "." { String::new() } else { word.clone() };
-    let mut attr_paths: Vec<String> = line.args.iter().map(path).collect();
-    if attr_paths.is_empty() {
-        attr_paths.push(String::new());
+        }
+        Lookup::Word(lock) => {
+            let system = &engine.config().system;
+            let flake = |word: &String| FlakeSource::new(Purpose::Everything, word, system, (**lock).clone());
+            flakes.extend(line.args.iter().map(flake));
+        }
     }
     repl::run(
         &engine,
@@ -46,6 +48,7 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
             banner: format!("Nix {VERSION}\nType :? for help."),
             source,
             attr_paths,
+            flakes,
             args: line.auto_args(),
             quiet,
             history: Settings::repl_history()?,

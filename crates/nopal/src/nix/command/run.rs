@@ -1,9 +1,10 @@
-//! `nix run`: run a program of a package.
+//! `nix run`: run a program of a flake or package.
 
+use super::paths::realise_items;
 use super::source::What;
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, ENVIRONMENT, EVAL, FLAKE, Line, SOURCE};
-use nopal_engine::Installable;
+use nopal_engine::{Installable, Purpose, RunPlan};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -21,12 +22,26 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let mut context = line.context()?;
     super::environment::apply(&line, &mut context.settings)?;
     let engine = context.settings.open(context.style)?;
-    let target = lookup.target(&engine, line.arg(0).unwrap_or("."))?;
-    let what = match target.what {
-        What::Installable(installable) => installable,
-        What::Path(path) => Installable::StorePath(engine.config().store_dir.print(&path)),
+    let target = lookup.target_for(&engine, line.arg(0).unwrap_or("."), Purpose::App)?;
+    let args = line.auto_args();
+    let plan = match target.what {
+        What::Installable(what @ Installable::Attr { .. }) => {
+            let app = engine.app(&what, &args)?;
+            realise_items(&engine, &line, app.needs.clone())?;
+            let program = engine.app_program(&app)?;
+            let (store_path, _) = engine.config().store_dir.split(&program.to_string_lossy())?;
+            RunPlan { what: target.word, store_path, tree: None, program }
+        }
+        What::Installable(what) => engine.prepare_run(&what, &[], &args, None)?,
+        What::Path(path) => {
+            let what = Installable::StorePath(engine.config().store_dir.print(&path));
+            engine.prepare_run(&what, &[], &args, None)?
+        }
     };
-    let plan = engine.prepare_run(&what, &[], &line.auto_args(), None)?;
-    let never = engine.run(plan, line.args.iter().skip(1).map(OsString::from).collect())?;
+    // the program begins where its caller is, also if a script names others relative to itself
+    let folder = std::env::current_dir().map_err(CliError::WorkingDir)?;
+    let variables = engine.config().environment.clone();
+    let arguments = line.args.iter().skip(1).map(OsString::from).collect();
+    let never = engine.run_in(plan, arguments, variables, folder)?;
     match never {}
 }

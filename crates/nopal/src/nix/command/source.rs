@@ -3,8 +3,8 @@
 use crate::commands::installables::{read_stdin, stdin};
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Source};
-use nopal_format::StorePath;
+use nopal_engine::{Engine, FlakeSource, Installable, Item, LockFlags, Purpose, Source};
+use nopal_format::{SingleDerivedPath, StorePath};
 use std::path::PathBuf;
 
 /// Where installables are looked for.
@@ -66,8 +66,13 @@ impl Lookup {
         })
     }
 
-    /// What a word names.
+    /// What a word names, for commands that build.
     pub(crate) fn target(&self, engine: &Engine, word: &str) -> Result<Target, CliError> {
+        self.target_for(engine, word, Purpose::Package)
+    }
+
+    /// What a word names, for a command with this purpose.
+    pub(crate) fn target_for(&self, engine: &Engine, word: &str, purpose: Purpose) -> Result<Target, CliError> {
         let (name, outputs) = split_outputs(word);
         let what = match self {
             Self::Expression(source) => {
@@ -77,8 +82,13 @@ impl Lookup {
             Self::Word(lock) => match store_path(engine, name)? {
                 Some(path) if outputs == Outputs::Default => What::Path(path),
                 Some(path) => What::Installable(Installable::StorePath(engine.config().store_dir.print(&path))),
+                None if name.starts_with(engine.config().store_dir.as_str()) && name.contains('^') => {
+                    let made = engine.obtain(&SingleDerivedPath::parse(&engine.config().store_dir, name)?)?;
+                    let made = engine.config().store_dir.print(&made);
+                    What::Installable(Installable::StorePath(made))
+                }
                 None => {
-                    let flake = FlakeSource::packages(name, &engine.config().system, (**lock).clone());
+                    let flake = FlakeSource::new(purpose, name, &engine.config().system, (**lock).clone());
                     let source = Source::Flake(Box::new(flake));
                     What::Installable(Installable::Attr { source, attr_path: String::new() })
                 }
@@ -89,7 +99,18 @@ impl Lookup {
 
     /// The completions of a word, if they are attributes.
     pub(crate) fn complete(&self, line: &Line, prefix: &str) -> Option<Vec<String>> {
-        let Self::Expression(source) = self else { return None };
+        let source = match self {
+            Self::Expression(source) => source,
+            Self::Word(lock) => {
+                let (text, fragment) = prefix.split_once('#')?;
+                let lock = LockFlags { write: false, ..(**lock).clone() };
+                let found = line.engine().and_then(|engine| {
+                    let flake = FlakeSource::new(Purpose::Package, text, &engine.config().system, lock);
+                    Ok(engine.flake_attr_names(&flake, fragment)?)
+                });
+                return Some(found.unwrap_or_default().iter().map(|name| format!("{text}#{name}")).collect());
+            }
+        };
         let (parent, name) = prefix.rsplit_once('.').unwrap_or(("", prefix));
         let names = line.engine().ok()?.attr_names(source, parent, &line.auto_args()).unwrap_or_default();
         let begin = if parent.is_empty() { String::new() } else { format!("{parent}.") };

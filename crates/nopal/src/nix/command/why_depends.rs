@@ -35,15 +35,17 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let engine = line.engine()?;
     let (package, dependency) = (target(&lookup, &engine, &line, 0)?, target(&lookup, &engine, &line, 1)?);
     let from = one_path(&engine, &line, &package, Realise::Outputs)?;
+    let from = from.ok_or_else(|| not_one(&package))?;
+    // what has no path yet is no dependency of anything that is built
     let to = one_path(&engine, &line, &dependency, Realise::Nothing)?;
     let store = engine.store()?;
     store.add_temp_root(&from)?;
     let closure: BTreeSet<StorePath> =
         store.closure(std::slice::from_ref(&from), Direction::References)?.into_iter().collect();
-    if !closure.contains(&to) {
+    let Some(to) = to.filter(|to| closure.contains(to)) else {
         eprintln!("'{}' does not depend on '{}'", package.word, dependency.word);
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     let mut nodes = BTreeMap::new();
     for path in &closure {
         nodes.insert(path.clone(), store.references(path)?);
@@ -71,8 +73,8 @@ fn target(lookup: &Lookup, engine: &Engine, line: &Line, index: usize) -> Result
     lookup.target(engine, line.arg(index).unwrap_or_default())
 }
 
-/// The one store path that a word stands for.
-fn one_path(engine: &Engine, line: &Line, target: &Target, realise: Realise) -> Result<StorePath, CliError> {
+/// The one store path that a word stands for; `None` if it is not known yet.
+fn one_path(engine: &Engine, line: &Line, target: &Target, realise: Realise) -> Result<Option<StorePath>, CliError> {
     let targets = std::slice::from_ref(target);
     let paths: BTreeSet<StorePath> = if line.has("derivation") {
         derivations(engine, line, targets)?
@@ -83,11 +85,14 @@ fn one_path(engine: &Engine, line: &Line, target: &Target, realise: Realise) -> 
         };
         resolved.iter().flat_map(super::paths::Resolved::paths).collect()
     };
-    match paths.len() {
-        1 => paths.into_iter().next(),
-        _ => None,
+    if paths.len() > 1 {
+        return Err(not_one(target));
     }
-    .ok_or_else(|| CliError::Found(format!("argument '{}' should evaluate to one store path", target.word)))
+    Ok(paths.into_iter().next())
+}
+
+fn not_one(target: &Target) -> CliError {
+    CliError::Found(format!("argument '{}' should evaluate to one store path", target.word))
 }
 
 /// How many references lead from each path to `to`.

@@ -5,7 +5,7 @@ mod query;
 mod registration;
 
 use super::failures::{self, Teller};
-use super::flags::{Common, Word, Words};
+use super::flags::{Common, Words};
 use super::missing;
 use crate::commands::store::resolve;
 use crate::error::CliError;
@@ -284,7 +284,7 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
             let what = Installable::StorePath(format!("{}{suffix}", store.print(&path)));
             items.push(Ok(wanted.len()));
             wanted.extend(engine.instantiate(&what, &[])?);
-        } else if store.is_valid(&path)? {
+        } else if engine.substitute_path(&path)? {
             items.push(Err(path));
         } else if !request.has("--ignore-unknown") {
             eprintln!("don't know how to build these paths:\n  {}", store.print(&path));
@@ -419,14 +419,7 @@ fn new_key(request: &Request) -> Result<(), CliError> {
 fn parse(words: Vec<OsString>, common: &mut Common) -> Result<Request, CliError> {
     let mut words = Words::new(words);
     let mut request = Request::default();
-    while let Some(word) = words.next()? {
-        let flag = match word {
-            Word::Operand(operand) => {
-                request.operands.push(operand);
-                continue;
-            }
-            Word::Flag(flag) => flag,
-        };
+    while let Some(flag) = words.next_flag(&mut request.operands)? {
         match flag.as_str() {
             "--add-root" => request.root = Some(words.value(&flag)?.into()),
             "--indirect" => {}

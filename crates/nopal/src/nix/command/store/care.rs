@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 use crate::nix::cli::Line;
-use crate::nix::command::paths::{Realise, open, store_paths};
+use crate::nix::command::paths::{Realise, named_paths, open};
 use crate::nix::store::garbage;
 use crate::output;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ pub(super) fn collect(line: Line) -> Result<ExitCode, CliError> {
 /// `nix store delete`.
 pub(super) fn delete(mut line: Line) -> Result<ExitCode, CliError> {
     let (engine, targets) = open(&mut line)?;
-    let paths = store_paths(&engine, &line, &targets, Realise::Nothing)?;
+    let paths = named_paths(&engine, &line, &targets, Realise::Nothing)?;
     garbage::delete_paths(&engine, &line.context()?.settings, paths, line.has("ignore-liveness"))?;
     Ok(ExitCode::SUCCESS)
 }
