@@ -92,17 +92,16 @@ impl Engine {
                 if let Json::Object(attrs) = &mut attrs {
                     attrs.remove("outputChecks");
                 }
-                let text = ByteString::from(attrs.to_compact());
-                derivation.env.insert(ByteString::from(STRUCTURED_ATTRS_VARIABLE), text);
+                derivation.env.insert(STRUCTURED_ATTRS_VARIABLE, attrs.to_compact());
             }
-            None => derivation.env.retain(|name, _| !CHECKS.iter().any(|check| name.as_bytes() == check.as_bytes())),
+            None => CHECKS.iter().for_each(|check| _ = derivation.env.remove(check.as_bytes())),
         }
         derivation.name += SUFFIX;
-        derivation.env.insert(ByteString::from("name"), ByteString::from(derivation.name.clone()));
+        derivation.env.insert("name", &derivation.name);
         for (name, output) in &mut derivation.outputs {
             if matches!(output, DerivationOutput::InputAddressed { .. } | DerivationOutput::Fixed { .. }) {
                 *output = DerivationOutput::Deferred;
-                derivation.env.insert(ByteString::from(name.as_str()), ByteString::default());
+                derivation.env.insert(name, "");
             }
         }
         let drv_path = self.write_derivation(&mut derivation)?;
