@@ -172,7 +172,7 @@ mod tests {
         nopal_fs::create_dir_all(&store.join(&name)).unwrap();
         nopal_fs::copy_file(busybox, &store.join(&name).join("busybox")).unwrap();
         nopal_fs::set_permissions(&store.join(&name).join("busybox"), 0o555).unwrap();
-        let scratch = Scratch::new_in(&dir.path().join("builds")).unwrap();
+        let scratch = Scratch::new_in(&dir.path().join("builds"), None).unwrap();
         let store_dir = StoreDir::new("/nix/store").unwrap();
         let derivation = Derivation {
             builder: format!("/nix/store/{name}/busybox").into_bytes().into(),
