@@ -37,6 +37,9 @@ use crate::value::{Heap, Value, ValueVec};
 /// How long a thread that waits for another one sleeps at most before it looks again.
 const NAP: Duration = Duration::from_millis(1);
 
+/// So many tasks are begun in vain while a thread waits: they, too, need what another thread is evaluating.
+const PATIENCE: usize = 16;
+
 /// What is done with a value that is offered.
 pub(crate) type Ahead = fn(&mut Evaluator, Value) -> Result<()>;
 
@@ -363,18 +366,19 @@ impl Evaluator {
             return Err(self.give_up());
         }
         let (team, thread) = (self.team.clone(), self.heap.thread());
-        let mut helps = true;
+        let mut patience = PATIENCE;
         while still() {
-            if helps && let Some(task) = team.take() {
+            if patience > 0 && let Some(task) = team.take() {
                 self.is_helping = true;
-                helps = self.run_task(&task);
+                let is_done = self.run_task(&task);
                 self.is_helping = false;
-                if !helps {
+                if !is_done {
+                    patience -= 1;
                     team.give_back(&task);
                 }
                 continue;
             }
-            match self.heap.stand(|| team.nap(thread, owner, helps, &still)) {
+            match self.heap.stand(|| team.nap(thread, owner, patience > 0, &still)) {
                 Woken::Look => {}
                 Woken::GiveUp => return Err(self.give_up()),
             }
