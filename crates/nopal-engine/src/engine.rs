@@ -138,9 +138,12 @@ impl Shared {
                 return Err(not_valid());
             }
         }
-        let text = nopal_fs::read_file(&store.physical_path(path))?;
-        let name = path.derivation_name()?;
-        Derivation::parse_aterm(&self.config.store_dir, &text, name)
+        self.parse_derivation(path, &nopal_fs::read_file(&store.physical_path(path))?)
+    }
+
+    /// The derivation that has this text.
+    pub(crate) fn parse_derivation(&self, path: &StorePath, text: &[u8]) -> Result<Derivation, EngineError> {
+        Derivation::parse_aterm(&self.config.store_dir, text, path.derivation_name()?)
             .map_err(|source| EngineError::Derivation { path: self.config.store_dir.print(path), source })
     }
 

@@ -46,8 +46,8 @@ pub(crate) struct EvalHost {
 struct Made {
     /// Derivations and texts in order of creation, not written yet: they go to the store together, in one transaction.
     pending: Vec<TextToAdd>,
-    /// Derivations, whether written or not; import from derivation and `storePath` read them.
-    derivations: BTreeMap<StorePath, Derivation>,
+    /// Texts of derivations, whether written or not; import from derivation and `storePath` read them.
+    derivations: BTreeMap<StorePath, Arc<[u8]>>,
 }
 
 impl EvalHost {
@@ -230,20 +230,22 @@ impl Host for EvalHost {
 
     fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
         let mut made = self.made();
-        let known = made.derivations.insert(path.clone(), derivation.clone());
+        let text: Arc<[u8]> = text.into();
+        let known = made.derivations.insert(path.clone(), text.clone());
         if known.is_none() && !self.read_only {
             self.open_for_writing()?;
-            let (name, contents) = (path.name().to_owned(), text.into());
-            made.pending.push(TextToAdd { name, contents, references: derivation.references() });
+            let name = path.name().to_owned();
+            made.pending.push(TextToAdd { name, contents: text, references: derivation.references() });
         }
         Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        if let Some(derivation) = self.made().derivations.get(path) {
-            return Ok(derivation.clone());
+        let made = self.made().derivations.get(path).cloned();
+        match made {
+            Some(text) => self.shared.parse_derivation(path, &text).map_err(failed),
+            None => self.shared.read_derivation(path).map_err(failed),
         }
-        self.shared.read_derivation(path).map_err(failed)
     }
 
     fn ensure_path(&self, path: &StorePath) -> HostResult<bool> {
