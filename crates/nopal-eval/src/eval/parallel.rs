@@ -368,7 +368,9 @@ impl Evaluator {
         let (team, thread) = (self.team.clone(), self.heap.thread());
         let mut patience = PATIENCE;
         while still() {
-            if patience > 0 && let Some(task) = team.take() {
+            if patience > 0
+                && let Some(task) = team.take()
+            {
                 self.is_helping = true;
                 let is_done = self.run_task(&task);
                 self.is_helping = false;

@@ -82,7 +82,10 @@ fn bad_caches_are_refused() {
     };
     refused(import(&CacheImport::default()), "lacks a signature by a trusted key");
     let stranger = SecretKey::from_seed("test-1", &[8; 32]).public_key();
-    refused(import(&CacheImport { trusted_keys: vec![stranger], accept_unsigned: false }), "lacks a signature by a trusted key");
+    refused(
+        import(&CacheImport { trusted_keys: vec![stranger], accept_unsigned: false }),
+        "lacks a signature by a trusted key",
+    );
 
     let narinfo = cache.join(format!("{}.narinfo", top.hash_part()));
     let good = fs::read_to_string(&narinfo).unwrap();
