@@ -186,7 +186,7 @@ impl Draft<'_> {
             sym::BUILDER => self.drv.builder = ByteString::from(&*text),
             sym::SYSTEM => self.drv.system = ByteString::from(&*text),
             sym::OUTPUT_HASH => self.output_hash = Some(text.clone()),
-            sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(&text),
+            sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(ev, &text)?,
             sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
             sym::OUTPUTS => {
                 let names = text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
@@ -225,7 +225,8 @@ impl Draft<'_> {
                 self.output_hash = Some(ev.force_string_no_ctx(value, Pos::NONE, "")?.as_bytes().to_vec());
             }
             sym::OUTPUT_HASH_ALGO => {
-                self.output_hash_algo = parse_algorithm(ev.force_string_no_ctx(value, Pos::NONE, "")?.as_bytes());
+                let name = ev.force_string_no_ctx(value, Pos::NONE, "")?;
+                self.output_hash_algo = parse_algorithm(ev, name.as_bytes())?;
             }
             sym::OUTPUT_HASH_MODE => {
                 let mode = ev.force_string_no_ctx(value, Pos::NONE, "")?;
@@ -342,7 +343,7 @@ impl Draft<'_> {
 
     fn fixed_hash(&self, ev: &Evaluator, text: &str) -> Result<Hash> {
         if !text.is_empty() {
-            return Hash::parse_any(text, self.output_hash_algo).map_err(|error| Error::eval(error.to_string()));
+            return crate::builtins::hash::parse(ev, text, self.output_hash_algo);
         }
         let Some(algorithm) = self.output_hash_algo else {
             return Err(Error::eval("empty hash requires explicit hash algorithm"));
@@ -427,13 +428,18 @@ impl Draft<'_> {
     }
 }
 
-fn parse_algorithm(text: &[u8]) -> Option<HashAlgorithm> {
-    match text {
-        b"md5" => Some(HashAlgorithm::Md5),
-        b"sha1" => Some(HashAlgorithm::Sha1),
-        b"sha256" => Some(HashAlgorithm::Sha256),
-        b"sha512" => Some(HashAlgorithm::Sha512),
-        b"blake3" => Some(HashAlgorithm::Blake3),
-        _ => None,
-    }
+/// The algorithm of this name, if there is one.
+fn parse_algorithm(ev: &Evaluator, text: &[u8]) -> Result<Option<HashAlgorithm>> {
+    let algorithm = match text {
+        b"md5" => HashAlgorithm::Md5,
+        b"sha1" => HashAlgorithm::Sha1,
+        b"sha256" => HashAlgorithm::Sha256,
+        b"sha512" => HashAlgorithm::Sha512,
+        b"blake3" => {
+            ev.require_feature(crate::builtins::hash::BLAKE3_FEATURE, "")?;
+            HashAlgorithm::Blake3
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(algorithm))
 }

@@ -310,7 +310,7 @@ pub(super) fn parse_sha256(ev: &mut Evaluator, text: &[u8]) -> Result<Hash> {
         return Ok(zero);
     }
     let text = String::from_utf8_lossy(text);
-    Hash::parse_any(&text, Some(HashAlgorithm::Sha256)).map_err(|error| Error::eval(error.to_string()))
+    super::hash::parse(ev, &text, Some(HashAlgorithm::Sha256))
 }
 
 /// A path on its way to the store.

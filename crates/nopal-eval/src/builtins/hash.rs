@@ -33,13 +33,21 @@ pub(super) fn algorithm(ev: &Evaluator, name: NixStr) -> Result<HashAlgorithm> {
         let expected = b"', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'";
         Error::new(ErrorKind::Usage, message(&[b"unknown hash algorithm '", name.as_bytes(), expected]))
     })?;
-    if algorithm == HashAlgorithm::Blake3 && !ev.settings.has_feature("blake3-hashes") {
-        return Err(Error::eval(
-            "experimental Nix feature 'blake3-hashes' is disabled; add '--extra-experimental-features blake3-hashes' \
-             to enable it",
-        ));
+    if algorithm == HashAlgorithm::Blake3 {
+        ev.require_feature(BLAKE3_FEATURE, "")?;
     }
     Ok(algorithm)
+}
+
+/// The experimental feature without which there is no such algorithm.
+pub(crate) const BLAKE3_FEATURE: &str = "blake3-hashes";
+
+/// The hash that a text gives in any notation, if the feature of its algorithm is on.
+pub(crate) fn parse(ev: &Evaluator, text: &str, expected: Option<HashAlgorithm>) -> Result<Hash> {
+    if text.strip_prefix("blake3").is_some_and(|rest| rest.starts_with([':', '-'])) {
+        ev.require_feature(BLAKE3_FEATURE, "")?;
+    }
+    Hash::parse_any(text, expected).map_err(|error| Error::eval(error.to_string()))
 }
 
 fn hash_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -75,6 +83,6 @@ fn convert_hash(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     }
     let format =
         format.to_lossy().parse::<HashEncoding>().map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
-    let hash = Hash::parse_any(&hash.to_lossy(), expected).map_err(|error| Error::eval(error.to_string()))?;
+    let hash = parse(ev, &hash.to_lossy(), expected)?;
     Ok(ev.heap.string(hash.encode(format).as_bytes()))
 }

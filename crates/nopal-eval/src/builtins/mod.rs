@@ -11,7 +11,7 @@ mod debug;
 mod fetch;
 mod files;
 mod flake;
-mod hash;
+pub(crate) mod hash;
 pub(crate) mod json;
 mod lists;
 mod numbers;

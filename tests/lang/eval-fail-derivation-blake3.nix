@@ -1,0 +1,1 @@
+(derivation { name = "f"; builder = "a"; system = "b"; outputHashAlgo = "blake3"; }).outPath
