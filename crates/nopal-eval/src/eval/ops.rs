@@ -373,15 +373,16 @@ impl Evaluator {
         // the parts may contain such texts, too: then these have buffers of their own
         let mut out = std::mem::take(&mut self.text);
         out.clear();
-        // Only a string copies paths; `[ ] + ./x` fails on its first part.
-        let mode = Coerce { canonicalise: concat.force_string, ..Coerce::STRING };
-        self.append_part(first, first_pos, &mut context, what, mode, &mut out)?;
+        // paths that come after something else than a string stay where they are, and `[ ] + ./x` fails on its first part
+        let mode = Coerce { copy_to_store: concat.force_string || first.as_str().is_some(), ..Coerce::STRING };
+        let first_mode = Coerce { canonicalise: concat.force_string, ..mode };
+        self.append_part(first, first_pos, &mut context, what, first_mode, &mut out)?;
         for (index, (pos, expr)) in rest.iter().enumerate() {
             let value = match second {
                 Some(value) if index == 0 => value,
                 _ => self.eval(expr, env)?,
             };
-            self.append_part(value, *pos, &mut context, what, Coerce::STRING, &mut out)?;
+            self.append_part(value, *pos, &mut context, what, mode, &mut out)?;
         }
         let text = self.heap.string_with(&out, context);
         if out.capacity() > self.text.capacity() && out.capacity() <= MAX_BUFFER {
