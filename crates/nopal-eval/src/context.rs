@@ -3,10 +3,12 @@
 //! A context is a set of elements, interned: equal sets have equal numbers, and unions are remembered.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nopal_format::{BuiltPath, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
+
+use crate::sync::lock;
 
 /// The number of an interned context; [`Contexts`] has the elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -97,13 +99,8 @@ impl Default for Contexts {
 }
 
 impl Table {
-    fn index(&self) -> MutexGuard<'_, Index> {
-        // Nothing is left half done if a thread panics there: what has a number was complete before.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn number(&self, element: ContextElement) -> u32 {
-        let mut index = self.index();
+        let mut index = lock(&self.index);
         if let Some(known) = index.numbers.get(&element) {
             return *known;
         }
@@ -113,7 +110,7 @@ impl Table {
     }
 
     fn intern_numbers(&self, numbers: &[u32]) -> Context {
-        let mut index = self.index();
+        let mut index = lock(&self.index);
         if let Some(known) = index.ids.get(numbers) {
             return *known;
         }

@@ -21,6 +21,7 @@ pub mod print;
 pub mod pure;
 mod report;
 pub mod settings;
+mod sync;
 pub mod value;
 
 pub use error::{Error, ErrorKind, Result};

@@ -4,8 +4,9 @@
 //! Lines and columns are computed when an error is printed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::sync::lock;
 use crate::value::Root;
 
 /// A place in some source, or none.
@@ -102,8 +103,7 @@ impl PosTable {
     /// Registers a source and returns the base of its positions. When all sources together exceed 4 GiB, later ones
     /// have no positions.
     pub fn add(&self, origin: Origin, text: Arc<[u8]>) -> PosBase {
-        // A panic there leaves nothing half done.
-        let mut unused = self.0.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unused = lock(&self.0.next);
         let base = unused.max(1);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);
         let Some(next) = base.checked_add(len).and_then(|n| n.checked_add(1)) else {

@@ -1,6 +1,5 @@
 //! Parsing and evaluating sources: texts, files (each once), the search path.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use nopal_format::StorePath;
@@ -9,13 +8,14 @@ use nopal_syntax::parser::Options;
 use crate::code::compile::{Input, compile};
 use crate::code::ir::ThunkCode;
 use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
 use crate::eval::access::Links;
 use crate::eval::expr::Env;
-use crate::eval::{Evaluator, lock};
 use crate::host::Message;
 use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
 use crate::settings::SearchPathEntry;
+use crate::sync::lock;
 use crate::value::stack::Captures;
 use crate::value::world::Shared;
 use crate::value::{Root, Value};
@@ -186,10 +186,8 @@ impl Evaluator {
         if let Some(error) = self.failed_files.get(&key) {
             return Err(error.detached());
         }
-        while let Some(value) = self.begin_file(&key)? {
-            if let Some(value) = value {
-                return Ok(value);
-            }
+        if let Some(value) = self.begin_file(&key)? {
+            return Ok(value);
         }
         let result = self.eval_new_file(root, &key.1);
         match &result {
@@ -222,29 +220,27 @@ impl Evaluator {
         lock(&self.common.files).insert(key, FileState::Done(Shared(value)));
     }
 
-    /// Takes note that this thread evaluates a file, and returns `None`; or the value that it has; or, after another
-    /// thread was waited for that evaluates it, `Some(None)`.
-    fn begin_file(&mut self, key: &FileKey) -> Result<Option<Option<Value>>> {
-        let thread = self.heap.thread();
-        let owner = match lock(&self.common.files).entry(key.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(FileState::Evaluating(thread));
-                return Ok(None);
+    /// The value of a file, which another thread may have to be waited for; or `None`, and from now on this thread evaluates
+    /// it.
+    fn begin_file(&mut self, key: &FileKey) -> Result<Option<Value>> {
+        let (common, thread) = (self.common.clone(), self.heap.thread());
+        loop {
+            let mut files = lock(&common.files);
+            let owner = match files.get(key) {
+                None => {
+                    files.insert(key.clone(), FileState::Evaluating(thread));
+                    return Ok(None);
+                }
+                Some(FileState::Done(value)) => return Ok(Some(value.0)),
+                Some(FileState::Evaluating(owner)) => *owner,
+            };
+            drop(files);
+            if owner == thread {
+                return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
             }
-            Entry::Occupied(entry) => match entry.get() {
-                FileState::Done(value) => return Ok(Some(Some(value.0))),
-                FileState::Evaluating(owner) => *owner,
-            },
-        };
-        if owner == thread {
-            return Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered"));
+            let is_evaluated = |state: &FileState| matches!(state, FileState::Evaluating(by) if *by == owner);
+            self.wait_for(owner, || lock(&common.files).get(key).is_some_and(is_evaluated))?;
         }
-        let common = self.common.clone();
-        self.wait_for(
-            owner,
-            || matches!(lock(&common.files).get(key), Some(FileState::Evaluating(still)) if *still == owner),
-        )?;
-        Ok(Some(None))
     }
 
     fn compile_file(&mut self, root: Root, path: &[u8], scope: Option<Value>) -> Result<&'static ThunkCode> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use nopal_format::StorePath;
 use nopal_format::derivation::{DrvHash, DrvHashes};
@@ -111,11 +111,6 @@ pub(crate) struct Common {
     allowed: Option<RwLock<FxHashSet<Vec<u8>>>>,
     /// Hashes of the derivations that any thread made since there are several.
     made: Mutex<FxHashMap<StorePath, DrvHash>>,
-}
-
-/// Locks a table that a panic leaves as it was before.
-fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Evaluator {

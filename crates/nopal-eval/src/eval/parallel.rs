@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use nopal_format::derivation::DrvHashes;
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_syntax::Symbol;
 
-use super::{Common, Evaluator, lock};
+use super::{Common, Evaluator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
@@ -30,6 +30,7 @@ use crate::host::{
 };
 use crate::pos::Pos;
 use crate::settings::Settings;
+use crate::sync::{lock, wait};
 use crate::value::word::{Kind, MAX_THREADS};
 use crate::value::world::{Invitation, Shared};
 use crate::value::{Heap, Value, ValueVec};
@@ -99,11 +100,6 @@ impl Team {
         Team { state: Mutex::new(state), changed: Condvar::new(), hungry, is_ending: AtomicBool::new(false) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A thread that panics in here has run out of memory; the evaluation does not go on.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a thread has nothing to do.
     #[inline(always)]
     fn is_hungry(&self) -> bool {
@@ -111,7 +107,7 @@ impl Team {
     }
 
     fn offer(&self, values: &[Value], ahead: Ahead, depth: usize) -> u64 {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.next_id += 1;
         let id = state.next_id;
         let values = values.iter().map(|value| Shared(*value)).collect();
@@ -122,12 +118,12 @@ impl Team {
     }
 
     fn take_back(&self, id: u64) {
-        self.state().offers.retain(|offer| offer.id != id);
+        lock(&self.state).offers.retain(|offer| offer.id != id);
     }
 
     /// Something to do: of what was offered first.
     fn take(&self) -> Option<Task> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         while let Some(offer) = state.offers.front_mut() {
             if let Some(value) = offer.values.pop_back() {
                 return Some(Task { offer: offer.id, value, ahead: offer.ahead, depth: offer.depth });
@@ -139,7 +135,7 @@ impl Team {
 
     /// Lets somebody else do it, later.
     fn give_back(&self, task: &Task) {
-        if let Some(offer) = self.state().offers.iter_mut().find(|offer| offer.id == task.offer) {
+        if let Some(offer) = lock(&self.state).offers.iter_mut().find(|offer| offer.id == task.offer) {
             offer.values.push_front(task.value);
         }
     }
@@ -149,9 +145,9 @@ impl Team {
         if was_started {
             self.hungry.fetch_add(1, Ordering::Relaxed);
         }
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         while state.offers.is_empty() && !self.is_ending.load(Ordering::Relaxed) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.changed, state);
         }
         self.hungry.fetch_sub(1, Ordering::Relaxed);
         !self.is_ending.load(Ordering::Relaxed)
@@ -159,7 +155,7 @@ impl Team {
 
     /// Sleeps until `still` is false or there is something to do, or for a while; `owner` is the thread waited for.
     fn nap(&self, thread: u8, owner: u8, helps: bool, still: impl Fn() -> bool) -> Woken {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.waits_for[usize::from(thread)] = Some(owner);
         if state.is_circle(thread) {
             if thread != 0 {
@@ -182,7 +178,7 @@ impl Team {
     /// Wakes threads that wait for a thunk.
     #[cold]
     fn wake(&self) {
-        let _state = self.state();
+        let _state = lock(&self.state);
         self.changed.notify_all();
     }
 
@@ -216,15 +212,10 @@ fn takes_time(value: Value) -> bool {
 #[derive(Default)]
 pub(super) struct Workers(Vec<JoinHandle<()>>);
 
-/// What another thread makes its evaluator from.
+/// What another thread makes its evaluator from: the parts that threads share or copy.
 struct Recruit {
     heap: Invitation,
-    evaluator: Parts,
     globals: Vec<(Symbol, Shared<Value>)>,
-}
-
-/// The parts of an evaluator that threads share or copy.
-struct Parts {
     symbols: nopal_syntax::Interner,
     contexts: crate::context::Contexts,
     positions: crate::pos::PosTable,
@@ -286,8 +277,9 @@ impl Evaluator {
             return false;
         }
         for _ in 1..self.settings.threads.clamp(1, MAX_THREADS) {
-            let globals = self.globals.iter().map(|(name, value)| (*name, Shared(*value))).collect();
-            let evaluator = Parts {
+            let recruit = Recruit {
+                heap: self.heap.invite(),
+                globals: self.globals.iter().map(|(name, value)| (*name, Shared(*value))).collect(),
                 symbols: self.symbols.clone(),
                 contexts: self.contexts.clone(),
                 positions: self.positions.clone(),
@@ -298,7 +290,6 @@ impl Evaluator {
                 team: self.team.clone(),
                 host: self.host.clone(),
             };
-            let recruit = Recruit { heap: self.heap.invite(), evaluator, globals };
             match crate::native_stack::spawn(move || recruit.evaluator().run_ahead()) {
                 Some(worker) => self.workers.0.push(worker),
                 // one less
@@ -421,15 +412,14 @@ impl Evaluator {
 impl Recruit {
     /// The evaluator of the current thread.
     fn evaluator(self) -> Evaluator {
-        let Parts { symbols, contexts, positions, settings, drv_hashes, mounts, common, team, host } = self.evaluator;
-        let globals = self.globals.into_iter().map(|(name, value)| (name, value.0)).collect();
-        let mut evaluator = Evaluator::with(Heap::join(self.heap), settings, host, common, team);
-        evaluator.symbols = symbols;
-        evaluator.contexts = contexts;
-        evaluator.positions = positions;
-        evaluator.globals = globals;
-        evaluator.drv_hashes = drv_hashes;
-        evaluator.mounts = mounts;
+        let heap = Heap::join(self.heap);
+        let mut evaluator = Evaluator::with(heap, self.settings, self.host, self.common, self.team);
+        evaluator.symbols = self.symbols;
+        evaluator.contexts = self.contexts;
+        evaluator.positions = self.positions;
+        evaluator.globals = self.globals.into_iter().map(|(name, value)| (name, value.0)).collect();
+        evaluator.drv_hashes = self.drv_hashes;
+        evaluator.mounts = self.mounts;
         evaluator.is_ahead = true;
         evaluator
     }

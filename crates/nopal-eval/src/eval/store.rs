@@ -6,10 +6,11 @@ use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
 
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Evaluator;
 use crate::eval::access::Links;
-use crate::eval::{Evaluator, lock};
 use crate::host::{AddPath, Wanted};
 use crate::pos::Pos;
+use crate::sync::lock;
 use crate::value::{Root, Value};
 
 impl Evaluator {

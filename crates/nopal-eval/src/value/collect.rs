@@ -5,7 +5,7 @@
 //! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 use super::heap::Heap;
 use super::roots;
@@ -13,6 +13,7 @@ use super::space::{Chunk, Space};
 use super::word::{APP_FLAG, Kind, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
+use crate::sync::{lock, wait};
 
 use super::attrs::Shape;
 
@@ -154,13 +155,12 @@ impl Marker<true> {
     /// Marks until no thread has anything left.
     fn drain_pool(&mut self, pool: &(Mutex<Pool>, Condvar, AtomicUsize), threads: usize) {
         let (mutex, changed, hungry) = pool;
-        let lock = || mutex.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let mut pool = lock();
+            let mut pool = lock(mutex);
             pool.idle += 1;
             hungry.store(pool.idle, Ordering::Relaxed);
             while pool.parts.is_empty() && pool.idle < threads {
-                pool = changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
+                pool = wait(changed, pool);
             }
             let Some(part) = pool.parts.pop() else {
                 changed.notify_all();
@@ -174,7 +174,7 @@ impl Marker<true> {
                 if hungry.load(Ordering::Relaxed) > 0 {
                     // those that waited longest lead to most
                     let part = grey.drain(..grey.len() / 2).map(|slot| slot as usize).collect();
-                    lock().parts.push(part);
+                    lock(mutex).parts.push(part);
                     changed.notify_one();
                 }
             });

@@ -6,7 +6,7 @@
 //! No thread may take memory while it holds one of the locks here.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use hashbrown::HashTable;
 
@@ -16,6 +16,7 @@ use super::roots;
 use super::space::Space;
 use super::word::Value;
 use crate::native_stack;
+use crate::sync::{lock, wait};
 
 /// Shapes made at run time, with their hashes.
 #[derive(Default)]
@@ -70,11 +71,6 @@ pub(super) struct Standing {
     pub(super) buffers: Vec<(usize, usize)>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A thread that panics in here has run out of memory; the evaluation does not go on.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl World {
     pub(super) fn new(collect_after_bytes: usize) -> World {
         World {
@@ -106,7 +102,7 @@ impl World {
     pub(super) fn join(&self) -> u8 {
         let mut threads = lock(&self.threads);
         while threads.collecting {
-            threads = self.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+            threads = wait(&self.moved, threads);
         }
         threads.present += 1;
         threads.standing.push(None);
@@ -143,7 +139,7 @@ impl World {
         threads.collecting = true;
         self.stop.store(true, Ordering::Relaxed);
         while threads.standing.iter().flatten().count() + 1 < threads.present {
-            threads = self.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+            threads = wait(&self.moved, threads);
         }
         let result = collect(&threads.standing);
         self.collections.fetch_add(1, Ordering::Relaxed);
@@ -174,7 +170,7 @@ impl Heap {
             let result = wait();
             let mut threads = lock(&world.threads);
             while threads.collecting {
-                threads = world.moved.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                threads = crate::sync::wait(&world.moved, threads);
             }
             threads.standing[number] = None;
             result
