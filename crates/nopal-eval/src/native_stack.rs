@@ -1,6 +1,10 @@
 //! The native stack: evaluation recurses on it, so it is made large, and its end is an error and not a crash.
 
 use std::cell::Cell;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use crate::sync::lock;
 
 /// Sizes tried, largest first. Only pages that are touched take memory, but a system may refuse to promise this much.
 const SIZES_BYTES: [usize; 4] = [8 << 30, 2 << 30, 512 << 20, 64 << 20];
@@ -18,46 +22,44 @@ thread_local! {
 
 /// Runs `work` on a thread with a large stack and returns its result. Panics of `work` are passed on.
 pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = Mutex::new(Some(work));
+    let take = || lock(&work).take();
     std::thread::scope(|scope| {
-        let mut work = Some(work);
-        for size in SIZES_BYTES {
-            let Some(once) = work.take() else { break };
-            let shared = std::sync::Arc::new(std::sync::Mutex::new(Some(once)));
-            let inside = shared.clone();
+        let thread = SIZES_BYTES.into_iter().find_map(|size| {
             let run = move || {
                 set_limit(size);
-                let work = inside.lock().ok().and_then(|mut slot| slot.take());
-                work.map(|work| work())
+                take().map(|work| work())
             };
-            match std::thread::Builder::new().name("evaluation".to_owned()).stack_size(size).spawn_scoped(scope, run) {
-                Ok(thread) => match thread.join() {
-                    Ok(Some(result)) => return result,
-                    Ok(None) => break,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                },
-                Err(_) => work = shared.lock().ok().and_then(|mut slot| slot.take()),
-            }
-        }
-        match work {
-            Some(work) => work(),
-            None => unreachable!("the work is given back by a thread that could not start"),
+            thread_of(size).spawn_scoped(scope, run).ok()
+        });
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Some(Ok(Some(result))) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            Some(Ok(None)) | None => match take() {
+                Some(work) => work(),
+                None => unreachable!("nobody takes the work but a thread that started"),
+            },
         }
     })
 }
 
 /// Runs `work` on a thread of its own with a large stack; `None` if there can be no such thread.
-pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Option<std::thread::JoinHandle<()>> {
-    let work = std::sync::Arc::new(std::sync::Mutex::new(Some(work)));
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let work = Arc::new(Mutex::new(Some(work)));
     SIZES_BYTES.into_iter().find_map(|size| {
         let work = work.clone();
         let run = move || {
             set_limit(size);
-            if let Some(work) = work.lock().ok().and_then(|mut slot| slot.take()) {
-                work();
-            }
+            let work = lock(&work).take();
+            work.into_iter().for_each(|work| work());
         };
-        std::thread::Builder::new().name("evaluation".to_owned()).stack_size(size).spawn(run).ok()
+        thread_of(size).spawn(run).ok()
     })
+}
+
+/// A thread with a stack of this size, yet to be started.
+fn thread_of(stack_bytes: usize) -> std::thread::Builder {
+    std::thread::Builder::new().name("evaluation".to_owned()).stack_size(stack_bytes)
 }
 
 /// Takes note that the stack of the current thread, which just began, has this size.
