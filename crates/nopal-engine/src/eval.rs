@@ -217,9 +217,19 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&mut Evaluator, &EvalHost) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
+        self.with_host(|host| {
+            let known = host.clone();
+            self.evaluate(host, move |evaluator| work(evaluator, &known))
+        })
+    }
+
+    /// Evaluates with a fresh host, then writes what that made.
+    fn with_host<T>(
+        self: &Arc<Self>,
+        evaluate: impl FnOnce(Arc<EvalHost>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
-        let known = host.clone();
-        let result = self.evaluate(host.clone(), move |evaluator| work(evaluator, &known))?;
+        let result = evaluate(host.clone())?;
         host.flush()?;
         Ok(result)
     }
@@ -234,8 +244,7 @@ impl Shared {
         with_stack(move || {
             let mut evaluator = Evaluator::new(settings, host);
             let result = evaluator.allow_search_path().and_then(|()| work(&mut evaluator));
-            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
-            result.map_err(|error| evaluation_error(&evaluator, &error))
+            self.conclude(&evaluator, result)
         })
     }
 
@@ -245,10 +254,7 @@ impl Shared {
         self: &Arc<Self>,
         work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
     ) -> Result<T, EngineError> {
-        let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
-        let result = self.evaluate_ahead(host.clone(), work)?;
-        host.flush()?;
-        Ok(result)
+        self.with_host(|host| self.evaluate_ahead(host, work))
     }
 
     /// As [`Shared::evaluate`], with as many threads as there may be; `work` does nothing but evaluate, and may be done twice.
@@ -263,9 +269,14 @@ impl Shared {
                 evaluator.allow_search_path()?;
                 work(evaluator)
             });
-            self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(&evaluator);
-            result.map_err(|error| evaluation_error(&evaluator, &error))
+            self.conclude(&evaluator, result)
         })
+    }
+
+    /// Keeps what was observed, and lets the evaluator show its error.
+    fn conclude<T>(&self, evaluator: &Evaluator, result: Result<T, Error>) -> Result<T, EngineError> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner).keep(evaluator);
+        result.map_err(|error| evaluation_error(evaluator, &error))
     }
 
     pub(crate) fn eval_settings(&self) -> Settings {
