@@ -13,6 +13,10 @@ use rustix::mm::{MapFlags, ProtFlags};
 /// Size and alignment of a chunk; untouched pages cost nothing.
 const CHUNK_BYTES: usize = 32 << 20;
 
+/// The part of a chunk that little evaluations do not leave. What follows asks for huge pages: fewer faults, and fewer
+/// misses where addresses are translated.
+const SMALL_PAGES_BYTES: usize = 4 << 20;
+
 /// What survives or is reused as one.
 const LINE_BYTES: usize = 64;
 
@@ -90,6 +94,12 @@ impl Chunk {
                 let _ = rustix::mm::munmap(begin.byte_add(behind - address), address + reserved - behind);
             }
         }
+        // Where the system does not do it, pages stay small.
+        // SAFETY: the range is the end of the chunk.
+        let _ = unsafe {
+            let huge = begin.with_addr(aligned + SMALL_PAGES_BYTES);
+            rustix::mm::madvise(huge, wanted - SMALL_PAGES_BYTES, rustix::mm::Advice::LinuxHugepage)
+        };
         let chunk = Chunk(NonNull::new(begin.with_addr(aligned).cast())?);
         chunk.header().high = FIRST_OBJECT;
         Some(chunk)
