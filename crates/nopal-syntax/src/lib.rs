@@ -22,6 +22,7 @@ pub mod scope;
 pub mod source;
 mod token;
 mod tokens;
+pub mod units;
 
 pub use ast::{Ast, Expr, ExprId};
 pub use diagnostic::Diagnostic;

@@ -75,7 +75,7 @@ fn function_args(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
         View::Closure(closure) => closure,
         _ => return Err(Error::type_error("'functionArgs' requires a function").at(pos)),
     };
-    let Some(formals) = closure.lambda().formals.as_ref() else { return Ok(ev.heap.empty_attrs()) };
+    let Some(formals) = &ev.function(closure.lambda())?.formals else { return Ok(ev.heap.empty_attrs()) };
     let mut attrs = AttrsBuilder::with_capacity(formals.list.len());
     for formal in formals.list {
         attrs.insert(formal.name, Value::bool(formal.default.is_some()), formal.pos);

@@ -104,7 +104,7 @@ impl Writer<'_> {
                 }
                 self.xml.close();
             }
-            View::Closure(closure) => self.function(ev, closure),
+            View::Closure(closure) => self.function(ev, closure)?,
             View::Builtin(_) | View::PartialApp(_) | View::Thunk => self.xml.empty("unevaluated", &[]),
         }
         Ok(())
@@ -153,7 +153,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn function(&mut self, ev: &mut Evaluator, closure: Closure) {
+    fn function(&mut self, ev: &mut Evaluator, closure: Closure) -> Result<()> {
         let lambda = closure.lambda();
         if self.location {
             let place = Place::of(ev, lambda.pos);
@@ -161,8 +161,9 @@ impl Writer<'_> {
         } else {
             self.xml.open("function", &[]);
         }
+        let function = ev.function(lambda)?;
         let argument = lambda.arg.map(|name| ev.symbols.get(name));
-        match &lambda.formals {
+        match &function.formals {
             Some(formals) => {
                 let mut list: Vec<(&str, &[u8])> = Vec::new();
                 if formals.ellipsis {
@@ -180,6 +181,7 @@ impl Writer<'_> {
             None => self.xml.empty("varpat", &[("name", argument.unwrap_or_default())]),
         }
         self.xml.close();
+        Ok(())
     }
 }
 

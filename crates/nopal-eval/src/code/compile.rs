@@ -4,59 +4,94 @@
 //! of an outer level is captured through every level in between (flat closures). Names are kept in one table of
 //! stacks, so that looking one up does not depend on how many are in scope.
 
+use std::sync::Arc;
+
 use bumpalo::Bump;
 use nopal_syntax::ast::{self, Ast, AttrName, BinOp, ConcatKind, ExprId, LambdaId};
 use nopal_syntax::interner::sym;
+use nopal_syntax::units::{Unit, Units};
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, Binary, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, HasAttr, If, Lambda, Name, Op,
-    Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, Binary, Body, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, Function, HasAttr, If,
+    Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use super::observed::unwrap_update;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
+use crate::value::world::Shared;
 use crate::value::{Heap, Root, Value};
 
-/// What the compiler needs to know about the file.
-pub(crate) struct Input<'a> {
-    pub(crate) ast: &'a Ast,
+/// A source whose code is compiled piece by piece.
+pub(crate) struct Source {
+    pub(crate) ast: Ast,
+    /// The pieces; none if all is compiled at once.
+    pub(crate) units: Units,
     pub(crate) base: PosBase,
     /// The tree that path literals belong to.
     pub(crate) root: Root,
     /// The directory that relative paths are relative to.
-    pub(crate) dir: &'a [u8],
-    pub(crate) home: &'a [u8],
+    pub(crate) dir: Box<[u8]>,
+    pub(crate) home: Box<[u8]>,
+    /// Variables of `scopedImport`, around the source but inside of the globals.
+    pub(crate) scope: Option<Shared<Value>>,
+}
+
+/// What the compiler needs of the evaluator.
+pub(crate) struct Context<'a> {
+    pub(crate) heap: &'a mut Heap,
+    pub(crate) symbols: &'a mut Interner,
     /// Variables that are visible everywhere.
     pub(crate) globals: &'a FxHashMap<Symbol, Value>,
-    /// Variables of `scopedImport`, around the file but inside of the globals.
-    pub(crate) scope: Option<Value>,
-    /// The native stack must not grow below this address.
-    pub(crate) stack_limit: usize,
     /// Whether the code tells what it does.
     pub(crate) observed: bool,
+}
+
+/// A unit of a source that is compiled when it is needed.
+pub(crate) struct Later {
+    source: Arc<Source>,
+    expr: ExprId,
+    /// The names of the first words that it captures.
+    names: &'static [Symbol],
+    /// The positions of the `with` around it, outermost first; their sets are the next words that it captures.
+    withs: &'static [Pos],
 }
 
 /// How deep an expression may be to be tried at once where a thunk would do.
 const MAX_CHEAP_DEPTH: u32 = 2;
 
-/// Compiles a file to the code of a thunk without captured words.
-pub(crate) fn compile(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
-    heap.hold();
-    let compiled = compile_held(input, heap, symbols);
-    heap.release();
-    compiled
+/// Compiles a source to the code of a thunk without captured words, but for the units in it.
+pub(crate) fn compile(source: &Arc<Source>, context: Context<'_>) -> Result<&'static ThunkCode> {
+    Compiler::run(source, context, |compiler| {
+        compiler.levels.push(Level::default());
+        let body = compiler.expr(source.ast.root())?;
+        let level = compiler.levels.pop().unwrap_or_default();
+        Ok(leak(ThunkCode::new(&[], body, level.max_slots)))
+    })
 }
 
-fn compile_held(input: &Input<'_>, heap: &mut Heap, symbols: &mut Interner) -> Result<&'static ThunkCode> {
-    let mut compiler =
-        Compiler { input, heap, symbols, levels: Vec::new(), names: FxHashMap::default(), withs: Vec::new() };
-    compiler.levels.push(Level::default());
-    compiler.bind_scope();
-    let body = compiler.expr(input.ast.root())?;
-    let level = compiler.levels.pop().unwrap_or_default();
-    Ok(leak(ThunkCode { captures: &[], body, slots: level.max_slots }))
+/// Compiles the code of a thunk that was put off.
+pub(crate) fn compile_thunk(later: &Later, context: Context<'_>) -> Result<Body> {
+    Compiler::run(&later.source, context, |compiler| {
+        compiler.surround(later);
+        let expr = compiler.expr(later.expr)?;
+        let level = compiler.levels.pop().unwrap_or_default();
+        Ok(Body { expr, slots: level.max_slots })
+    })
+}
+
+/// Compiles a function that was put off.
+pub(crate) fn compile_function(later: &Later, context: Context<'_>) -> Result<Function> {
+    Compiler::run(&later.source, context, |compiler| {
+        compiler.surround(later);
+        let ast::Expr::Lambda(lambda) = later.source.ast.expr(later.expr) else {
+            return Err(Error::eval("a function that is none"));
+        };
+        let pos = compiler.pos(later.source.ast.pos(later.expr));
+        let (function, _) = compiler.function(lambda, pos)?;
+        Ok(function)
+    })
 }
 
 thread_local! {
@@ -67,7 +102,7 @@ thread_local! {
 
 /// The code of [`Rare::Raised`].
 pub(crate) fn raise() -> &'static ThunkCode {
-    leak(ThunkCode { captures: &[Ref::Captured(0)], body: Expr::Rare(leak(Rare::Raised)), slots: 0 })
+    leak(ThunkCode::new(&[Ref::Captured(0)], Expr::Rare(leak(Rare::Raised)), 0))
 }
 
 pub(super) fn leak<T>(node: T) -> &'static T {
@@ -103,25 +138,86 @@ pub(super) struct Level {
 }
 
 pub(super) struct Compiler<'a> {
-    pub(super) input: &'a Input<'a>,
+    source: &'a Arc<Source>,
+    pub(super) ast: &'a Ast,
     pub(super) heap: &'a mut Heap,
     symbols: &'a mut Interner,
+    globals: &'a FxHashMap<Symbol, Value>,
+    pub(super) is_observed: bool,
     pub(super) levels: Vec<Level>,
     names: FxHashMap<Symbol, Vec<Binding>>,
     withs: Vec<(Variable, Pos)>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    /// Compiles something of a source; nothing is collected meanwhile.
+    fn run<T>(
+        source: &'a Arc<Source>,
+        context: Context<'a>,
+        work: impl FnOnce(&mut Compiler<'a>) -> Result<T>,
+    ) -> Result<T> {
+        let Context { heap, symbols, globals, observed } = context;
+        heap.hold();
+        let mut compiler = Compiler {
+            source,
+            ast: &source.ast,
+            heap,
+            symbols,
+            globals,
+            is_observed: observed,
+            levels: Vec::new(),
+            names: FxHashMap::default(),
+            withs: Vec::new(),
+        };
+        compiler.bind_scope();
+        let result = work(&mut compiler);
+        compiler.heap.release();
+        result
+    }
+
     fn bind_scope(&mut self) {
-        let Some(scope) = self.input.scope.and_then(Value::as_attrs) else { return };
+        let Some(scope) = self.source.scope.as_ref().and_then(|scope| scope.0.as_attrs()) else { return };
         for (name, value, _) in scope.iter() {
             let value = self.heap.keep(value);
             self.names.entry(name).or_default().push(Binding::Const(value));
         }
     }
 
+    /// Binds what is around a unit, and begins its level.
+    fn surround(&mut self, later: &Later) {
+        let all = later.names.len() + later.withs.len();
+        self.levels.push(Level::default());
+        for (name, slot) in later.names.iter().zip(0..) {
+            self.bind(*name, slot);
+        }
+        for (pos, slot) in later.withs.iter().zip(later.names.len() as u32..) {
+            self.withs.push((Variable { level: 0, slot }, *pos));
+        }
+        let captured = (0..all as u32).map(|slot| Variable { level: 0, slot }).collect();
+        self.levels.push(Level { captured, ..Level::default() });
+    }
+
+    /// Puts a unit off: what it captures, and what it takes to compile it.
+    fn put_off(&mut self, unit: Unit) -> Option<(&'static [Ref], &'static Later)> {
+        let names = self.source.units.free_in(unit);
+        let mut captures = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(Binding::Variable(variable)) = self.lookup(*name) else { return None };
+            captures.push(self.reference(variable));
+        }
+        let withs = if unit.withs { self.withs.clone() } else { Vec::new() };
+        captures.extend(withs.iter().map(|(variable, _)| self.reference(*variable)));
+        let later = Later {
+            source: self.source.clone(),
+            expr: unit.expr,
+            names: leak_all(names.iter().copied()),
+            withs: leak_all(withs.iter().map(|(_, pos)| *pos)),
+        };
+        Some((leak_all(captures), leak(later)))
+    }
+
     pub(super) fn pos(&self, pos: ast::Pos) -> Pos {
-        self.input.base.at(pos)
+        self.source.base.at(pos)
     }
 
     pub(super) fn level(&mut self) -> &mut Level {
@@ -167,14 +263,14 @@ impl Compiler<'_> {
     fn lookup(&self, name: Symbol) -> Option<Binding> {
         match self.names.get(&name).and_then(|stack| stack.last()) {
             Some(binding) => Some(*binding),
-            None => self.input.globals.get(&name).map(|value| Binding::Const(*value)),
+            None => self.globals.get(&name).map(|value| Binding::Const(*value)),
         }
     }
 
     /// Is this one of the operators' functions, and not shadowed?
     fn is_builtin(&self, name: Symbol) -> bool {
         // when it is observed, an operator is a call
-        !self.input.observed && self.names.get(&name).is_none_or(Vec::is_empty)
+        !self.is_observed && self.names.get(&name).is_none_or(Vec::is_empty)
     }
 
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
@@ -206,12 +302,12 @@ impl Compiler<'_> {
         self.levels.push(Level::default());
         let body = body(self);
         let level = self.levels.pop().unwrap_or_default();
-        Ok(leak(ThunkCode { captures: leak_all(level.captures), body: body?, slots: level.max_slots }))
+        Ok(leak(ThunkCode::new(leak_all(level.captures), body?, level.max_slots)))
     }
 
     /// An expression whose value is not needed now.
     pub(super) fn delayed(&mut self, id: ExprId) -> Result<Delayed> {
-        match self.input.ast.expr(id) {
+        match self.ast.expr(id) {
             ast::Expr::Int(_) | ast::Expr::Float(_) | ast::Expr::Str(_) | ast::Expr::Path { .. } => {
                 if let Expr::Const(value) = self.expr(id)? {
                     return Ok(Delayed::Const(value));
@@ -219,16 +315,21 @@ impl Compiler<'_> {
             }
             ast::Expr::List(range) if range.len == 0 => return Ok(Delayed::Const(self.heap.empty_list())),
             ast::Expr::Lambda(lambda) => {
-                let pos = self.pos(self.input.ast.pos(id));
-                return Ok(Delayed::Lambda(self.lambda(lambda, pos)?));
+                let pos = self.pos(self.ast.pos(id));
+                return Ok(Delayed::Lambda(self.lambda(id, lambda, pos)?));
             }
             ast::Expr::Var(name) => {
-                let pos = self.pos(self.input.ast.pos(id));
+                let pos = self.pos(self.ast.pos(id));
                 if let Some(delayed) = self.delayed_variable(name, pos)? {
                     return Ok(delayed);
                 }
             }
             _ => {}
+        }
+        if let Some(unit) = self.source.units.of(id)
+            && let Some((captures, later)) = self.put_off(unit)
+        {
+            return Ok(Delayed::Thunk(leak(ThunkCode { captures, body: Lazy::later(later) })));
         }
         let later = self.thunk(|compiler| compiler.expr(id))?;
         Ok(Delayed::Thunk(later))
@@ -237,7 +338,7 @@ impl Compiler<'_> {
     /// An argument of a call.
     fn argument(&mut self, id: ExprId) -> Result<Delayed> {
         match self.delayed(id)? {
-            Delayed::Thunk(later) if !self.input.observed && self.is_cheap(id, MAX_CHEAP_DEPTH) => {
+            Delayed::Thunk(later) if !self.is_observed && self.is_cheap(id, MAX_CHEAP_DEPTH) => {
                 let now = self.expr(id)?;
                 Ok(Delayed::Cheap(leak(Cheap { now, later })))
             }
@@ -247,7 +348,7 @@ impl Compiler<'_> {
 
     /// Is this worth trying before a thunk is made? Only numbers and variables, a few operators, short selections.
     fn is_cheap(&self, id: ExprId, depth: u32) -> bool {
-        let ast = self.input.ast;
+        let ast = self.ast;
         match ast.expr(id) {
             ast::Expr::Int(_) => true,
             ast::Expr::Var(name) => matches!(self.lookup(name), Some(Binding::Variable(_))),
@@ -293,24 +394,24 @@ impl Compiler<'_> {
 
     pub(super) fn expr(&mut self, id: ExprId) -> Result<Expr> {
         let expr = self.bare_expr(id)?;
-        Ok(if self.input.observed { self.observed(id, expr) } else { expr })
+        Ok(if self.is_observed { self.observed(id, expr) } else { expr })
     }
 
     fn bare_expr(&mut self, id: ExprId) -> Result<Expr> {
         let marker = 0u8;
-        if (&raw const marker as usize) < self.input.stack_limit {
+        if (&raw const marker as usize) < self.heap.stack_limit() {
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)"));
         }
-        let ast = self.input.ast;
+        let ast = self.ast;
         let pos = self.pos(ast.pos(id));
         Ok(match ast.expr(id) {
             ast::Expr::Int(i) => self.constant(|heap| heap.int(i)),
             ast::Expr::Float(f) => self.constant(|heap| heap.float(f)),
             ast::Expr::Str(bytes) => self.constant(|heap| heap.string(ast.bytes(bytes))),
             ast::Expr::Path { kind, text } => {
-                let input = self.input;
-                let path = nopal_syntax::path::resolve(kind, ast.bytes(text), input.dir, input.home);
-                let root = if kind == ast::PathKind::Relative { input.root } else { Root::HOST };
+                let source = self.source;
+                let path = nopal_syntax::path::resolve(kind, ast.bytes(text), &source.dir, &source.home);
+                let root = if kind == ast::PathKind::Relative { source.root } else { Root::HOST };
                 self.constant(|heap| heap.path(root, &path))
             }
             ast::Expr::SearchPath(name) => self.search_path(ast.bytes(name), pos)?,
@@ -322,7 +423,7 @@ impl Compiler<'_> {
                 let path = self.path(path)?;
                 Expr::HasAttr(leak(HasAttr { base, path, pos }))
             }
-            ast::Expr::Lambda(lambda) => Expr::Lambda(self.lambda(lambda, pos)?),
+            ast::Expr::Lambda(lambda) => Expr::Lambda(self.lambda(id, lambda, pos)?),
             ast::Expr::Call { function, args } => {
                 let function = self.expr(function)?;
                 let args = ast.exprs_in(args).iter().map(|arg| self.argument(*arg)).collect::<Result<Vec<_>>>()?;
@@ -381,7 +482,6 @@ impl Compiler<'_> {
 
     fn path(&mut self, path: ast::AttrPathId) -> Result<&'static [Name]> {
         let names: Result<Vec<_>> = self
-            .input
             .ast
             .attr_path(path)
             .iter()
@@ -390,10 +490,10 @@ impl Compiler<'_> {
                 AttrName::Dynamic(expr) => {
                     let context = nopal_syntax::printer::Context {
                         symbols: self.symbols,
-                        base_dir: self.input.dir,
-                        home: self.input.home,
+                        base_dir: &self.source.dir,
+                        home: &self.source.home,
                     };
-                    let text = nopal_syntax::printer::print_expr(self.input.ast, &context, *expr);
+                    let text = nopal_syntax::printer::print_expr(self.ast, &context, *expr);
                     Ok(Name::Dynamic(self.expr(*expr)?, leak_all(text)))
                 }
             })
@@ -404,7 +504,7 @@ impl Compiler<'_> {
     fn select(&mut self, base: ExprId, path: ast::AttrPathId, default: Option<ExprId>, pos: Pos) -> Result<Expr> {
         let base = self.expr(base)?;
         let path = self.path(path)?;
-        if let (Expr::Const(value), [Name::Static(name, _)], false) = (&base, path, self.input.observed) {
+        if let (Expr::Const(value), [Name::Static(name, _)], false) = (&base, path, self.is_observed) {
             // `builtins.map` needs no lookup at run time.
             if let Some((found, found_pos)) = value.as_attrs().and_then(|attrs| attrs.get_with_pos(*name))
                 && found_pos.is_none()
@@ -417,10 +517,31 @@ impl Compiler<'_> {
         Ok(Expr::Select(leak(Select { base, path, default, pos })))
     }
 
-    fn lambda(&mut self, id: LambdaId, pos: Pos) -> Result<&'static Lambda> {
-        let ast = self.input.ast;
+    fn lambda(&mut self, id: ExprId, lambda: LambdaId, pos: Pos) -> Result<&'static Lambda> {
+        let put_off = self.source.units.of(id).and_then(|unit| self.put_off(unit));
+        let (captures, function) = match put_off {
+            Some((captures, later)) => (captures, Lazy::later(later)),
+            None => {
+                self.levels.push(Level::default());
+                let (function, captures) = self.function(lambda, pos)?;
+                (leak_all(captures), Lazy::now(function))
+            }
+        };
+        let lambda = self.ast.lambda(lambda);
+        Ok(leak(Lambda {
+            captures,
+            function,
+            arg: lambda.arg,
+            name: lambda.name,
+            pos,
+            doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
+        }))
+    }
+
+    /// A function and what it captures; ends the level that was begun for it.
+    fn function(&mut self, id: LambdaId, pos: Pos) -> Result<(Function, Vec<Ref>)> {
+        let ast = self.ast;
         let lambda = ast.lambda(id);
-        self.levels.push(Level::default());
         let arg_slot = self.new_slot();
         if let Some(arg) = lambda.arg {
             self.bind(arg, arg_slot);
@@ -439,26 +560,16 @@ impl Compiler<'_> {
         }
         let level = self.levels.pop().unwrap_or_default();
         let (formals, mut body) = compiled?;
-        if self.input.observed {
+        if self.is_observed {
             body = self.observed_body(&lambda, pos, formals.as_ref(), body);
         }
-        let strict = match (&formals, self.input.observed) {
+        let strict = match (&formals, self.is_observed) {
             // what is observed is evaluated when Nix evaluates it
             (_, true) => Strict::NONE,
             (Some(_), false) => Strict::FIRST,
             (None, false) => Strict::of_body(&body),
         };
-        Ok(leak(Lambda {
-            captures: leak_all(level.captures),
-            body,
-            slots: level.max_slots,
-            arg: lambda.arg,
-            formals,
-            name: lambda.name,
-            pos,
-            strict,
-            doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
-        }))
+        Ok((Function { body, slots: level.max_slots, strict, formals }, level.captures))
     }
 
     fn lambda_inside(
@@ -495,7 +606,7 @@ impl Compiler<'_> {
     }
 
     fn assert(&mut self, cond: ExprId, body: ExprId, pos: Pos) -> Result<Expr> {
-        let ast = self.input.ast;
+        let ast = self.ast;
         let equality = match ast.expr(cond) {
             ast::Expr::Binary { op: BinOp::Eq, lhs, rhs } => Some((self.expr(lhs)?, self.expr(rhs)?)),
             _ => None,
@@ -530,7 +641,7 @@ impl Compiler<'_> {
             let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
             let args = leak_all([self.delayed(first)?, self.delayed(second)?]);
             let mut result = Expr::Call(leak(Call { function, args, pos }));
-            if call.negated && self.input.observed {
+            if call.negated && self.is_observed {
                 result = self.observed(lhs, result);
             }
             return Ok(if call.negated { Expr::Not(leak(result)) } else { result });

@@ -1,10 +1,12 @@
 //! The code that is evaluated: a tree of nodes with every variable resolved to a slot of the frame or to a captured
 //! word. Nodes live as long as the process (they are shared by all closures made from them).
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nopal_syntax::Symbol;
 
+use super::compile::Later;
 use crate::pos::Pos;
 use crate::value::{Shape, Value};
 
@@ -17,36 +19,88 @@ pub(crate) enum Ref {
     Captured(u32),
 }
 
+/// What is compiled at once, or when it is needed.
+pub(crate) struct Lazy<T> {
+    compiled: OnceLock<T>,
+    later: Option<&'static Later>,
+}
+
+impl<T> Lazy<T> {
+    /// Something that is compiled.
+    pub(crate) fn now(compiled: T) -> Self {
+        Lazy { compiled: OnceLock::from(compiled), later: None }
+    }
+
+    /// Something to be compiled when it is needed.
+    pub(crate) fn later(later: &'static Later) -> Self {
+        Lazy { compiled: OnceLock::new(), later: Some(later) }
+    }
+
+    /// What was compiled, if it was.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.compiled.get()
+    }
+
+    /// What it takes to compile it.
+    pub(crate) fn rest(&self) -> Option<&'static Later> {
+        self.later
+    }
+
+    /// Remembers what was compiled, unless another thread has done so.
+    pub(crate) fn set(&self, compiled: T) -> &T {
+        self.compiled.get_or_init(|| compiled)
+    }
+}
+
 /// Code of a thunk.
 pub(crate) struct ThunkCode {
     /// What is copied into the thunk when it is made.
     pub(crate) captures: &'static [Ref],
     /// What to evaluate.
-    pub(crate) body: Expr,
+    pub(crate) body: Lazy<Body>,
+}
+
+/// What a thunk evaluates.
+pub(crate) struct Body {
+    pub(crate) expr: Expr,
     /// Slots of its frame.
     pub(crate) slots: u32,
+}
+
+impl ThunkCode {
+    /// Code that is compiled.
+    pub(crate) fn new(captures: &'static [Ref], expr: Expr, slots: u32) -> Self {
+        ThunkCode { captures, body: Lazy::now(Body { expr, slots }) }
+    }
 }
 
 /// A function.
 pub(crate) struct Lambda {
     /// What is copied into the closure when it is made.
     pub(crate) captures: &'static [Ref],
-    /// The body.
-    pub(crate) body: Expr,
-    /// Slots of its frame; the argument is in slot 0, formals in the slots after it.
-    pub(crate) slots: u32,
+    /// What to do when it is called.
+    pub(crate) function: Lazy<Function>,
     /// Name of the argument.
     pub(crate) arg: Option<Symbol>,
-    /// The set pattern.
-    pub(crate) formals: Option<Formals>,
     /// The attribute it was bound to.
     pub(crate) name: Option<Symbol>,
     /// Begin of the function.
     pub(crate) pos: Pos,
-    /// Which parameter is evaluated before anything else.
-    pub(crate) strict: Strict,
     /// The doc comment, as an extent of the source.
     pub(crate) doc: Option<(Pos, u32)>,
+}
+
+/// What a function does.
+pub(crate) struct Function {
+    /// The body.
+    pub(crate) body: Expr,
+    /// Slots of its frame; the argument is in slot 0, formals in the slots after it.
+    pub(crate) slots: u32,
+    /// Which parameter is evaluated before anything else.
+    pub(crate) strict: Strict,
+    /// The set pattern.
+    pub(crate) formals: Option<Formals>,
 }
 
 /// No parameter; see [`Strict::of`].
@@ -79,12 +133,14 @@ impl Strict {
         let mut inner = body;
         let mut lambdas: Vec<&Lambda> = Vec::new();
         while let Expr::Lambda(lambda) = inner {
-            if lambda.formals.is_some() || args == u8::MAX {
+            // a function that is the body of another is compiled with it
+            let Some(function) = lambda.function.get() else { return Strict::NONE };
+            if function.formals.is_some() || args == u8::MAX {
                 return Strict::NONE;
             }
             args += 1;
             lambdas.push(lambda);
-            inner = &lambda.body;
+            inner = &function.body;
         }
         let Some(mut needed) = first_needed(inner) else { return Strict::NONE };
         let mut parameter = args - 1;

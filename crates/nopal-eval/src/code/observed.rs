@@ -166,11 +166,11 @@ impl Compiler<'_> {
 
     /// How many sources of `inherit (from)` the set or `let` has.
     fn sources(&self, id: ExprId) -> usize {
-        let set = match self.input.ast.expr(id) {
+        let set = match self.ast.expr(id) {
             ast::Expr::Attrs(set) | ast::Expr::Let { attrs: set, .. } => set,
             _ => return 0,
         };
-        self.input.ast.parts_in(self.input.ast.attr_set(set).inherit_from).len()
+        self.ast.parts_in(self.ast.attr_set(set).inherit_from).len()
     }
 
     /// Puts a node that counts around the body of a function.

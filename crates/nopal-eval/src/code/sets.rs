@@ -28,14 +28,14 @@ impl Compiler<'_> {
 
     /// The static attributes of a set in the order Nix makes their values: by symbol.
     fn by_symbol(&self, set: ast::AttrSet) -> Vec<ast::Attr> {
-        let mut attrs = self.input.ast.attrs_in(set.attrs).to_vec();
+        let mut attrs = self.ast.attrs_in(set.attrs).to_vec();
         attrs.sort_by_key(|attr| attr.name);
         attrs
     }
 
     /// Slots for the attributes of a `let` or recursive set; on return the names are bound.
     fn recursive_group(&mut self, id: AttrsId) -> Result<Recursive> {
-        let ast = self.input.ast;
+        let ast = self.ast;
         let set = ast.attr_set(id);
         let attrs = self.by_symbol(set);
         let mut inherited = FxHashMap::default();
@@ -93,13 +93,13 @@ impl Compiler<'_> {
             };
             let path = leak_all([Name::Static(attr.name, Cache::default())]);
             let select = Expr::Select(leak(Select { base, path, default: None, pos }));
-            Ok(if compiler.input.observed { compiler.observed_select(select) } else { select })
+            Ok(if compiler.is_observed { compiler.observed_select(select) } else { select })
         })?;
         Ok(Delayed::Thunk(code))
     }
 
     pub(super) fn attrs(&mut self, id: AttrsId) -> Result<Expr> {
-        let set = self.input.ast.attr_set(id);
+        let set = self.ast.attr_set(id);
         let before = self.level().next_slot;
         if !set.recursive {
             let result = self.plain_attrs(set);
@@ -140,20 +140,19 @@ impl Compiler<'_> {
                 binding.0 = hidden;
             }
             let captures = leak_all([Ref::Local(hidden)]);
-            let code = leak(ThunkCode { captures, body: forward_body(), slots: 0 });
+            let code = leak(ThunkCode::new(captures, forward_body(), 0));
             forwarders.push((*slot, Delayed::Thunk(code)));
         }
         // Forwarders come first: other attributes may copy them as they are made.
         forwarders.append(&mut scope.bindings);
         scope.bindings = forwarders;
-        let forward = leak(ThunkCode { captures: &[Ref::Local(0)], body: forward_body(), slots: 0 });
+        let forward = leak(ThunkCode::new(&[Ref::Local(0)], forward_body(), 0));
         let slots = leak_all(scope.names.iter().map(|(_, slot)| *slot));
         (hidden_slots, Overrides { index, slots, forward })
     }
 
     fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<&'static [DynamicAttr]> {
         let attrs: Result<Vec<_>> = self
-            .input
             .ast
             .dynamic_in(set.dynamic)
             .iter()
@@ -167,7 +166,7 @@ impl Compiler<'_> {
     }
 
     fn plain_attrs(&mut self, set: ast::AttrSet) -> Result<Expr> {
-        let ast = self.input.ast;
+        let ast = self.ast;
         let attrs = self.by_symbol(set);
         let mut bindings = Vec::new();
         let mut source_slots = Vec::new();

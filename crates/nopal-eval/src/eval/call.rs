@@ -110,16 +110,17 @@ impl Evaluator {
     pub(crate) fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
         let lambda = closure.lambda();
         self.check_stack()?;
+        let function = self.function(lambda)?;
         let height = self.heap.stack.height();
-        let Some(frame) = self.heap.stack.push(lambda.slots) else { return Err(self.stack_overflow()) };
+        let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
-        let bound = match &lambda.formals {
+        let bound = match &function.formals {
             Some(formals) => self.bind_formals(lambda, formals, env, arg, pos),
             None => Ok(()),
         };
         let result = match bound {
-            Ok(()) => match self.eval(&lambda.body, env) {
+            Ok(()) => match self.eval(&function.body, env) {
                 Ok(value) => Ok(value),
                 Err(error) => Err(self.call_frames(error, lambda, pos)),
             },
@@ -224,9 +225,8 @@ impl Evaluator {
             let result = self.call(functor, &[forced], pos)?;
             return self.auto_call(result, args);
         }
-        let Some(formals) = forced.as_closure().and_then(|closure| closure.lambda().formals.as_ref()) else {
-            return Ok(forced);
-        };
+        let Some(closure) = forced.as_closure() else { return Ok(forced) };
+        let Some(formals) = &self.function(closure.lambda())?.formals else { return Ok(forced) };
         let mut actual = AttrsBuilder::with_capacity(formals.list.len());
         if formals.ellipsis {
             for (name, value, pos) in args.iter() {
@@ -330,7 +330,7 @@ impl Evaluator {
             Ok(value) => {
                 // What the thunk would have evaluated to has a cell of its own only if it was made there; else it needs
                 // one here, since Nix can tell cells apart.
-                let is_new = matches!(code.body, Expr::Attrs(_) | Expr::List(_));
+                let is_new = code.body.get().is_some_and(|body| matches!(body.expr, Expr::Attrs(_) | Expr::List(_)));
                 if !is_shared || is_new || value.is_plain() {
                     return value;
                 }
@@ -345,14 +345,15 @@ impl Evaluator {
     /// Runs the code of a thunk that is not made: its captured words are on the stack.
     fn run_now(&mut self, code: &'static ThunkCode, env: Env) -> Result<Value> {
         self.check_stack()?;
+        let body = self.body(code)?;
         let height = self.heap.stack.height();
         let captured = code.captures.len() as u32;
-        let Some(frame) = self.heap.stack.push(captured + code.slots) else { return Err(self.stack_overflow()) };
+        let Some(frame) = self.heap.stack.push(captured + body.slots) else { return Err(self.stack_overflow()) };
         for (slot, from) in (0..).zip(code.captures) {
             frame.set(slot, env.get(*from));
         }
         let inner = Env { frame: frame.behind(captured), captures: frame.as_captures() };
-        let result = self.eval(&code.body, inner);
+        let result = self.eval(&body.expr, inner);
         self.heap.stack.reset(height);
         result
     }

@@ -53,7 +53,7 @@ impl Evaluator {
     pub fn document(&mut self, text: &[u8], dir: &[u8]) -> Result<Option<Documentation>> {
         let code = self.compile_interactive(text, dir)?;
         let mut attribute = None;
-        let body = match &code.body {
+        let body = match &self.body(code)?.expr {
             Expr::Rare(Rare::Observed(observed)) => &observed.inner,
             body => body,
         };

@@ -156,9 +156,10 @@ impl Evaluator {
             None => NO_PARAMETER,
             Some(closure) => {
                 let lambda = closure.lambda();
+                let strict = self.function(lambda)?.strict;
                 if let [arg] = call.args {
                     self.enter(call.pos)?;
-                    let arg = match lambda.strict.of(1) {
+                    let arg = match strict.of(1) {
                         0 => self.argument_now(arg, lambda.arg.is_some(), env),
                         _ => self.delay(arg, env),
                     };
@@ -166,7 +167,7 @@ impl Evaluator {
                     self.leave();
                     return result;
                 }
-                lambda.strict.of(call.args.len())
+                strict.of(call.args.len())
             }
         };
         let count = call.args.len();

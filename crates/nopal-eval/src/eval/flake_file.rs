@@ -1,7 +1,7 @@
 //! What flakes need of evaluation: a `flake.nix` is read without computing anything, and the text that puts a flake and
 //! its inputs together belongs to the program.
 
-use crate::code::ir::{Expr, ThunkCode};
+use crate::code::ir::Expr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
@@ -23,7 +23,7 @@ impl Evaluator {
         let text = self.source_read(Root::HOST, &key.1)?;
         let origin = Origin::File { root: Root::HOST, path: key.1.clone() };
         let code = self.compile_source(text.into(), origin, Root::HOST, parent(&key.1), None)?;
-        if !matches!(code.body, Expr::Attrs(_)) {
+        if !matches!(self.body(code)?.expr, Expr::Attrs(_)) {
             let shown = self.shown_path(Root::HOST, path);
             let message = [b"file '", shown.as_slice(), b"' must be an attribute set"].concat();
             return Err(Error::new(ErrorKind::Eval, message));
@@ -40,24 +40,26 @@ impl Evaluator {
     pub fn plain_value(&mut self, value: Value) -> Result<Value> {
         let is_plain = match value.kind() {
             Some(Kind::Indirection | Kind::Pending) => true,
-            Some(Kind::Thunk) => is_plain(value.thunk_code()),
+            Some(Kind::Thunk) => is_plain(&self.body(value.thunk_code())?.expr),
             _ => false,
         };
         if is_plain { self.force(value, Pos::NONE) } else { Ok(value) }
     }
 
     /// The names of a function's set pattern, if it has one.
-    pub fn formal_names(&self, function: Value) -> Vec<Vec<u8>> {
+    pub fn formal_names(&mut self, function: Value) -> Vec<Vec<u8>> {
         let View::Closure(closure) = function.view() else { return Vec::new() };
-        let formals = closure.lambda().formals.iter().flat_map(|formals| formals.list.iter());
+        let Ok(function) = self.function(closure.lambda()) else { return Vec::new() };
+        let formals = function.formals.iter().flat_map(|formals| formals.list.iter());
         formals.map(|formal| self.symbols.get(formal.name).to_vec()).collect()
     }
 
     /// The name of a function's argument, if it has no set pattern.
-    pub fn plain_argument(&self, function: Value) -> Option<String> {
+    pub fn plain_argument(&mut self, function: Value) -> Option<String> {
         let View::Closure(closure) = function.view() else { return None };
         let lambda = closure.lambda();
-        let name = lambda.arg.filter(|_| lambda.formals.is_none())?;
+        let has_pattern = self.function(lambda).ok()?.formals.is_some();
+        let name = lambda.arg.filter(|_| !has_pattern)?;
         Some(self.symbol_name(name).into_owned())
     }
 
@@ -82,8 +84,8 @@ impl Evaluator {
     }
 }
 
-fn is_plain(code: &ThunkCode) -> bool {
-    match &code.body {
+fn is_plain(expr: &Expr) -> bool {
+    match expr {
         Expr::Attrs(literal) => literal.dynamic.is_empty(),
         // an empty set or list is a constant
         Expr::List(_) | Expr::Lambda(_) | Expr::Const(_) => true,

@@ -150,9 +150,10 @@ impl Evaluator {
     #[inline(always)]
     fn run_thunk(&mut self, code: &'static ThunkCode, captures: Captures) -> Result<Value> {
         self.check_stack()?;
+        let body = self.body(code)?;
         let height = self.heap.stack.height();
-        let Some(frame) = self.heap.stack.push(code.slots) else { return Err(self.stack_overflow()) };
-        let result = self.eval(&code.body, Env { frame, captures });
+        let Some(frame) = self.heap.stack.push(body.slots) else { return Err(self.stack_overflow()) };
+        let result = self.eval(&body.expr, Env { frame, captures });
         self.heap.stack.reset(height);
         result
     }

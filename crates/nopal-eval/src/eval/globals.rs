@@ -1,7 +1,9 @@
 //! What every file sees: builtins and constants.
 
+use nopal_syntax::units::Units;
+
 use crate::builtin::{BuiltinDef, Scope};
-use crate::code::compile::{Input, compile};
+use crate::code::compile::compile;
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
 use crate::value::{AttrsBuilder, Root, Value, View};
@@ -120,21 +122,11 @@ impl Evaluator {
         let base = self.positions.add(origin, text.into());
         let options = nopal_syntax::parser::Options::default();
         let parsed = nopal_syntax::parser::parse(text, &mut self.symbols, &options).ok()?;
-        let input = Input {
-            ast: &parsed.ast,
-            base,
-            root: Root::INTERNAL,
-            dir: b"/",
-            home: b"",
-            globals: &self.globals,
-            scope: None,
-            stack_limit: self.heap.stack_limit(),
-            observed: self.is_observed(),
-        };
-        let code = compile(&input, &mut self.heap, &mut self.symbols).ok()?;
         if let Some(observer) = &mut self.observer {
             observer.parsed(&parsed.ast);
         }
+        let source = self.source(parsed.ast, Units::default(), base, (Root::INTERNAL, b"/"), None);
+        let code = compile(&source, self.compiler_context()).ok()?;
         self.run(code).ok()
     }
 

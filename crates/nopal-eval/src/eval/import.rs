@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use nopal_format::StorePath;
+use nopal_syntax::Ast;
 use nopal_syntax::parser::Options;
+use nopal_syntax::units::{Unbound, Units};
 
-use crate::code::compile::{Input, compile};
+use crate::code::compile::{Source, compile};
 use crate::code::ir::ThunkCode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -66,39 +68,44 @@ impl Evaluator {
         for warning in &parsed.warnings {
             self.emit(Message::Report(nopal_syntax::report::Report::of_warning(warning, &source).render(false)));
         }
-        let home = self.settings.home.clone().unwrap_or_default();
-        let input = Input {
-            ast: &parsed.ast,
-            base,
-            root,
-            dir,
-            home: &home,
-            globals: &self.globals,
-            scope,
-            stack_limit: self.heap.stack_limit(),
-            observed: self.is_observed(),
-        };
-        let compiled = compile(&input, &mut self.heap, &mut self.symbols);
         if let Some(observer) = &mut self.observer {
             observer.parsed(&parsed.ast);
         }
-        match compiled {
-            Err(error) if error.kind() == ErrorKind::Undefined => {
+        let is_global = {
+            let scope = scope.and_then(Value::as_attrs);
+            let globals = &self.globals;
+            move |name| globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name))
+        };
+        let units = match nopal_syntax::units::find(&parsed.ast, &self.symbols, &mut self.units, &is_global) {
+            // what is observed tells about itself as a whole, and a scope is bound once
+            Ok(_) if self.observer.is_some() || scope.is_some() => Units::default(),
+            Ok(units) => units,
+            Err(Unbound) => {
                 // Nix looks for unbound variables in an order of its own.
-                let scope = scope.and_then(Value::as_attrs);
-                let is_global =
-                    |name| self.globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name));
-                match nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global) {
-                    Err(problem) => {
-                        let error = syntax_error(&problem, &syntax_origin, &text, base);
-                        error.clone().data_mut().kind = ErrorKind::Undefined;
-                        Err(error)
-                    }
-                    Ok(()) => Err(error),
-                }
+                let problem = match nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global) {
+                    Err(problem) => problem,
+                    Ok(()) => return Err(Error::new(ErrorKind::Undefined, "undefined variable")),
+                };
+                let error = syntax_error(&problem, &syntax_origin, &text, base);
+                error.clone().data_mut().kind = ErrorKind::Undefined;
+                return Err(error);
             }
-            other => other,
-        }
+        };
+        let source = self.source(parsed.ast, units, base, (root, dir), scope);
+        compile(&source, self.compiler_context())
+    }
+
+    /// A source to be compiled.
+    pub(super) fn source(
+        &self,
+        ast: Ast,
+        units: Units,
+        base: PosBase,
+        (root, dir): (Root, &[u8]),
+        scope: Option<Value>,
+    ) -> Arc<Source> {
+        let home = self.settings.home.as_deref().unwrap_or_default().into();
+        Arc::new(Source { ast, units, base, root, dir: dir.into(), home, scope: scope.map(Shared) })
     }
 
     pub(super) fn parser_options(&self) -> Options {
@@ -129,7 +136,10 @@ impl Evaluator {
     }
 
     pub(super) fn run(&mut self, code: &'static ThunkCode) -> Result<Value> {
-        self.with_frame(code, |evaluator, env| evaluator.eval(&code.body, env))
+        self.with_frame(code, |evaluator, env| {
+            let body = evaluator.body(code)?;
+            evaluator.eval(&body.expr, env)
+        })
     }
 
     /// Gives the frame of a code without captured words to `work`.
@@ -143,7 +153,8 @@ impl Evaluator {
         }
         self.check_stack()?;
         let height = self.heap.stack.height();
-        let Some(frame) = self.heap.stack.push(code.slots) else { return Err(self.stack_overflow()) };
+        let slots = self.body(code)?.slots;
+        let Some(frame) = self.heap.stack.push(slots) else { return Err(self.stack_overflow()) };
         let result = work(self, Env { frame, captures: Captures::NONE });
         self.heap.stack.reset(height);
         result

@@ -5,9 +5,10 @@
 use nopal_syntax::Symbol;
 use nopal_syntax::report::Report;
 use nopal_syntax::source::Source;
+use nopal_syntax::units::Units;
 use rustc_hash::FxHashMap;
 
-use crate::code::compile::{Input, compile};
+use crate::code::compile::compile;
 use crate::code::ir::{Expr, ThunkCode};
 use crate::error::{ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -131,20 +132,9 @@ impl Evaluator {
         };
         self.show_warnings(&parsed.warnings, text);
         let base = self.positions.add(Origin::Text, text.into());
-        let home = self.settings.home.clone().unwrap_or_default();
         let scope = self.interactive_scope();
-        let input = Input {
-            ast: &parsed.ast,
-            base,
-            root: Root::HOST,
-            dir,
-            home: &home,
-            globals: &self.globals,
-            scope: Some(scope),
-            stack_limit: self.heap.stack_limit(),
-            observed: self.is_observed(),
-        };
-        let code = compile(&input, &mut self.heap, &mut self.symbols)?;
+        let source = self.source(parsed.ast, Units::default(), base, (Root::HOST, dir), Some(scope));
+        let code = compile(&source, self.compiler_context())?;
         let value = self.run(code)?;
         let Some(attrs) = value.as_attrs() else { return Ok(Bound::No) };
         for (name, value, _) in attrs.iter() {
@@ -159,7 +149,7 @@ impl Evaluator {
     /// A thunk of its own for a value: a variable of Nix's loop is another cell than what it was made from.
     fn alias(&mut self, value: Value) -> Value {
         let body = Expr::Captured(0, Pos::NONE);
-        let code = Box::leak(Box::new(ThunkCode { captures: &[], body, slots: 0 }));
+        let code = Box::leak(Box::new(ThunkCode::new(&[], body, 0)));
         let alias = self.heap.thunk(code, 1);
         alias.set_captured(0, value);
         alias

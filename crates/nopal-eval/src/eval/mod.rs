@@ -30,6 +30,7 @@ pub(crate) mod globals;
 pub(crate) mod import;
 pub(crate) mod interactive;
 mod intrinsics;
+mod later;
 mod mounts;
 pub(crate) mod observe;
 mod ops;
@@ -77,6 +78,8 @@ pub struct Evaluator {
     text: Vec<u8>,
     /// For finding unbound variables.
     scopes: nopal_syntax::scope::Checker,
+    /// For finding what can be compiled later.
+    units: nopal_syntax::units::Finder,
     /// What is observed, if anything is.
     observer: Option<Box<observe::Observer>>,
     /// Trees copied to the store that messages name otherwise, by their store paths.
@@ -160,6 +163,7 @@ impl Evaluator {
             raise_code: None,
             raised: Vec::new(),
             scopes: nopal_syntax::scope::Checker::default(),
+            units: nopal_syntax::units::Finder::default(),
             interactive: interactive::Interactive::default(),
             observer: None,
             mounts: Vec::new(),
