@@ -68,6 +68,9 @@ pub struct EngineConfig {
     pub read_only_eval: bool,
     /// Keep answers of evaluations in [`cache_dir`](Self::cache_dir), and take them from there; `None` evaluates always.
     pub evaluation_cache: Option<crate::EvaluationCache>,
+    /// Keep parsed sources in [`cache_dir`](Self::cache_dir), and take them from there; the text tells this program from
+    /// every other build of it. `None` parses always.
+    pub parsed_sources: Option<String>,
     /// Whether builds must be sandboxed. `false` only by an explicit `--no-sandbox`.
     pub sandbox: bool,
     /// Builds at the same time (`-j`).

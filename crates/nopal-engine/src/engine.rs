@@ -13,6 +13,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::inputs::registry::Registries;
 use crate::observe::Observed;
+use crate::parsed::ParsedSources;
 use crate::paths::PathMap;
 
 /// Evaluates, instantiates, realises and runs. See the crate's page.
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) registries: Registries,
     /// Settings of flakes that the user trusts, by their names in nix.conf.
     pub(crate) flake_settings: Mutex<BTreeMap<String, String>>,
+    /// Sources that were parsed before.
+    pub(crate) parsed: Option<ParsedSources>,
     store: OnceLock<Store>,
     /// Held while the store or a downloader is being opened.
     opening: Mutex<()>,
@@ -50,12 +53,14 @@ impl Engine {
         let cancel = CancelToken::new()
             .map_err(|source| EngineError::System { operation: "make an event descriptor", source })?;
         let observed = Mutex::new(Observed::new(&config));
+        let parsed = config.parsed_sources.as_deref().map(|program| ParsedSources::new(&config.cache_dir, program));
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
                 paths,
                 cancel,
                 observed,
+                parsed,
                 registries: Registries::default(),
                 flake_settings: Mutex::default(),
                 store: OnceLock::new(),

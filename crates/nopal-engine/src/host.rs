@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nopal_eval::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
-    Message, Wanted as EvalWanted,
+    Message, SourceKey, Wanted as EvalWanted,
 };
 use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::derivation::DrvHashes;
@@ -121,6 +121,14 @@ impl EvalHost {
         })?;
         let entries = entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false)));
         Ok((entries.collect(), (physical == path).then_some(identity)))
+    }
+}
+
+impl Drop for EvalHost {
+    fn drop(&mut self) {
+        if let Some(parsed) = &self.shared.parsed {
+            parsed.save();
+        }
     }
 }
 
@@ -323,6 +331,16 @@ impl Host for EvalHost {
 
     fn flake_tree(&self, evaluator: &mut Evaluator, reference: &str) -> Result<StorePath, Error> {
         crate::flake::tree(evaluator, &self.shared, reference)
+    }
+
+    fn parsed(&self, key: &SourceKey) -> Option<Vec<u8>> {
+        self.shared.parsed.as_ref()?.get(key)
+    }
+
+    fn keep_parsed(&self, key: SourceKey, packed: Vec<u8>) {
+        if let Some(parsed) = &self.shared.parsed {
+            parsed.put(key, packed);
+        }
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

@@ -24,6 +24,7 @@ mod installable;
 mod items;
 mod observe;
 mod packages;
+mod parsed;
 mod paths;
 mod realise;
 mod recorded;

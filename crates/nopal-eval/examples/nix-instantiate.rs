@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nopal_eval::context::Context;
-use nopal_eval::host::{AddPath, FetchRequest, Fetched, FileType, Filter, HostResult, Message, Wanted};
+use nopal_eval::host::{AddPath, FetchRequest, Fetched, FileType, Filter, HostResult, Message, SourceKey, Wanted};
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
@@ -143,6 +143,15 @@ impl Host for DevHost {
     }
     fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched> {
         self.store.fetch(request)
+    }
+    // a folder with a file for each source that was parsed before
+    fn parsed(&self, key: &SourceKey) -> Option<Vec<u8>> {
+        std::fs::read(Path::new(&std::env::var_os("PARSED_DIR")?).join(nopal_format::hash::hex(key))).ok()
+    }
+    fn keep_parsed(&self, key: SourceKey, packed: Vec<u8>) {
+        if let Some(dir) = std::env::var_os("PARSED_DIR") {
+            let _ = std::fs::write(Path::new(&dir).join(nopal_format::hash::hex(&key)), packed);
+        }
     }
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {
         std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(OsStringExt::into_vec)

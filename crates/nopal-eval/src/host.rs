@@ -173,6 +173,9 @@ pub enum Message {
     Report(Vec<u8>),
 }
 
+/// What a parsed source is known by: a hash of its text and of the options of the parser.
+pub type SourceKey = [u8; 32];
+
 /// Everything impure.
 pub trait Host: Send + Sync {
     /// What a path is, not following a link at its end (links before that are followed); `None` when it does not exist.
@@ -242,6 +245,14 @@ pub trait Host: Send + Sync {
     fn flake_tree(&self, _evaluator: &mut Evaluator, _reference: &str) -> std::result::Result<StorePath, Error> {
         Err(Error::eval(HostError::Unsupported("evaluation of flakes").to_string()))
     }
+
+    /// What [`Host::keep_parsed`] was given for this key, if it is at hand. Whether it is makes no difference but in time.
+    fn parsed(&self, _key: &SourceKey) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Keeps a parsed source for other evaluations.
+    fn keep_parsed(&self, _key: SourceKey, _packed: Vec<u8>) {}
 
     /// An environment variable.
     fn env(&self, name: &[u8]) -> Option<Vec<u8>>;

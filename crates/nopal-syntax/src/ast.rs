@@ -399,6 +399,44 @@ pub struct Ast {
 }
 
 impl Ast {
+    /// A tree of which nothing is there yet.
+    pub(crate) fn empty() -> Ast {
+        Ast {
+            exprs: Vec::new(),
+            positions: Vec::new(),
+            spans: Vec::new(),
+            expr_lists: Vec::new(),
+            parts: Vec::new(),
+            sets: Vec::new(),
+            attrs: Vec::new(),
+            dynamic: Vec::new(),
+            lambdas: Vec::new(),
+            formals: Vec::new(),
+            paths: Vec::new(),
+            path_names: Vec::new(),
+            pool: Vec::new(),
+            docs: Vec::new(),
+            root: ExprId(0),
+        }
+    }
+
+    /// Gives back the memory that the tree does not need.
+    pub fn shrink_to_fit(&mut self) {
+        self.exprs.shrink_to_fit();
+        self.positions.shrink_to_fit();
+        self.spans.shrink_to_fit();
+        self.expr_lists.shrink_to_fit();
+        self.parts.shrink_to_fit();
+        self.attrs.shrink_to_fit();
+        self.dynamic.shrink_to_fit();
+        self.lambdas.shrink_to_fit();
+        self.formals.shrink_to_fit();
+        self.paths.shrink_to_fit();
+        self.path_names.shrink_to_fit();
+        self.pool.shrink_to_fit();
+        self.docs = Vec::new();
+    }
+
     /// The expression of the whole source.
     pub fn root(&self) -> ExprId {
         self.root

@@ -14,6 +14,7 @@ mod grammar;
 pub mod interner;
 mod lexer;
 pub mod number;
+pub mod packed;
 pub mod parser;
 pub mod path;
 pub mod printer;

@@ -16,7 +16,7 @@ pub struct Unit {
     /// The expression.
     pub expr: ExprId,
     /// The names of the variables around it that it needs, in [`Units::free_in`].
-    free: Range,
+    pub(crate) free: Range,
     /// Whether it needs the sets of all `with` around it.
     pub withs: bool,
 }
@@ -25,14 +25,22 @@ pub struct Unit {
 #[derive(Clone, Debug, Default)]
 pub struct Units {
     /// Ascending by expression.
-    units: Vec<Unit>,
-    free: Vec<Symbol>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) free: Vec<Symbol>,
+    /// Names that nothing in the source binds: those that are bound everywhere, and those looked up in a `with`.
+    pub(crate) globals: Vec<Symbol>,
+    pub(crate) others: Vec<Symbol>,
 }
 
 impl Units {
     /// The unit that is this expression.
     pub fn of(&self, expr: ExprId) -> Option<Unit> {
         self.units.binary_search_by_key(&expr, |unit| unit.expr).ok().map(|index| self.units[index])
+    }
+
+    /// Whether the units are those that [`find`] would find with this notion of what is bound everywhere.
+    pub fn hold(&self, is_global: impl Fn(Symbol) -> bool) -> bool {
+        self.globals.iter().all(|name| is_global(*name)) && !self.others.iter().any(|name| is_global(*name))
     }
 
     /// The names of the variables that a unit needs. Each is bound by a function, `let` or `rec` around it.
@@ -57,14 +65,18 @@ pub fn find(
 ) -> Result<Units, Unbound> {
     finder.bound.resize(symbols.len(), NOWHERE);
     finder.needed.resize(symbols.len(), NOWHERE);
-    let mut search = Search { ast, is_global, finder, withs: 0, nodes: 0, units: Vec::new(), free: Vec::new() };
+    let mut search = Search { ast, is_global, finder, withs: 0, nodes: 0, units: Units::default() };
     let result = search.run();
-    let Search { mut units, free, .. } = search;
+    let mut units = search.units;
     if result.is_err() {
-        finder.reset();
+        *finder = Finder::default();
     }
-    units.sort_unstable_by_key(|unit| unit.expr);
-    result.map(|()| Units { units, free })
+    units.units.sort_unstable_by_key(|unit| unit.expr);
+    for names in [&mut units.globals, &mut units.others] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    result.map(|()| units)
 }
 
 /// No unit.
@@ -86,12 +98,6 @@ pub struct Finder {
     open: Vec<Open>,
     /// Vectors that are used again.
     spare: Vec<Vec<Symbol>>,
-}
-
-impl Finder {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,8 +135,7 @@ struct Search<'a, G> {
     finder: &'a mut Finder,
     withs: u32,
     nodes: u32,
-    units: Vec<Unit>,
-    free: Vec<Symbol>,
+    units: Units,
 }
 
 impl<G: Fn(Symbol) -> bool> Search<'_, G> {
@@ -181,7 +186,10 @@ impl<G: Fn(Symbol) -> bool> Search<'_, G> {
         let binder = self.finder.bound[name.index()];
         if binder != NOWHERE {
             self.need(name, binder as usize);
-        } else if !(self.is_global)(name) {
+        } else if (self.is_global)(name) {
+            self.units.globals.push(name);
+        } else {
+            self.units.others.push(name);
             if self.withs == 0 {
                 return Err(Unbound);
             }
@@ -216,9 +224,9 @@ impl<G: Fn(Symbol) -> bool> Search<'_, G> {
     fn close_unit(&mut self) {
         let Some(unit) = self.finder.open.pop() else { return };
         if self.nodes - unit.nodes >= MIN_NODES {
-            let free = Range { start: index(self.free.len()), len: index(unit.free.len()) };
-            self.free.extend_from_slice(&unit.free);
-            self.units.push(Unit { expr: unit.expr, free, withs: unit.withs });
+            let free = Range { start: index(self.units.free.len()), len: index(unit.free.len()) };
+            self.units.free.extend_from_slice(&unit.free);
+            self.units.units.push(Unit { expr: unit.expr, free, withs: unit.withs });
         }
         self.finder.spare.push(unit.free);
     }
@@ -275,12 +283,7 @@ impl<G: Fn(Symbol) -> bool> Search<'_, G> {
             Expr::Let { attrs, body } => self.bindings(attrs, true, Some(body)),
             Expr::Attrs(set) => self.bindings(set, ast.attr_set(set).recursive, None),
             Expr::With { env, body } => {
-                self.finder.work.extend([
-                    Item::CloseWith,
-                    Item::Visit(body),
-                    Item::OpenWith,
-                    Item::Delay(env),
-                ]);
+                self.finder.work.extend([Item::CloseWith, Item::Visit(body), Item::OpenWith, Item::Delay(env)]);
             }
             Expr::If { cond, yes, no } => [cond, yes, no].into_iter().for_each(|id| self.push(id)),
             Expr::Assert { cond, body } => [cond, body].into_iter().for_each(|id| self.push(id)),

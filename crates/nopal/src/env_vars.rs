@@ -61,6 +61,8 @@ env_vars! {
     NOPAL_OFFLINE = "NOPAL_OFFLINE";
     /// Set to anything but `0`, results of earlier evaluations are neither used nor kept, as with `--no-eval-cache`.
     NOPAL_NO_EVAL_CACHE = "NOPAL_NO_EVAL_CACHE";
+    /// Set to anything but `0`, sources are parsed although they have been parsed before.
+    NOPAL_NO_PARSE_CACHE = "NOPAL_NO_PARSE_CACHE";
     /// Where data of the user lies. Default: `~/.local/share`.
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// Where cached data of the user lies. Default: `~/.cache`.

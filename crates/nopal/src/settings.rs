@@ -352,6 +352,7 @@ impl Settings {
             show_trace: conf.flag("show-trace"),
             read_only_eval: self.read_only_eval,
             evaluation_cache: evaluation_cache(&conf),
+            parsed_sources: if env_vars::NOPAL_NO_PARSE_CACHE.flag() { None } else { this_program() },
             sandbox: conf.text("sandbox") != "false",
             max_jobs: conf.number("max-jobs").unwrap_or_else(processors),
             cores: conf.number("cores").unwrap_or(0),
@@ -562,12 +563,17 @@ fn evaluation_cache(conf: &NixConf) -> Option<EvaluationCache> {
     if !conf.flag("eval-cache") || env_vars::NOPAL_NO_EVAL_CACHE.flag() || observe(conf).is_on() {
         return None;
     }
+    Some(EvaluationCache { program: this_program()?, worth: EVALUATION_WORTH })
+}
+
+/// Tells this program from every other build of it.
+fn this_program() -> Option<String> {
     // Another build of the same version may evaluate otherwise. The change time would be surer than that of creation, but
     // making a hard link moves it.
     let program = nopal_fs::metadata(Path::new("/proc/self/exe")).ok()?;
     let created = program.created().map(|time| format!("{time:?}"));
     let created = created.unwrap_or_else(|_| format!("{}.{}", program.ctime(), program.ctime_nsec()));
-    let program = format!(
+    Some(format!(
         "{} {}:{} {} {}.{} {created}",
         env!("CARGO_PKG_VERSION"),
         program.dev(),
@@ -575,8 +581,7 @@ fn evaluation_cache(conf: &NixConf) -> Option<EvaluationCache> {
         program.size(),
         program.mtime(),
         program.mtime_nsec(),
-    );
-    Some(EvaluationCache { program, worth: EVALUATION_WORTH })
+    ))
 }
 
 /// Proxies as the environment names them; `all_proxy` stands in for the others.

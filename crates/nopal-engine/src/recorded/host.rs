@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nopal_eval::host::{
-    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message, Wanted,
+    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message,
+    SourceKey, Wanted,
 };
 use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
@@ -434,6 +435,15 @@ impl Host for RecordingHost {
     fn flake_tree(&self, evaluator: &mut Evaluator, reference: &str) -> Result<StorePath, Error> {
         self.spoil();
         self.inner.flake_tree(evaluator, reference)
+    }
+
+    // the same source is parsed to the same tree
+    fn parsed(&self, key: &SourceKey) -> Option<Vec<u8>> {
+        self.inner.parsed(key)
+    }
+
+    fn keep_parsed(&self, key: SourceKey, packed: Vec<u8>) {
+        self.inner.keep_parsed(key, packed);
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

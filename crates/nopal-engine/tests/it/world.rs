@@ -107,6 +107,7 @@ impl World {
             show_trace: false,
             read_only_eval: read_only,
             evaluation_cache: recorded.then(|| EvaluationCache { program: "test".to_owned(), worth: Duration::ZERO }),
+            parsed_sources: recorded.then(|| "test".to_owned()),
             sandbox: true,
             max_jobs: 1,
             cores: 1,

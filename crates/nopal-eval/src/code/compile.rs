@@ -21,7 +21,7 @@ use super::observed::unwrap_update;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
 use crate::value::world::Shared;
-use crate::value::{Heap, Root, Value};
+use crate::value::{Attrs, Heap, Root, Value};
 
 /// A source whose code is compiled piece by piece.
 pub(crate) struct Source {
@@ -44,6 +44,8 @@ pub(crate) struct Context<'a> {
     pub(crate) symbols: &'a mut Interner,
     /// Variables that are visible everywhere.
     pub(crate) globals: &'a FxHashMap<Symbol, Value>,
+    /// What names stand for; used by one compilation after the other.
+    pub(crate) names: &'a mut Names,
     /// Whether the code tells what it does.
     pub(crate) observed: bool,
 }
@@ -116,8 +118,41 @@ pub(super) fn leak_all<T>(nodes: impl IntoIterator<Item = T, IntoIter: ExactSize
 /// A variable: the level it belongs to, and its slot there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Variable {
-    pub(super) level: usize,
+    pub(super) level: u32,
     pub(super) slot: u32,
+}
+
+/// What names stand for at the place that is compiled.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// By symbol.
+    variables: Vec<Option<Variable>>,
+    /// What each name that was bound stood for before.
+    shadowed: Vec<(Symbol, Option<Variable>)>,
+}
+
+impl Names {
+    /// Begins with nothing bound.
+    fn begin(&mut self, symbols: usize) {
+        // what is left of a compilation that failed
+        self.unbind(self.shadowed.len());
+        self.variables.resize(symbols.max(self.variables.len()), None);
+    }
+
+    fn get(&self, name: Symbol) -> Option<Variable> {
+        self.variables.get(name.index()).copied().flatten()
+    }
+
+    fn bind(&mut self, name: Symbol, variable: Variable) {
+        let before = self.variables[name.index()].replace(variable);
+        self.shadowed.push((name, before));
+    }
+
+    fn unbind(&mut self, count: usize) {
+        for (name, before) in self.shadowed.drain(self.shadowed.len() - count..).rev() {
+            self.variables[name.index()] = before;
+        }
+    }
 }
 
 /// What a name stands for.
@@ -145,7 +180,7 @@ pub(super) struct Compiler<'a> {
     globals: &'a FxHashMap<Symbol, Value>,
     pub(super) is_observed: bool,
     pub(super) levels: Vec<Level>,
-    names: FxHashMap<Symbol, Vec<Binding>>,
+    names: &'a mut Names,
     withs: Vec<(Variable, Pos)>,
 }
 
@@ -156,7 +191,8 @@ impl<'a> Compiler<'a> {
         context: Context<'a>,
         work: impl FnOnce(&mut Compiler<'a>) -> Result<T>,
     ) -> Result<T> {
-        let Context { heap, symbols, globals, observed } = context;
+        let Context { heap, symbols, globals, names, observed } = context;
+        names.begin(symbols.len());
         heap.hold();
         let mut compiler = Compiler {
             source,
@@ -166,21 +202,12 @@ impl<'a> Compiler<'a> {
             globals,
             is_observed: observed,
             levels: Vec::new(),
-            names: FxHashMap::default(),
+            names,
             withs: Vec::new(),
         };
-        compiler.bind_scope();
         let result = work(&mut compiler);
         compiler.heap.release();
         result
-    }
-
-    fn bind_scope(&mut self) {
-        let Some(scope) = self.source.scope.as_ref().and_then(|scope| scope.0.as_attrs()) else { return };
-        for (name, value, _) in scope.iter() {
-            let value = self.heap.keep(value);
-            self.names.entry(name).or_default().push(Binding::Const(value));
-        }
     }
 
     /// Binds what is around a unit, and begins its level.
@@ -234,21 +261,20 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn bind(&mut self, name: Symbol, slot: u32) {
-        let level = self.levels.len() - 1;
-        self.names.entry(name).or_default().push(Binding::Variable(Variable { level, slot }));
+        let level = self.levels.len() as u32 - 1;
+        self.names.bind(name, Variable { level, slot });
     }
 
-    pub(super) fn unbind(&mut self, name: Symbol) {
-        if let Some(stack) = self.names.get_mut(&name) {
-            stack.pop();
-        }
+    /// Forgets what the last so many names that were bound stand for.
+    pub(super) fn unbind(&mut self, count: usize) {
+        self.names.unbind(count);
     }
 
     /// Where a variable is for the level being compiled; captures it if it belongs to an outer one.
     pub(super) fn reference(&mut self, variable: Variable) -> Ref {
         let innermost = self.levels.len() - 1;
         let mut reference = Ref::Local(variable.slot);
-        for level in &mut self.levels[variable.level + 1..=innermost] {
+        for level in &mut self.levels[variable.level as usize + 1..=innermost] {
             // there are few
             let index = level.captured.iter().position(|known| *known == variable).unwrap_or_else(|| {
                 level.captures.push(reference);
@@ -260,17 +286,24 @@ impl<'a> Compiler<'a> {
         reference
     }
 
-    fn lookup(&self, name: Symbol) -> Option<Binding> {
-        match self.names.get(&name).and_then(|stack| stack.last()) {
-            Some(binding) => Some(*binding),
-            None => self.globals.get(&name).map(|value| Binding::Const(*value)),
+    fn lookup(&mut self, name: Symbol) -> Option<Binding> {
+        if let Some(variable) = self.names.get(name) {
+            return Some(Binding::Variable(variable));
         }
+        if let Some(value) = self.scope().and_then(|scope| scope.get(name)) {
+            return Some(Binding::Const(self.heap.keep(value)));
+        }
+        self.globals.get(&name).map(|value| Binding::Const(*value))
+    }
+
+    fn scope(&self) -> Option<Attrs> {
+        self.source.scope.as_ref().and_then(|scope| scope.0.as_attrs())
     }
 
     /// Is this one of the operators' functions, and not shadowed?
     fn is_builtin(&self, name: Symbol) -> bool {
         // when it is observed, an operator is a call
-        !self.is_observed && self.names.get(&name).is_none_or(Vec::is_empty)
+        !self.is_observed && self.names.get(name).is_none() && !self.scope().is_some_and(|scope| scope.contains(name))
     }
 
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
@@ -347,7 +380,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Is this worth trying before a thunk is made? Only numbers and variables, a few operators, short selections.
-    fn is_cheap(&self, id: ExprId, depth: u32) -> bool {
+    fn is_cheap(&mut self, id: ExprId, depth: u32) -> bool {
         let ast = self.ast;
         match ast.expr(id) {
             ast::Expr::Int(_) => true,
@@ -378,7 +411,7 @@ impl<'a> Compiler<'a> {
             Some(Binding::Variable(variable)) => {
                 let here = self.levels.len() - 1;
                 let uninitialised = self.levels[here].uninitialised;
-                if variable.level == here && uninitialised.is_some_and(|first| variable.slot >= first) {
+                if variable.level as usize == here && uninitialised.is_some_and(|first| variable.slot >= first) {
                     return Ok(None);
                 }
                 Ok(Some(Delayed::Var(self.reference(variable))))
@@ -552,12 +585,7 @@ impl<'a> Compiler<'a> {
             self.bind(formal.name, slot);
         }
         let compiled = self.lambda_inside(formals, lambda.body);
-        for formal in formals.map(|(list, _)| list).unwrap_or_default() {
-            self.unbind(formal.name);
-        }
-        if let Some(arg) = lambda.arg {
-            self.unbind(arg);
-        }
+        self.unbind(formals.map_or(0, |(list, _)| list.len()) + usize::from(lambda.arg.is_some()));
         let level = self.levels.pop().unwrap_or_default();
         let (formals, mut body) = compiled?;
         if self.is_observed {
@@ -597,7 +625,7 @@ impl<'a> Compiler<'a> {
         let set = self.delayed(env)?;
         let before = self.level().next_slot;
         let slot = self.new_slot();
-        let level = self.levels.len() - 1;
+        let level = self.levels.len() as u32 - 1;
         self.withs.push((Variable { level, slot }, pos));
         let body = self.expr(body);
         self.withs.pop();

@@ -20,9 +20,7 @@ impl Compiler<'_> {
     }
 
     fn end_group(&mut self, names: &[(Symbol, u32)], before: u32) {
-        for (name, _) in names {
-            self.unbind(*name);
-        }
+        self.unbind(names.len());
         self.level().next_slot = before;
     }
 
@@ -84,7 +82,7 @@ impl Compiler<'_> {
 
     fn inherited_from(&mut self, attr: &ast::Attr, slot: u32, source_pos: ast::Pos) -> Result<Delayed> {
         let (pos, source_pos) = (self.pos(attr.pos), self.pos(source_pos));
-        let level = self.levels.len() - 1;
+        let level = self.levels.len() as u32 - 1;
         let source = Variable { level, slot };
         let code = self.thunk(|compiler| {
             let base = match compiler.reference(source) {

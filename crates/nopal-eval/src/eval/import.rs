@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use nopal_format::StorePath;
+use nopal_format::hash::Hasher;
+use nopal_format::{HashAlgorithm, StorePath};
 use nopal_syntax::Ast;
-use nopal_syntax::parser::Options;
-use nopal_syntax::units::{Unbound, Units};
+use nopal_syntax::parser::{Options, Parsed};
+use nopal_syntax::units::Units;
 
 use crate::code::compile::{Source, compile};
 use crate::code::ir::ThunkCode;
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::access::Links;
 use crate::eval::expr::Env;
-use crate::host::Message;
+use crate::host::{Message, SourceKey};
 use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
 use crate::settings::SearchPathEntry;
@@ -24,6 +25,9 @@ use crate::value::{Root, Value};
 
 /// Brackets may nest this deep in a source. The parser takes little of the stack for each.
 const MAX_SOURCE_DEPTH: u32 = 20_000;
+
+/// A smaller source is parsed faster than it is looked for.
+const MIN_KEPT_BYTES: usize = 512;
 
 /// What a file is known by.
 pub(super) type FileKey = (Root, Vec<u8>);
@@ -47,52 +51,77 @@ impl Evaluator {
         scope: Option<Value>,
     ) -> Result<&'static ThunkCode> {
         let base = self.positions.add(origin.clone(), text.clone());
-        let options = self.parser_options();
-        let syntax_origin = self.syntax_origin(&origin);
-        let parsed = match nopal_syntax::parse(&text, &mut self.symbols, &options) {
-            Ok(parsed) => parsed,
-            Err(problem) => {
-                let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
-                for warning in &problem.warnings {
-                    let report = nopal_syntax::report::Report::of_warning(warning, &source);
-                    self.emit(Message::Report(report.render(false)));
-                }
-                return Err(syntax_error(&problem, &syntax_origin, &text, base));
-            }
+        let is_plain = self.observer.is_none() && scope.is_none();
+        let key = (is_plain && text.len() >= MIN_KEPT_BYTES && matches!(origin, Origin::File { .. }))
+            .then(|| source_key(&text, &self.parser_options()));
+        let known = key.and_then(|key| self.recall_parsed(&key));
+        let (ast, mut units) = match known {
+            Some(known) => known,
+            None => self.parse_source(&text, &origin, base, scope, key)?,
         };
-        let source = nopal_syntax::source::Source { origin: &syntax_origin, text: &text };
-        if !parsed.warnings.is_empty() {
+        if !is_plain {
+            // what is observed tells about itself as a whole, and a scope is bound once
+            units = Units::default();
+        }
+        let source = self.source(ast, units, base, (root, dir), scope);
+        compile(&source, self.compiler_context())
+    }
+
+    /// A source that was parsed before, if it means the same here.
+    fn recall_parsed(&mut self, key: &SourceKey) -> Option<(Ast, Units)> {
+        let packed = self.host().parsed(key)?;
+        let (ast, units) = nopal_syntax::packed::unpack(&packed, &mut self.symbols)?;
+        units.hold(|name| self.globals.contains_key(&name)).then_some((ast, units))
+    }
+
+    /// Parses a source and looks for unbound variables.
+    fn parse_source(
+        &mut self,
+        text: &[u8],
+        origin: &Origin,
+        base: PosBase,
+        scope: Option<Value>,
+        key: Option<SourceKey>,
+    ) -> Result<(Ast, Units)> {
+        let options = self.parser_options();
+        let syntax_origin = self.syntax_origin(origin);
+        let source = nopal_syntax::source::Source { origin: &syntax_origin, text };
+        let parsed = nopal_syntax::parse(text, &mut self.symbols, &options);
+        let warnings = match &parsed {
+            Ok(parsed) => &parsed.warnings,
+            Err(problem) => &problem.warnings,
+        };
+        if parsed.is_ok() && !warnings.is_empty() {
             // they quote the text
             self.positions.source(base.at(nopal_syntax::ast::Pos::at(0)));
         }
-        for warning in &parsed.warnings {
+        for warning in warnings {
             self.emit(Message::Report(nopal_syntax::report::Report::of_warning(warning, &source).render(false)));
         }
+        let Parsed { mut ast, warnings, names } =
+            parsed.map_err(|problem| syntax_error(&problem, &syntax_origin, text, base))?;
         if let Some(observer) = &mut self.observer {
-            observer.parsed(&parsed.ast);
+            observer.parsed(&ast);
         }
-        let is_global = {
-            let scope = scope.and_then(Value::as_attrs);
-            let globals = &self.globals;
-            move |name| globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name))
+        let scope = scope.and_then(Value::as_attrs);
+        let is_global = |name| self.globals.contains_key(&name) || scope.is_some_and(|scope| scope.contains(name));
+        let Ok(units) = nopal_syntax::units::find(&ast, &self.symbols, &mut self.units, is_global) else {
+            // Nix looks for unbound variables in an order of its own.
+            let Err(problem) = nopal_syntax::scope::check(&ast, &self.symbols, is_global) else {
+                return Err(Error::new(ErrorKind::Undefined, "undefined variable"));
+            };
+            let error = syntax_error(&problem, &syntax_origin, text, base);
+            error.clone().data_mut().kind = ErrorKind::Undefined;
+            return Err(error);
         };
-        let units = match nopal_syntax::units::find(&parsed.ast, &self.symbols, &mut self.units, &is_global) {
-            // what is observed tells about itself as a whole, and a scope is bound once
-            Ok(_) if self.observer.is_some() || scope.is_some() => Units::default(),
-            Ok(units) => units,
-            Err(Unbound) => {
-                // Nix looks for unbound variables in an order of its own.
-                let problem = match nopal_syntax::scope::check(&parsed.ast, &self.symbols, is_global) {
-                    Err(problem) => problem,
-                    Ok(()) => return Err(Error::new(ErrorKind::Undefined, "undefined variable")),
-                };
-                let error = syntax_error(&problem, &syntax_origin, &text, base);
-                error.clone().data_mut().kind = ErrorKind::Undefined;
-                return Err(error);
-            }
-        };
-        let source = self.source(parsed.ast, units, base, (root, dir), scope);
-        compile(&source, self.compiler_context())
+        if let Some(key) = key
+            && warnings.is_empty()
+        {
+            let packed = nopal_syntax::packed::pack(&ast, &units, &names, &self.symbols);
+            self.host().keep_parsed(key, packed);
+        }
+        ast.shrink_to_fit();
+        Ok((ast, units))
     }
 
     /// A source to be compiled.
@@ -414,4 +443,14 @@ pub(super) fn syntax_error(
 ) -> Error {
     let message = problem.message(&nopal_syntax::source::Source { origin, text });
     Error::new(ErrorKind::Parse, message).at(base.at(problem.pos))
+}
+
+/// What a parsed source is kept by.
+fn source_key(text: &[u8], options: &Options) -> SourceKey {
+    let mut hasher = Hasher::new(HashAlgorithm::Blake3);
+    hasher.update(format!("{options:?}\0").as_bytes());
+    hasher.update(text);
+    let mut key = SourceKey::default();
+    key.copy_from_slice(hasher.finish().bytes());
+    key
 }

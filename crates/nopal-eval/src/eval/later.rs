@@ -39,6 +39,7 @@ impl Evaluator {
     /// What the compiler needs.
     pub(super) fn compiler_context(&mut self) -> Context<'_> {
         let observed = self.is_observed();
-        Context { heap: &mut self.heap, symbols: &mut self.symbols, globals: &self.globals, observed }
+        let Evaluator { heap, symbols, globals, names, .. } = self;
+        Context { heap, symbols, globals, names, observed }
     }
 }

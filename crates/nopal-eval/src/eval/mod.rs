@@ -78,6 +78,8 @@ pub struct Evaluator {
     text: Vec<u8>,
     /// For finding unbound variables.
     scopes: nopal_syntax::scope::Checker,
+    /// For the compiler.
+    names: crate::code::compile::Names,
     /// For finding what can be compiled later.
     units: nopal_syntax::units::Finder,
     /// What is observed, if anything is.
@@ -163,6 +165,7 @@ impl Evaluator {
             raise_code: None,
             raised: Vec::new(),
             scopes: nopal_syntax::scope::Checker::default(),
+            names: crate::code::compile::Names::default(),
             units: nopal_syntax::units::Finder::default(),
             interactive: interactive::Interactive::default(),
             observer: None,

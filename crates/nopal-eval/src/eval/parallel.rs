@@ -26,7 +26,7 @@ use super::{Common, Evaluator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
-    Message, Wanted,
+    Message, SourceKey, Wanted,
 };
 use crate::pos::Pos;
 use crate::settings::Settings;
@@ -521,6 +521,14 @@ impl Host for Quiet {
     fn get_flake(&self, evaluator: &mut Evaluator, _reference: &str, _pos: Pos) -> Result<Value> {
         evaluator.taint();
         Err(evaluator.give_up())
+    }
+
+    fn parsed(&self, key: &SourceKey) -> Option<Vec<u8>> {
+        self.host.parsed(key)
+    }
+
+    fn keep_parsed(&self, key: SourceKey, packed: Vec<u8>) {
+        self.host.keep_parsed(key, packed);
     }
 
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {

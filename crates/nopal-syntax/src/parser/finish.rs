@@ -7,8 +7,9 @@ use crate::ast::{Ast, AttrSet, ExprId, Range, Span};
 impl Parser<'_, '_> {
     pub(super) fn finish(mut self, root: ExprId) -> Parsed {
         let warnings = std::mem::take(&mut self.warnings);
+        let names = std::mem::take(&mut self.names);
         let ast = self.into_ast(root);
-        Parsed { ast, warnings }
+        Parsed { ast, warnings, names }
     }
 
     /// The tree so far, to print a piece of it in an error.
@@ -52,21 +53,11 @@ impl Parser<'_, '_> {
     /// A tree of which only the sets are filled in; their sources of `inherit (from)` are alone in `parts`.
     fn build_sets(&self, root: ExprId) -> Ast {
         let mut ast = Ast {
-            exprs: Vec::new(),
-            positions: Vec::new(),
-            spans: Vec::new(),
-            expr_lists: Vec::new(),
-            parts: Vec::new(),
             sets: Vec::with_capacity(self.sets.len()),
             attrs: Vec::with_capacity(self.attr_nodes.len()),
             dynamic: Vec::with_capacity(self.dynamic_nodes.len()),
-            lambdas: Vec::new(),
-            formals: Vec::new(),
-            paths: Vec::new(),
-            path_names: Vec::new(),
-            pool: Vec::new(),
-            docs: Vec::new(),
             root,
+            ..Ast::empty()
         };
         for set in &self.sets {
             let attrs = Range { start: index(ast.attrs.len()), len: set.attrs.len };

@@ -81,6 +81,8 @@ pub struct Parsed {
     pub ast: Ast,
     /// What is questionable, in the order of the text.
     pub warnings: Vec<Diagnostic>,
+    /// The names in it in the order in which symbols were made of them; some several times.
+    pub names: Vec<Symbol>,
 }
 
 /// Parses one expression. `text` is any bytes, not necessarily UTF-8.
@@ -152,6 +154,8 @@ struct Parser<'s, 'i> {
     last_end: u32,
     depth: u32,
     symbols: &'i mut Interner,
+    /// Every name that was met, in order.
+    names: Vec<Symbol>,
     options: Options,
     error: Option<Box<Diagnostic>>,
     warnings: Vec<Diagnostic>,
@@ -203,6 +207,7 @@ impl<'s, 'i> Parser<'s, 'i> {
             last_end: 0,
             depth: 0,
             symbols,
+            names: Vec::new(),
             options: *options,
             error: None,
             warnings: Vec::new(),
@@ -335,7 +340,9 @@ impl<'s, 'i> Parser<'s, 'i> {
 
     #[inline]
     fn symbol(&mut self, token: Token) -> Symbol {
-        self.symbols.intern(&self.src[token.start as usize..token.end as usize])
+        let name = self.symbols.intern(&self.src[token.start as usize..token.end as usize]);
+        self.names.push(name);
+        name
     }
 
     /// Adds a node that begins at `start` and ends with the last token.

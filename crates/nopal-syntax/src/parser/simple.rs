@@ -95,8 +95,8 @@ impl Parser<'_, '_> {
         let expr = if self.cur.kind == Kind::Quote {
             match self.string()? {
                 Stringy::Text(text) => {
-                    let bytes = &self.pool[text.0.indices()];
-                    let name = self.symbols.intern(bytes);
+                    let name = self.symbols.intern(&self.pool[text.0.indices()]);
+                    self.names.push(name);
                     // the name has its own copy
                     self.pool.truncate(text.0.start as usize);
                     return Ok(AttrName::Static(name));
@@ -107,7 +107,11 @@ impl Parser<'_, '_> {
             self.interpolation()?
         };
         Ok(match self.expr_at(expr) {
-            Expr::Str(text) => AttrName::Static(self.symbols.intern(&self.pool[text.0.indices()])),
+            Expr::Str(text) => {
+                let name = self.symbols.intern(&self.pool[text.0.indices()]);
+                self.names.push(name);
+                AttrName::Static(name)
+            }
             _ => AttrName::Dynamic(expr),
         })
     }
@@ -120,7 +124,7 @@ impl Parser<'_, '_> {
                 self.bump();
                 let expr = match self.text(token) {
                     b"__curPos" => Expr::CurPos,
-                    name => Expr::Var(self.symbols.intern(name)),
+                    _ => Expr::Var(self.symbol(token)),
                 };
                 Ok(self.add(expr, Pos::at(token.start), token.start))
             }

@@ -7,6 +7,7 @@
 
 mod lang;
 mod limits;
+mod packed;
 mod random;
 mod report;
 mod tree;
