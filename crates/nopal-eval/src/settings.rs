@@ -67,7 +67,7 @@ pub struct Settings {
     pub show_trace: bool,
     /// What is observed beside the result.
     pub observe: Observe,
-    /// How much is allocated before memory is looked through for what is no longer needed, at least, in bytes. Zero is
+    /// How much memory values take before it is looked through for what is no longer needed, at least, in bytes. Zero is
     /// for tests: whenever memory is taken.
     pub collect_after_bytes: usize,
     /// Threads that evaluate.
@@ -78,8 +78,8 @@ pub struct Settings {
     pub max_memory_bytes: Option<usize>,
 }
 
-/// Default of [`Settings::collect_after_bytes`]: small evaluations are over before, and live data rarely fits a cache.
-const COLLECT_AFTER_BYTES: usize = 96 << 20;
+/// Default of [`Settings::collect_after_bytes`]: small evaluations are over before.
+const COLLECT_AFTER_BYTES: usize = 64 << 20;
 
 /// Default of [`Settings::parallel_after_bytes`]: what is smaller is over before threads have started.
 const PARALLEL_AFTER_BYTES: usize = 4 << 20;

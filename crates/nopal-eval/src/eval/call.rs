@@ -335,7 +335,7 @@ impl Evaluator {
                     return value;
                 }
                 let cell = self.heap.app(Value::NULL, &[]);
-                cell.set_indirection(value);
+                self.heap.set_indirection(cell, value);
                 cell
             }
             Err(error) => self.raise_later(error),

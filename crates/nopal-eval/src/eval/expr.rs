@@ -474,7 +474,8 @@ impl Evaluator {
         // What the attributes captured are forwarders (see `Overrides`): point those at the overriding values.
         for (index, key) in literal.shape.keys().iter().enumerate() {
             if let Some(value) = over.get(*key) {
-                env.frame.get(overrides.slots[index]).restart_thunk(overrides.forward, value);
+                let forwarder = env.frame.get(overrides.slots[index]);
+                self.heap.restart_thunk(forwarder, overrides.forward, value);
             }
         }
         Ok(self.heap.update(attrs, over))

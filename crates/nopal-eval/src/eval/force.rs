@@ -117,7 +117,7 @@ impl Evaluator {
         if self.heap.is_shared() {
             return self.finish_shared(thunk, header, result);
         }
-        thunk.set_indirection(result);
+        self.heap.set_indirection(thunk, result);
         Ok(result)
     }
 
@@ -127,7 +127,7 @@ impl Evaluator {
             thunk.unclaim(header);
             return Err(self.give_up());
         }
-        if thunk.set_indirection(result) {
+        if self.heap.set_indirection(thunk, result) {
             self.wake_others();
         }
         Ok(result)

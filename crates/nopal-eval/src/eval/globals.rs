@@ -61,10 +61,10 @@ impl Evaluator {
         let wrapper = self.heap.app(Value::NULL, &[]);
         all.insert(wrapper_name, wrapper, Pos::NONE);
         let builtins = all.finish_first_wins(&mut self.heap);
-        cell.set_indirection(builtins);
+        self.heap.set_indirection(cell, builtins);
         self.globals.insert(name, self.heap.keep(builtins));
         if let Some(derivation) = self.derivation_wrapper() {
-            wrapper.set_indirection(derivation);
+            self.heap.set_indirection(wrapper, derivation);
             self.globals.insert(wrapper_name, self.heap.keep(derivation));
         }
     }

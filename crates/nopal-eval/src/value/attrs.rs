@@ -470,14 +470,14 @@ impl Heap {
         shape
     }
 
-    /// A flat set of this shape whose values are to be filled by [`Value::set_attr`]; they are null at first.
+    /// A flat set of this shape whose values are all to be filled by [`Value::set_attr`].
     #[inline(always)]
     pub(crate) fn attrs_object(&mut self, shape: Shape) -> Value {
         let len = shape.len();
         let value = self.described_object(Kind::Attrs, shape.0, len);
         for index in 0..len {
             // SAFETY: the object has one word per key after its header.
-            unsafe { *value.object().add(1 + index).cast::<Value>() = Value::NULL };
+            unsafe { *value.object().add(1 + index).cast::<Value>() = Value::UNSET };
         }
         value
     }
@@ -541,6 +541,7 @@ impl Heap {
         }
         *(if is_large { &mut shapes.large_keys } else { &mut shapes.keys }) += len;
         shapes.table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
+        shapes.young.push(shape);
         shape
     }
 

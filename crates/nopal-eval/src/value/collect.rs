@@ -4,71 +4,108 @@
 //! the tables of the heap. The native stack and the registers are scanned conservatively: a word that is the address of
 //! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use super::heap::Heap;
 use super::roots;
 use super::space::{Chunk, Space};
-use super::word::{APP_FLAG, Kind, Value, header_address, header_len};
+use super::word::{APP_FLAG, Kind, OLD_FLAG, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::sync::{lock, wait};
 
 use super::attrs::Shape;
 
+/// So many bytes are live for each that is filled before the next collection, at most.
+const LIVE_PER_FILLED: usize = 8;
+
+/// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
+const LEAST_PART: usize = 4;
+
+/// When objects take so many times what was live when all were looked at last, all are looked at again,
+const GROWTH: usize = 2;
+
+/// unless they take less than so many times what is filled at first.
+const WORTH_ALL: usize = 3;
+
 impl Heap {
     /// Collects if enough was allocated since the last time for that to pay.
     #[cold]
     pub(super) fn collect_if_due(&mut self) {
+        let first = self.world.collect_after_bytes;
         let space = self.world.space();
-        let due = match self.world.collect_after_bytes {
-            0 => 0,
-            least => least.max(space.live_bytes()),
+        let live = space.live_bytes();
+        let (due, all) = match first {
+            0 => (0, self.collections().is_multiple_of(3)),
+            _ => (
+                // what has to be looked at anyway should not take more time than what was made
+                first.saturating_sub(live).max(first / LEAST_PART).max(live / LIVE_PER_FILLED).max(self.root_bytes),
+                live >= (GROWTH * space.least_live_bytes()).max(first.saturating_mul(WORTH_ALL)),
+            ),
         };
         let is_due = space.filled_bytes() >= due;
         drop(space);
         if is_due {
-            self.collect();
+            self.collect_some(all);
         }
     }
 
     /// Makes the memory of all objects that cannot be reached any more available again.
-    #[inline(never)]
     pub fn collect(&mut self) {
+        self.collect_some(true);
+    }
+
+    /// Makes the memory of objects that cannot be reached available again: of all of them, or of those that are not old.
+    #[inline(never)]
+    fn collect_some(&mut self, all: bool) {
         if crate::native_stack::begin().is_none() {
             // nothing can be collected on this thread, ever
             self.holds += 1;
             return;
         }
         self.retire_run();
+        self.tell_changed();
         let world = self.world.clone();
         let collected = crate::native_stack::standing(|here, begin| {
             let own = self.standing(here, begin);
-            world.alone(|others| self.mark_and_sweep(others.iter().flatten().chain([&own])))
+            world.alone(|others| self.mark_and_sweep(all, others.iter().flatten().chain([&own])))
         });
         if collected.is_none() {
             self.stand(|| ());
         }
     }
 
-    fn mark_and_sweep<'a>(&mut self, threads: impl Iterator<Item = &'a Standing>) {
+    fn mark_and_sweep<'a>(&mut self, all: bool, threads: impl Iterator<Item = &'a Standing>) {
         let mut present = 0;
         let world = self.world.clone();
         let mut space = world.space();
-        space.prepare();
+        space.prepare(all);
         let mut marker = Marker::<false>::new(std::mem::take(&mut self.grey));
-        for (_, shape) in world.shapes().table.iter() {
-            marker.object(shape.address());
+        let mut shapes = world.shapes();
+        if all {
+            shapes.table.iter().for_each(|(_, shape)| marker.object(shape.address()));
+            shapes.young.clear();
         }
-        for value in world.kept().iter() {
-            marker.object(value.object());
+        shapes.young.drain(..).for_each(|shape| marker.object(shape.address()));
+        drop(shapes);
+        let mut kept = world.kept();
+        let old = if all { 0 } else { kept.old };
+        kept.values[old..].iter().for_each(|value| marker.object(value.object()));
+        kept.old = kept.values.len();
+        drop(kept);
+        let mut changed = world.changed();
+        if !all {
+            // what they refer to may be new
+            changed.iter().for_each(|value| marker.parts(value.object()));
         }
+        changed.clear();
+        self.root_bytes = 0;
         for thread in threads {
             present += 1;
-            for (address, words) in [thread.slots, thread.strings] {
-                (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
-            }
+            self.root_bytes += thread.native.1 - thread.native.0 + 8 * thread.slots.1;
+            let (address, words) = thread.slots;
+            (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
             roots::for_each_range(&thread.buffers, |range| {
                 for word in range {
                     marker.word(&mut space, *word);
@@ -81,20 +118,32 @@ impl Heap {
             });
         }
         if present > 1 {
-            drain_together(&mut marker.grey, present);
+            drain_together(&mut marker, present);
         } else {
             marker.drain();
         }
+        changed.append(&mut marker.unfinished);
         self.grey = marker.grey;
-        space.sweep();
+        space.sweep(all);
     }
 }
 
 /// The size of an object in bytes.
 #[inline]
 pub(super) fn bytes_of(object: *mut u64) -> usize {
+    bytes_with(payload_of(object))
+}
+
+#[inline(always)]
+fn bytes_with(payload: usize) -> usize {
+    8 * (1 + payload).max(2)
+}
+
+/// How many words of an object follow its header and are used.
+#[inline]
+fn payload_of(object: *mut u64) -> usize {
     // SAFETY: callers pass objects, which begin with a header; what the header's address describes lives forever.
-    let payload = unsafe {
+    unsafe {
         let header = *object;
         match Kind::from_header(header) {
             Kind::Blackhole | Kind::Indirection | Kind::Failed if header & APP_FLAG != 0 => 1 + header_len(header),
@@ -111,8 +160,7 @@ pub(super) fn bytes_of(object: *mut u64) -> usize {
             Kind::Layered => 2,
             Kind::Shape => 2 + 2 * header_len(header).div_ceil(2),
         }
-    };
-    8 * (1 + payload).max(2)
+    }
 }
 
 /// So many places are waited for while the memory that they refer to is fetched.
@@ -127,20 +175,25 @@ struct Pool {
     parts: Vec<Vec<usize>>,
     /// Threads that look for some.
     idle: usize,
+    /// See [`Marker::unfinished`].
+    unfinished: Vec<usize>,
 }
 
 /// Marks what can be reached from places, with so many threads.
-fn drain_together(grey: &mut Vec<*mut u64>, threads: usize) {
+fn drain_together(marker: &mut Marker<false>, threads: usize) {
+    let grey = &mut marker.grey;
     let part = grey.len().div_ceil(threads).max(1);
     let parts = grey.chunks(part).map(|part| part.iter().map(|slot| *slot as usize).collect()).collect();
     grey.clear();
-    let pool = (Mutex::new(Pool { parts, idle: 0 }), Condvar::new(), AtomicUsize::new(0));
+    let pool = (Mutex::new(Pool { parts, ..Pool::default() }), Condvar::new(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|| Marker::<true>::new(Vec::new()).drain_pool(&pool, threads));
         }
         Marker::<true>::new(Vec::new()).drain_pool(&pool, threads);
     });
+    let mut pool = lock(&pool.0);
+    marker.unfinished.extend(pool.unfinished.drain(..).map(|object| Value::from_object(object as *mut u64)));
 }
 
 /// Places that refer to objects which were not looked at. `SHARED`: other threads mark at the same time.
@@ -149,6 +202,8 @@ struct Marker<const SHARED: bool> {
     /// The next ones, whose objects are on their way to the cache; a ring.
     soon: [*mut u64; AHEAD],
     at: usize,
+    /// Objects that were reached while they are being built.
+    unfinished: Vec<Value>,
 }
 
 impl Marker<true> {
@@ -163,6 +218,7 @@ impl Marker<true> {
                 pool = wait(changed, pool);
             }
             let Some(part) = pool.parts.pop() else {
+                pool.unfinished.extend(self.unfinished.drain(..).map(|value| value.object() as usize));
                 changed.notify_all();
                 return;
             };
@@ -184,7 +240,7 @@ impl Marker<true> {
 
 impl<const SHARED: bool> Marker<SHARED> {
     fn new(grey: Vec<*mut u64>) -> Marker<SHARED> {
-        Marker { grey, soon: [std::ptr::null_mut(); AHEAD], at: 0 }
+        Marker { grey, soon: [std::ptr::null_mut(); AHEAD], at: 0, unfinished: Vec::new() }
     }
 
     /// A place that holds a value, or zero where none was stored yet.
@@ -237,21 +293,21 @@ impl<const SHARED: bool> Marker<SHARED> {
         }
     }
 
-    /// Marks an object and its lines; its size, if it was not marked before.
+    /// Marks an object and its lines; its payload, if it was not marked before.
     #[inline(always)]
     fn mark(&mut self, object: *mut u64) -> Option<usize> {
         let chunk = Chunk::of(object);
         if SHARED {
             chunk.mark_among_others(object).then(|| {
-                let bytes = bytes_of(object);
-                chunk.keep_lines_among_others(object, bytes);
-                bytes
+                let payload = payload_of(object);
+                chunk.keep_lines_among_others(object, bytes_with(payload));
+                payload
             })
         } else {
             chunk.mark(object).then(|| {
-                let bytes = bytes_of(object);
-                chunk.keep_lines(object, bytes);
-                bytes
+                let payload = payload_of(object);
+                chunk.keep_lines(object, bytes_with(payload));
+                payload
             })
         }
     }
@@ -259,17 +315,27 @@ impl<const SHARED: bool> Marker<SHARED> {
     /// Marks an object; if it was not marked, its places are looked at later.
     #[inline(always)]
     fn object(&mut self, object: *mut u64) {
-        if let Some(bytes) = self.mark(object) {
-            self.parts(object, bytes / 8);
+        if let Some(payload) = self.mark(object) {
+            self.parts_with(object, payload);
         }
     }
 
+    /// Looks at the places of an object later.
+    fn parts(&mut self, object: *mut u64) {
+        self.parts_with(object, payload_of(object));
+    }
+
     #[inline]
-    fn parts(&mut self, object: *mut u64, words: usize) {
+    fn parts_with(&mut self, object: *mut u64, payload: usize) {
         // SAFETY: the object is live and has a header.
         let header = unsafe { *object };
         let first = match Kind::from_header(header) {
-            Kind::Thunk | Kind::Blackhole | Kind::App | Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1,
+            Kind::Thunk | Kind::Blackhole | Kind::App => {
+                // SAFETY: as above; threads that mark see either header.
+                unsafe { AtomicU64::from_ptr(object) }.store(header | OLD_FLAG, Ordering::Relaxed);
+                1
+            }
+            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1,
             Kind::PartialApp => 2,
             Kind::Attrs => {
                 self.mark(Shape::of_header(header).address());
@@ -288,8 +354,20 @@ impl<const SHARED: bool> Marker<SHARED> {
             | Kind::Builtin
             | Kind::Shape => return,
         };
-        for index in first..words {
-            self.slot(object.wrapping_add(index));
+        let mut is_unfinished = false;
+        for index in first..=payload {
+            let slot = object.wrapping_add(index);
+            // SAFETY: as above.
+            let word = unsafe { *slot };
+            if word & 0b11 == 0 && word != 0 {
+                self.grey.push(slot);
+            } else {
+                is_unfinished |= word == 0 || word == Value::UNSET.bits();
+            }
+        }
+        if is_unfinished {
+            // what is stored there later may be new when this is old
+            self.unfinished.push(Value::from_object(object));
         }
     }
 }

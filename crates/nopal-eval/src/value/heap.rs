@@ -16,7 +16,9 @@ use super::objects::{List, Root};
 use super::space::{RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::MergePlan;
-use super::word::{APP_FLAG, AWAITED_FLAG, Kind, Value, header, header_address, header_of, owned, owner, with_kind};
+use super::word::{
+    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Value, header, header_address, header_of, owned, owner, with_kind,
+};
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -41,6 +43,10 @@ pub struct Heap {
     pub(super) limit: Limit,
     /// Memory for the collector's work list.
     pub(super) grey: Vec<*mut u64>,
+    /// Bytes of stacks, which were looked through by the last collection.
+    pub(super) root_bytes: usize,
+    /// Old thunks that were changed since the last collection, and may refer to what is not old.
+    pub(super) changed: Vec<Value>,
     failures: Vec<Error>,
     constants: Constants,
     pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
@@ -89,6 +95,8 @@ impl Heap {
             holds: 0,
             limit: Limit::new(max_memory_bytes),
             grey: Vec::new(),
+            root_bytes: 0,
+            changed: Vec::new(),
             failures: Vec::new(),
             constants,
             merges: FxHashMap::default(),
@@ -117,6 +125,7 @@ impl Heap {
     /// The current thread takes part no more.
     pub(crate) fn leave(&mut self) {
         self.retire_run();
+        self.tell_changed();
         self.world.leave();
     }
 
@@ -215,14 +224,9 @@ impl Heap {
     /// Never collects a value, and returns it.
     pub fn keep(&mut self, value: Value) -> Value {
         if value.is_object() {
-            self.world.kept().push(value);
+            self.world.kept().values.push(value);
         }
         value
-    }
-
-    /// The strings of symbols: address and number of words.
-    pub(super) fn symbol_string_range(&self) -> (usize, usize) {
-        (self.symbol_strings.as_ptr() as usize, self.symbol_strings.len())
     }
 
     /// An object with a header for `len` and `payload` words after it.
@@ -312,6 +316,7 @@ impl Heap {
             return *value;
         }
         let value = self.string(name);
+        self.keep(value);
         if self.symbol_strings.len() <= symbol.index() {
             self.symbol_strings.resize(symbol.index() + 1, None);
         }
@@ -348,7 +353,7 @@ impl Heap {
         value
     }
 
-    /// A list of `len` elements to be filled; every element is null at first.
+    /// A list of `len` elements that are all to be filled.
     pub fn list_builder(&mut self, len: usize) -> ListBuilder {
         if len == 0 {
             return ListBuilder { list: self.empty_list(), len: 0 };
@@ -356,7 +361,7 @@ impl Heap {
         let list = self.new_object(Kind::List, len, len);
         for index in 0..len {
             // SAFETY: the object has one word per element after its header.
-            unsafe { *list.object().add(1 + index).cast::<Value>() = Value::NULL };
+            unsafe { *list.object().add(1 + index).cast::<Value>() = Value::UNSET };
         }
         ListBuilder { list, len }
     }
@@ -499,9 +504,10 @@ impl Value {
         let _ = self.atomic_header().fetch_update(Ordering::Acquire, Ordering::Acquire, awaited);
     }
 
-    /// Undoes [`Value::claim`]: nothing happened.
+    /// Undoes [`Value::claim`], before which it had this header: nothing happened.
     pub(crate) fn unclaim(self, header: u64) {
-        self.atomic_header().store(header, Ordering::Release);
+        // it may have become old
+        self.atomic_header().store(header | self.header() & OLD_FLAG, Ordering::Release);
     }
 
     /// Makes a pending function a function.
@@ -510,19 +516,40 @@ impl Value {
         debug_assert_eq!(self.kind(), Some(Kind::Pending));
         self.set_kind(Kind::Closure);
     }
+}
 
+impl Heap {
     /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.
-    pub(crate) fn restart_thunk(self, code: &'static ThunkCode, captured: Value) {
+    pub(crate) fn restart_thunk(&mut self, thunk: Value, code: &'static ThunkCode, captured: Value) {
         debug_assert_eq!(code.captures.len(), 1);
-        self.atomic_header().store(header_of(Kind::Thunk, code), Ordering::Release);
-        self.set_captured(0, captured);
+        let old = thunk.header() & OLD_FLAG;
+        thunk.atomic_header().store(header_of(Kind::Thunk, code) | old, Ordering::Release);
+        thunk.set_captured(0, captured);
+        if old != 0 {
+            self.remember(thunk);
+        }
     }
 
     /// Gives a thunk its value. Whether a thread waits for it; one that begins to at this moment may be missed.
     #[inline(always)]
-    pub(crate) fn set_indirection(self, value: Value) -> bool {
-        self.set_second_word(value);
-        self.replace_kind(Kind::Indirection) & AWAITED_FLAG != 0
+    pub(crate) fn set_indirection(&mut self, thunk: Value, value: Value) -> bool {
+        thunk.set_second_word(value);
+        let header = thunk.replace_kind(Kind::Indirection);
+        if header & OLD_FLAG != 0 {
+            self.remember(thunk);
+        }
+        header & AWAITED_FLAG != 0
+    }
+
+    /// Takes note that an old thunk may refer to what is not old.
+    #[inline(never)]
+    fn remember(&mut self, thunk: Value) {
+        self.changed.push(thunk);
+    }
+
+    /// Tells the collector which old thunks this thread changed.
+    pub(super) fn tell_changed(&mut self) {
+        self.world.changed().append(&mut self.changed);
     }
 }
 

@@ -47,11 +47,11 @@ const LINE_MAP_WORDS: usize = CHUNK_BYTES / LINE_BYTES / WORD_BITS;
 /// The begin of a chunk.
 #[repr(C)]
 struct Header {
-    /// Where objects begin: of live objects after a collection; others are found when they are asked for.
+    /// Where objects begin: old ones; others are found when they are asked for.
     starts: [u64; OBJECT_MAP_WORDS],
-    /// Objects reached by the collection that is going on.
+    /// Old objects, and those that the collection that is going on has reached.
     marks: [u64; OBJECT_MAP_WORDS],
-    /// Lines that live objects touch.
+    /// Lines that those touch.
     lines: [u64; LINE_MAP_WORDS],
     /// Offset behind the last byte that was ever handed out; what follows is zero.
     high: usize,
@@ -178,13 +178,15 @@ impl Chunk {
         }
     }
 
-    /// Takes the mark off an object; whether it had one.
-    fn unmark(self, object: *const u64) -> bool {
+    /// Takes the mark off an object.
+    fn unmark(self, object: *const u64) {
         let (word, bit) = self.bit_of(object as usize);
-        let map = &mut self.header().marks;
-        let marked = map[word] & bit != 0;
-        map[word] &= !bit;
-        marked
+        self.header().marks[word] &= !bit;
+    }
+
+    fn is_marked(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object as usize);
+        self.header().marks[word] & bit != 0
     }
 
     fn first_object(self) -> *mut u64 {
@@ -202,6 +204,16 @@ impl Chunk {
         let map = &mut self.header().lines;
         for line in first..=last {
             map[line / WORD_BITS] |= 1 << (line % WORD_BITS);
+        }
+    }
+
+    /// Undoes [`Chunk::keep_lines`] for an object that shares no line with others.
+    fn free_lines(self, object: *const u64, bytes: usize) {
+        let begin = object as usize - self.base();
+        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
+        let map = &mut self.header().lines;
+        for line in first..=last {
+            map[line / WORD_BITS] &= !(1 << (line % WORD_BITS));
         }
     }
 
@@ -273,6 +285,15 @@ impl Run {
     }
 }
 
+/// Objects in a row that were made since the last collection.
+struct Filled {
+    run: Run,
+    /// Whether their begins are in the bitmaps.
+    is_known: bool,
+    /// Whether it is one object that has its lines for itself.
+    is_big: bool,
+}
+
 /// All chunks of a heap.
 #[derive(Default)]
 pub(super) struct Space {
@@ -285,12 +306,14 @@ pub(super) struct Space {
     /// The same for objects of more than [`SMALL_BYTES`], by the logarithm of their size: a large one, which fits into
     /// few places, leaves the others to smaller ones.
     big_cursors: [(usize, usize); BIG_CLASSES],
-    /// Parts of runs that were filled with objects since the last collection, whose begins are not in the bitmaps.
-    filled: Vec<Run>,
+    /// Parts of runs that were filled since the last collection.
+    filled: Vec<Filled>,
     /// Bytes in them and in large objects made since.
     filled_bytes: usize,
-    /// Bytes that were live after the last collection.
+    /// Bytes in objects that survived the last collection.
     live_bytes: usize,
+    /// The same, after the last one that looked at all objects.
+    least_live_bytes: usize,
     /// Bytes allocated over all.
     total_bytes: u64,
 }
@@ -301,9 +324,14 @@ impl Space {
         self.filled_bytes
     }
 
-    /// Bytes that were live after the last collection.
+    /// Bytes in objects that survived the last collection.
     pub(super) fn live_bytes(&self) -> usize {
         self.live_bytes
+    }
+
+    /// Bytes that were live when all objects were looked at last.
+    pub(super) fn least_live_bytes(&self) -> usize {
+        self.least_live_bytes
     }
 
     /// Bytes that were ever allocated.
@@ -314,10 +342,14 @@ impl Space {
     /// Takes note of a run as far as it is filled.
     pub(super) fn retire(&mut self, filled: Run) {
         if filled.bytes() > 0 {
-            self.filled_bytes += filled.bytes();
-            self.total_bytes += filled.bytes() as u64;
-            self.filled.push(filled);
+            self.take_note(filled, false);
         }
+    }
+
+    fn take_note(&mut self, run: Run, is_big: bool) {
+        self.filled_bytes += run.bytes();
+        self.total_bytes += run.bytes() as u64;
+        self.filled.push(Filled { run, is_known: false, is_big });
     }
 
     /// A run of at most `most` bytes for small objects; `None` when the system has no memory.
@@ -368,7 +400,7 @@ impl Space {
                 let run = clear(chunk, begin, end);
                 // runs for small objects go round it
                 chunk.keep_lines(run.begin, bytes);
-                self.retire(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) });
+                self.take_note(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) }, true);
                 return Some(run.begin);
             }
         }
@@ -386,10 +418,20 @@ impl Space {
         self.by_address.insert(at, chunk);
     }
 
-    /// Prepares a collection.
-    pub(super) fn prepare(&mut self) {
-        self.filled.sort_unstable_by_key(|run| run.begin);
-        for chunk in &self.chunks {
+    /// Prepares a collection: of all objects, or of those that are not old.
+    pub(super) fn prepare(&mut self, all: bool) {
+        self.filled.sort_unstable_by_key(|filled| filled.run.begin);
+        if !all {
+            for filled in self.filled.iter().filter(|filled| filled.is_big) {
+                Chunk::of(filled.run.begin).free_lines(filled.run.begin, filled.run.bytes());
+            }
+            return;
+        }
+        for chunk in &self.by_address {
+            if chunk.is_large() {
+                chunk.unmark(chunk.first_object());
+                continue;
+            }
             let header = chunk.header();
             header.marks[..used_words(header.high)].fill(0);
             header.lines.fill(0);
@@ -404,37 +446,47 @@ impl Space {
         if !chunk.is_large() && word - chunk.base() >= CHUNK_BYTES {
             return None;
         }
-        let after = self.filled.partition_point(|run| run.begin as usize <= word);
-        if let Some(run) = after.checked_sub(1).map(|index| &mut self.filled[index])
-            && word < run.end as usize
+        let after = self.filled.partition_point(|filled| filled.run.begin as usize <= word);
+        if let Some(filled) = after.checked_sub(1).map(|index| &mut self.filled[index])
+            && word < filled.run.end as usize
+            && !filled.is_known
         {
-            let mut object = run.begin;
-            while object < run.end {
+            let mut object = filled.run.begin;
+            while object < filled.run.end {
                 chunk.set_start(object);
                 object = object.wrapping_byte_add(bytes_of(object));
             }
-            // from now on it is known
-            run.end = run.begin;
+            filled.is_known = true;
         }
         let object = chunk.object_before(word)?;
         (word < object as usize + bytes_of(object)).then_some(object)
     }
 
-    /// Ends a collection: what is not marked is free.
-    pub(super) fn sweep(&mut self) {
+    /// Ends a collection for which the same was prepared: what is not marked is free, and the rest is old.
+    pub(super) fn sweep(&mut self, all: bool) {
         let mut live_bytes = 0;
+        for filled in self.filled.iter().filter(|_| !all) {
+            let chunk = Chunk::of(filled.run.begin);
+            let (first, _) = chunk.bit_of(filled.run.begin as usize);
+            let (last, _) = chunk.bit_of(filled.run.end as usize - 8);
+            let header = chunk.header();
+            header.starts[first..=last].copy_from_slice(&header.marks[first..=last]);
+        }
         for chunk in &self.chunks {
             let header = chunk.header();
-            let used = used_words(header.high);
-            header.starts[..used].copy_from_slice(&header.marks[..used]);
-            let lines = header.lines.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+            if all {
+                let used = used_words(header.high);
+                header.starts[..used].copy_from_slice(&header.marks[..used]);
+            }
+            let used = header.high.div_ceil(LINE_BYTES * WORD_BITS).min(LINE_MAP_WORDS);
+            let lines = header.lines[..used].iter().map(|word| word.count_ones() as usize).sum::<usize>();
             live_bytes += lines * LINE_BYTES;
         }
         self.by_address.retain(|chunk| {
             if !chunk.is_large() {
                 return true;
             }
-            let is_live = chunk.unmark(chunk.first_object());
+            let is_live = chunk.is_marked(chunk.first_object());
             if is_live {
                 live_bytes += chunk.header().large_bytes;
             } else {
@@ -443,6 +495,9 @@ impl Space {
             is_live
         });
         self.live_bytes = live_bytes;
+        if all {
+            self.least_live_bytes = live_bytes;
+        }
         self.filled.clear();
         self.filled_bytes = 0;
         self.cursor = (0, 0);
@@ -486,8 +541,8 @@ mod tests {
             for _ in 0..20_000 {
                 space.big(1000).unwrap();
             }
-            space.prepare();
-            space.sweep();
+            space.prepare(false);
+            space.sweep(false);
         }
         assert_eq!(space.chunks.len(), 1);
     }
@@ -513,12 +568,13 @@ mod tests {
             taken.sort_unstable();
             assert!(taken.windows(2).all(|pair| pair[0].1 <= pair[1].0));
             // every third survives
-            space.prepare();
+            let all = random >> 60 & 1 == 1;
+            space.prepare(all);
             live = taken.into_iter().step_by(3).collect();
             for &(begin, end) in &live {
                 Chunk::of(begin as *const u64).keep_lines(begin as *const u64, end - begin);
             }
-            space.sweep();
+            space.sweep(all);
         }
     }
 }

@@ -113,7 +113,9 @@ impl Heap {
         let shape = self.shape_of(keys.len(), |index| (keys[index], positions[index]));
         self.merge_entries += sources.len() + 8;
         let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
-        self.keep(Value::from_object(plan.shape.address()));
+        if !plan.shape.is_shared() {
+            self.keep(Value::from_object(plan.shape.address()));
+        }
         self.merges.insert((a.id(), b.id()), plan);
         plan
     }

@@ -74,6 +74,9 @@ const PAYLOAD_SHIFT: u32 = 16;
 /// Flag of the header of a shape that literals or merges share.
 pub(super) const SHARED_FLAG: u64 = 1 << 8;
 
+/// Flag of the header of a thunk that survived a collection: who gives it a value must tell the collector.
+pub(super) const OLD_FLAG: u64 = 1 << 8;
+
 /// Flag of the header of a thunk that began as a suspended application: its size follows from a length, not from code.
 pub(super) const APP_FLAG: u64 = 1 << 9;
 
@@ -135,6 +138,7 @@ pub(crate) fn header_address<T>(header: u64) -> *const T {
 const NULL: u64 = 0b0010;
 const FALSE: u64 = 0b0110;
 const TRUE: u64 = 0b1010;
+const UNSET: u64 = 0b1110;
 const INT_TAG: u64 = 1;
 const INT_SHIFT: u32 = 2;
 
@@ -175,6 +179,10 @@ impl Value {
     pub const TRUE: Value = Value::immediate(TRUE);
     /// `false`
     pub const FALSE: Value = Value::immediate(FALSE);
+
+    /// What a list or set that is being built holds where nothing was stored yet.
+    #[allow(clippy::declare_interior_mutable_const)]
+    pub(super) const UNSET: Value = Value::immediate(UNSET);
 
     const fn immediate(word: u64) -> Value {
         match NonZeroU64::new(word) {

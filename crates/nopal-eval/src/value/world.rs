@@ -22,9 +22,19 @@ use crate::sync::{lock, wait};
 #[derive(Default)]
 pub(super) struct Shapes {
     pub(super) table: HashTable<(u64, Shape)>,
+    /// Those of them that are not old.
+    pub(super) young: Vec<Shape>,
     /// Keys in them, in all: in small ones and in large ones.
     pub(super) keys: usize,
     pub(super) large_keys: usize,
+}
+
+/// What is never to be collected.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) values: Vec<Value>,
+    /// So many of them are old.
+    pub(super) old: usize,
 }
 
 /// See the module.
@@ -32,7 +42,9 @@ pub(super) struct World {
     space: Mutex<Space>,
     shapes: Mutex<Shapes>,
     /// Constants of code, and whatever else is never to be collected.
-    kept: Mutex<Vec<Value>>,
+    kept: Mutex<Kept>,
+    /// See [`Heap::changed`]: those of threads that stand still. And old objects that are not complete yet.
+    changed: Mutex<Vec<Value>>,
     threads: Mutex<Threads>,
     /// A thread stands still, is gone, or may go on.
     moved: Condvar,
@@ -65,8 +77,6 @@ pub(super) struct Standing {
     pub(super) native: (usize, usize),
     /// Its value stack: address and length in words. Exactly values.
     pub(super) slots: (usize, usize),
-    /// Its strings of symbols: address and length in words. Exactly values, or zero.
-    pub(super) strings: (usize, usize),
     /// Its root vectors.
     pub(super) buffers: Vec<(usize, usize)>,
 }
@@ -77,6 +87,7 @@ impl World {
             space: Mutex::default(),
             shapes: Mutex::default(),
             kept: Mutex::default(),
+            changed: Mutex::default(),
             threads: Mutex::new(Threads { present: 1, standing: vec![None], collecting: false }),
             moved: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -94,8 +105,12 @@ impl World {
         lock(&self.shapes)
     }
 
-    pub(super) fn kept(&self) -> MutexGuard<'_, Vec<Value>> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         lock(&self.kept)
+    }
+
+    pub(super) fn changed(&self) -> MutexGuard<'_, Vec<Value>> {
+        lock(&self.changed)
     }
 
     /// Another thread takes part from now on; its number.
@@ -154,14 +169,14 @@ impl World {
 impl Heap {
     /// Where the roots of this thread are, whose native stack is in use between these addresses.
     pub(super) fn standing(&self, here: usize, begin: usize) -> Standing {
-        let (slots, strings) = (self.stack.range(), self.symbol_string_range());
-        Standing { native: (here, begin), slots, strings, buffers: roots::buffers() }
+        Standing { native: (here, begin), slots: self.stack.range(), buffers: roots::buffers() }
     }
 
     /// Stands still while `wait` waits, and while somebody collects. `wait` must not touch a value.
     #[inline(never)]
     pub(crate) fn stand<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.retire_run();
+        self.tell_changed();
         let world = self.world.clone();
         let number = usize::from(self.thread);
         native_stack::standing(|here, begin| {
