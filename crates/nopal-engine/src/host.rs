@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nopal_eval::host::{
@@ -18,7 +18,7 @@ use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_fs::{EntryKind, FileIdentity, FsError};
 use nopal_report::Level;
-use nopal_store::{AddOptions, Direction, Stopped, TextToAdd, path_of_source};
+use nopal_store::{AddOptions, Additions, Direction, Stopped, path_of_source};
 
 use crate::closure;
 use crate::engine::Shared;
@@ -34,36 +34,50 @@ pub(crate) struct EvalHost {
     shared: Arc<Shared>,
     /// Whether store writes are only computed.
     read_only: bool,
-    made: Mutex<Made>,
-    /// Held by the thread that writes to the store: what one has taken to write, others may refer to.
-    writing: Mutex<()>,
+    /// Texts of derivations that this evaluation made; import from derivation and `storePath` read them.
+    made: Mutex<BTreeMap<StorePath, Arc<[u8]>>>,
+    /// What evaluation adds to the store, once it does: it becomes valid later, together.
+    additions: OnceLock<Additions>,
     /// Trees fetched so far: within an evaluation an input does not change.
     fetched: Mutex<BTreeMap<Input, Fetched>>,
 }
 
-/// What an evaluation made.
-#[derive(Default)]
-struct Made {
-    /// Derivations and texts in order of creation, not written yet: they go to the store together, in one transaction.
-    pending: Vec<TextToAdd>,
-    /// Texts of derivations, whether written or not; import from derivation and `storePath` read them.
-    derivations: BTreeMap<StorePath, Arc<[u8]>>,
-}
-
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
-        Self { shared, read_only, made: Mutex::default(), writing: Mutex::default(), fetched: Mutex::default() }
+        let additions = OnceLock::new();
+        Self { shared, read_only, made: Mutex::default(), additions, fetched: Mutex::default() }
     }
 
-    /// Writes what evaluation made and has not been written.
+    /// Waits until what evaluation made is valid.
     pub(crate) fn flush(&self) -> Result<(), EngineError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = std::mem::take(&mut self.made().pending);
-        if pending.is_empty() {
-            return Ok(());
+        match self.additions.get() {
+            Some(additions) => Ok(additions.finish()?),
+            None => Ok(()),
         }
-        self.shared.source_store()?.add_texts(&pending)?;
-        Ok(())
+    }
+
+    /// Additions to the store that derivations and sources go to, unless it takes none.
+    fn additions(&self) -> HostResult<&Additions> {
+        if let Some(uri) = &self.shared.config.closed_store {
+            return Err(HostError::Failed(format!("operation 'addToStore' is not supported by store '{uri}'")));
+        }
+        if let Some(additions) = self.additions.get() {
+            return Ok(additions);
+        }
+        let store = self.shared.source_store().map_err(failed)?;
+        Ok(self.additions.get_or_init(|| Additions::new(store.clone())))
+    }
+
+    /// Waits until what `path` lies in is valid, if this evaluation made it.
+    fn settle(&self, path: &Path) -> HostResult<()> {
+        let Some(additions) = self.additions.get() else { return Ok(()) };
+        let Ok(below) = path.strip_prefix(self.shared.config.store_dir.as_str()) else { return Ok(()) };
+        let Some(name) = below.components().next() else { return Ok(()) };
+        let object = StorePath::from_base_name_bytes(name.as_os_str().as_bytes());
+        match object {
+            Ok(object) if additions.is_pending(&object) => self.flush().map_err(failed),
+            _ => Ok(()),
+        }
     }
 
     /// The store that has a path: that of sources, or that of what is built.
@@ -72,14 +86,6 @@ impl EvalHost {
         match sources.is_valid(path).map_err(failed)? {
             true => Ok(sources),
             false => self.shared.store().map_err(failed),
-        }
-    }
-
-    /// Fails if the store for derivations takes none.
-    fn open_for_writing(&self) -> HostResult<()> {
-        match &self.shared.config.closed_store {
-            None => Ok(()),
-            Some(uri) => Err(HostError::Failed(format!("operation 'addToStore' is not supported by store '{uri}'"))),
         }
     }
 
@@ -95,15 +101,16 @@ impl EvalHost {
 
     /// Whether this evaluation made the derivation.
     pub(crate) fn has_made(&self, path: &StorePath) -> bool {
-        self.made().derivations.contains_key(path)
+        self.made().contains_key(path)
     }
 
-    fn made(&self) -> MutexGuard<'_, Made> {
+    fn made(&self) -> MutexGuard<'_, BTreeMap<StorePath, Arc<[u8]>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The contents of a file, with its identity where its name alone leads to it.
     pub(crate) fn read_file_identified(&self, path: &Path) -> HostResult<(Vec<u8>, Option<FileIdentity>)> {
+        self.settle(path)?;
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
         let (contents, identity) = nopal_fs::read_file_identified(&physical).map_err(fs_error)?;
         let is_plain = physical == path && identity.kind() == EntryKind::File;
@@ -112,6 +119,7 @@ impl EvalHost {
 
     /// The names in a directory with their types, and its identity where its name alone leads to it.
     pub(crate) fn read_dir_identified(&self, path: &Path) -> HostResult<(Listing, Option<FileIdentity>)> {
+        self.settle(path)?;
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
         let (entries, identity) = nopal_fs::read_dir_identified(&physical).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotADirectory => {
@@ -153,6 +161,7 @@ pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
 
 impl Host for EvalHost {
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
+        self.settle(path)?;
         let physical = self.shared.paths.locate(path).map_err(fs_error)?;
         match nopal_fs::symlink_metadata_if_exists(&physical) {
             Ok(None) => Ok(None),
@@ -175,11 +184,13 @@ impl Host for EvalHost {
     }
 
     fn read_link(&self, path: &Path) -> HostResult<Vec<u8>> {
+        self.settle(path)?;
         let physical = self.shared.paths.locate(path).map_err(fs_error)?;
         Ok(nopal_fs::read_link(&physical).map_err(fs_error)?.into_os_string().into_vec())
     }
 
     fn add_path(&self, request: &AddPath<'_>, filter: Option<Filter<'_>>) -> HostResult<StorePath> {
+        self.settle(request.path)?;
         let physical = self.shared.paths.locate(request.path).map_err(fs_error)?;
         let options = AddOptions {
             name: request.name.to_owned(),
@@ -204,8 +215,7 @@ impl Host for EvalHost {
         let added = if self.read_only {
             path_of_source(&self.shared.config.store_dir, &physical, &options, adapted)
         } else {
-            self.open_for_writing()?;
-            self.shared.source_store().map_err(failed)?.add_path(&physical, &options, adapted)
+            self.additions()?.path(&physical, &options, adapted)
         };
         if let Some(error) = callback_error {
             return Err(error);
@@ -228,28 +238,24 @@ impl Host for EvalHost {
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let path = self.shared.config.store_dir.text_path(name, contents, &references).map_err(failed)?;
         if !self.read_only {
-            self.open_for_writing()?;
-            self.made().pending.push(TextToAdd { name: name.to_owned(), contents: contents.into(), references });
-            // such a path may be read in the same evaluation
-            self.flush().map_err(failed)?;
+            self.additions()?.text(&path, contents.into(), references).map_err(failed)?;
         }
         Ok(path)
     }
 
     fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
-        let mut made = self.made();
         let text: Arc<[u8]> = text.into();
-        let known = made.derivations.insert(path.clone(), text.clone());
+        // held until it is given to the store: what refers to it must be given later
+        let mut made = self.made();
+        let known = made.insert(path.clone(), text.clone());
         if known.is_none() && !self.read_only {
-            self.open_for_writing()?;
-            let name = path.name().to_owned();
-            made.pending.push(TextToAdd { name, contents: text, references: derivation.references() });
+            self.additions()?.derivation(path, derivation, text).map_err(failed)?;
         }
         Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        let made = self.made().derivations.get(path).cloned();
+        let made = self.made().get(path).cloned();
         match made {
             Some(text) => self.shared.parse_derivation(path, &text).map_err(failed),
             None => self.shared.read_derivation(path).map_err(failed),
@@ -297,6 +303,7 @@ impl Host for EvalHost {
     }
 
     fn closure_info(&self, path: &StorePath) -> HostResult<ClosureInfo> {
+        self.flush().map_err(failed)?;
         let store = self.store_of(path)?;
         let closure = store.closure(std::slice::from_ref(path), Direction::References).map_err(failed)?;
         let info = store.path_info(path).map_err(failed)?;
@@ -305,6 +312,7 @@ impl Host for EvalHost {
     }
 
     fn fetch_closure(&self, request: &ClosureRequest<'_>) -> HostResult<StorePath> {
+        self.flush().map_err(failed)?;
         closure::fetch(&self.shared, request).map_err(failed)
     }
 
@@ -315,6 +323,7 @@ impl Host for EvalHost {
     }
 
     fn fetch(&self, request: &FetchRequest) -> HostResult<Fetched> {
+        self.flush().map_err(failed)?;
         let FetchRequest::Tree(input) = request else { return fetch::fetch(&self.shared, request) };
         let fetched = || self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = fetched().get(input) {
@@ -367,6 +376,7 @@ impl Host for EvalHost {
     }
 
     fn path_from_hash_part(&self, hash_part: &str) -> HostResult<Option<StorePath>> {
+        self.flush().map_err(failed)?;
         match self.shared.existing_store().map_err(failed)? {
             Some(store) => store.path_from_hash_part(hash_part).map_err(failed),
             None => Ok(None),

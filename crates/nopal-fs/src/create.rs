@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,50 @@ pub struct TreeWriter {
     path: PathBuf,
     /// whether the umask leaves canonical modes as they are asked for, once known
     modes_stick: Option<bool>,
+}
+
+/// A directory of a store, in which files are made with their final names and metadata.
+#[derive(Debug)]
+pub struct CanonicalDirectory {
+    directory: OwnedFd,
+    path: PathBuf,
+    /// whether the umask leaves 0444 and 0555 as they are asked for, once known
+    modes_stick: [Option<bool>; 2],
+}
+
+impl CanonicalDirectory {
+    /// Opens the directory.
+    pub fn open(path: &Path) -> Result<Self, FsError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, path, flags, Mode::empty()).on("open directory", path)?;
+        Ok(Self { directory, path: path.to_owned(), modes_stick: [None; 2] })
+    }
+
+    /// Creates a file that must not exist, whole and with canonical metadata. If that fails otherwise than because it
+    /// exists, part of it may be left.
+    pub fn create_file(&mut self, name: &OsStr, executable: bool, contents: &[u8]) -> Result<(), FsError> {
+        let path = || self.path.join(name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = if executable { 0o555 } else { 0o444 };
+        let mode_of = Mode::from_raw_mode(mode);
+        let mut file =
+            File::from(openat(&self.directory, name, flags, mode_of).map_err(|e| fail("create", path(), e))?);
+        file.write_all(contents).map_err(|e| fail("write", path(), e))?;
+        let known = &mut self.modes_stick[usize::from(executable)];
+        let sticks = match *known {
+            Some(sticks) => sticks,
+            None => fstat(&file).map_err(|e| fail("examine", self.path.join(name), e))?.st_mode & 0o7777 == mode,
+        };
+        *known = Some(sticks);
+        if !sticks {
+            fchmod(&file, mode_of).map_err(|e| fail("set permissions of", self.path.join(name), e))?;
+        }
+        futimens(&file, &CANONICAL_TIMES).map_err(|e| fail("set times of", self.path.join(name), e))
+    }
+}
+
+fn fail(action: &'static str, path: PathBuf, cause: impl Into<io::Error>) -> FsError {
+    FsError::new(action, &path, cause.into())
 }
 
 impl TreeWriter {

@@ -32,11 +32,11 @@ pub mod walk;
 
 pub use canon::{CanonError, canonicalise_tree};
 pub use copy::{CopyKind, copy_file, copy_file_contents, reflink_or_copy};
-pub use create::TreeWriter;
+pub use create::{CanonicalDirectory, TreeWriter};
 pub use error::FsError;
 pub use file::*;
 pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
-pub use lock::{ExclusiveLock, LockFile, PathLock, SharedLock};
+pub use lock::{ExclusiveLock, LockFile, NumberLocks, PathLock, SharedLock};
 pub use remove::{Removed, remove_tree, remove_tree_if_exists};
 pub use replace::{AtomicFile, replace, replace_with, symlink_replace};
 pub use sync::{SyncMethod, sync_directory, sync_file, sync_filesystem, sync_tree};

@@ -3,7 +3,10 @@
 //! A lock belongs to the open file, not to the process: two [`LockFile`]s of one path exclude each other within one
 //! process too, and the kernel lets go of the lock when the process dies, however it dies.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -179,5 +182,62 @@ impl Drop for PathLock {
     fn drop(&mut self) {
         // a lock file that cannot be removed is only litter
         let _ = std::fs::remove_file(self.lock.path());
+    }
+}
+
+/// Exclusive locks on numbers, which are byte ranges of one file: nothing is created or removed for each of them. Whoever
+/// holds a number excludes all others from it, within one process too. Let go when dropped.
+#[derive(Debug)]
+pub struct NumberLocks {
+    file: File,
+}
+
+/// So many numbers are locked one by one; of more, all there are, which is one range.
+const SINGLE_NUMBERS: usize = 16;
+
+impl NumberLocks {
+    /// Waits for the locks on all the numbers, in the file at `path`, which is created if need be. A thread that holds
+    /// such locks must not ask for more: with the order in which they are taken, that is why nobody waits for ever.
+    pub fn acquire(path: &Path, numbers: &BTreeSet<u16>) -> Result<Self, FsError> {
+        let locks = Self { file: crate::open_write(path)? };
+        if numbers.len() > SINGLE_NUMBERS {
+            locks.apply(libc::F_WRLCK, 0, 0).on("lock", path)?;
+        } else {
+            for number in numbers {
+                locks.apply(libc::F_WRLCK, (*number).into(), 1).on("lock", path)?;
+            }
+        }
+        Ok(locks)
+    }
+
+    /// Locks or unlocks a range; one of length zero has no end.
+    fn apply(&self, kind: libc::c_int, start: i64, length: i64) -> io::Result<()> {
+        let range = libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start,
+            l_len: length,
+            // for locks that belong to the open file it must be so
+            l_pid: 0,
+        };
+        loop {
+            // SAFETY: a system call that reads `range`, which lives until it returns, on a descriptor that is open for
+            // as long as `self`.
+            let result = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLKW, &range) };
+            if result == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Drop for NumberLocks {
+    fn drop(&mut self) {
+        // closing alone would not do, as for the other locks
+        let _ = self.apply(libc::F_UNLCK, 0, 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Adding trees, archives and texts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use nopal_report::Activity;
 
 use crate::content::{ContentHasher, GitHasher};
 use crate::error::StoreError;
-use crate::install::{Staged, TempTree};
+use crate::install::{Contents, Staged, TempTree};
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::tree::{ArchiveSink, EntryFilter, HashingReader, SinkResult, TreeError, WalkEnd, read_archive, walk_tree};
@@ -71,25 +71,33 @@ impl Store {
         options: &AddOptions,
         filter: Option<&mut EntryFilter<'_>>,
     ) -> Result<PathInfo, StoreError> {
-        let temp_roots = self.writable("add a path")?;
         let activity = self.reporter().start(Activity::AddToStore { name: options.name.clone() });
-        let tree = TempTree::new(temp_roots.temp_path()?);
-        let mut spool = Spool::new(tree.path().to_owned());
-        let (info, entries) = ingest(self.store_dir(), source, options, filter, &mut spool)?;
+        let (info, tree) = self.take_in(source, options, filter)?;
         self.add_temp_root(&info.path)?;
         let info = match self.find_path_info(&info.path)? {
             Some(known) => known,
             None => {
-                spool.spill()?;
-                drop(spool);
                 let path = info.path.clone();
-                self.install(vec![Staged { info, tree, entries }])?;
+                self.install(vec![tree.stage(info)?])?;
                 self.path_info(&path)?
             }
         };
         activity.progress(info.nar_size, Some(info.nar_size));
         activity.succeed();
         Ok(info)
+    }
+
+    /// Reads a tree that is to be added.
+    pub(crate) fn take_in(
+        &self,
+        source: &Path,
+        options: &AddOptions,
+        filter: Option<&mut EntryFilter<'_>>,
+    ) -> Result<(PathInfo, TakenTree), StoreError> {
+        let tree = TempTree::new(self.writable("add a path")?.temp_path()?);
+        let mut spool = Spool::new(tree.path().to_owned());
+        let (info, entries) = ingest(self.store_dir(), source, options, filter, &mut spool)?;
+        Ok((info, TakenTree { tree, spool, entries }))
     }
 
     /// Adds a text file, as `builtins.toFile` does and as derivations are stored.
@@ -115,27 +123,11 @@ impl Store {
         if paths.iter().all(|path| valid.contains(path)) {
             return Ok(paths);
         }
-        let temp_roots = self.writable("add a text")?;
-        let mut staged = Vec::new();
-        for (text, path) in texts.iter().zip(&paths) {
-            if valid.contains(path) {
-                continue;
-            }
-            let tree = TempTree::new(temp_roots.temp_path()?);
-            let mut spool = Spool::new(tree.path().to_owned());
-            spool.start_file(None, false, text.contents.len() as u64)?;
-            spool.data(&text.contents)?;
-            spool.end_file()?;
-            spool.spill()?;
-            let (nar_hash, nar_size) = hash_of_file(&text.contents);
-            let mut info = PathInfo::new(path.clone(), nar_hash, nar_size);
-            info.references = text.references.clone();
-            info.ca = Some(ContentAddress {
-                method: ContentAddressMethod::Text,
-                hash: Hash::of(HashAlgorithm::Sha256, &text.contents),
-            });
-            staged.push(Staged { info, tree, entries: 1 });
-        }
+        self.writable("add a text")?;
+        let fresh = texts.iter().zip(&paths).filter(|(_, path)| !valid.contains(path));
+        let staged =
+            fresh.map(|(text, path)| stage_text(path.clone(), text.contents.clone(), text.references.clone(), None));
+        let staged = staged.collect();
         self.install(staged)?;
         Ok(paths)
     }
@@ -174,7 +166,7 @@ impl Store {
         spool.spill()?;
         drop(spool);
         self.check_content_address(info, tree.path())?;
-        self.install(vec![Staged { info: info.clone(), tree, entries }])?;
+        self.install(vec![Staged::tree(info.clone(), tree, entries)])?;
         activity.progress(size, Some(size));
         activity.succeed();
         Ok(())
@@ -199,6 +191,46 @@ impl Store {
             return Ok(());
         }
         Err(StoreError::ContentAddressMismatch { path: self.print(&info.path), ca: ca.to_string() })
+    }
+}
+
+/// A text ready to be installed.
+pub(crate) fn stage_text(
+    path: StorePath,
+    bytes: Arc<[u8]>,
+    references: BTreeSet<StorePath>,
+    outputs: Option<BTreeMap<String, StorePath>>,
+) -> Staged {
+    let (nar_hash, nar_size) = hash_of_file(&bytes);
+    let mut info = PathInfo::new(path, nar_hash, nar_size);
+    info.references = references;
+    info.ca =
+        Some(ContentAddress { method: ContentAddressMethod::Text, hash: Hash::of(HashAlgorithm::Sha256, &bytes) });
+    Staged { info, contents: Contents::File { bytes, executable: false }, outputs }
+}
+
+/// A tree that was read to be added: in memory, or on disk if it is large.
+pub(crate) struct TakenTree {
+    tree: TempTree,
+    spool: Spool,
+    entries: u64,
+}
+
+impl TakenTree {
+    /// Whether it is one file, in memory.
+    pub(crate) fn is_small(&self) -> bool {
+        self.spool.as_file().is_some()
+    }
+
+    /// Makes it ready to be installed.
+    pub(crate) fn stage(mut self, info: PathInfo) -> Result<Staged, StoreError> {
+        if let Some((bytes, executable)) = self.spool.as_file() {
+            let contents = Contents::File { bytes: bytes.into(), executable };
+            return Ok(Staged { info, contents, outputs: None });
+        }
+        self.spool.spill()?;
+        drop(self.spool);
+        Ok(Staged::tree(info, self.tree, self.entries))
     }
 }
 

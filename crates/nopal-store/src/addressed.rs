@@ -94,7 +94,7 @@ impl Store {
         }
         info.ca = Some(ca);
         self.add_temp_root(&path)?;
-        self.install(vec![Staged { info, tree: result, entries: scan.entries }])?;
+        self.install(vec![Staged::tree(info, result, scan.entries)])?;
         Ok(path)
     }
 }

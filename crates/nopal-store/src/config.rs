@@ -75,7 +75,12 @@ impl StoreConfig {
         self.state_dir.join("temproots")
     }
 
-    /// One file per path being added.
+    /// Held on the paths being added, by their numbers.
+    pub(crate) fn paths_lock(&self) -> PathBuf {
+        self.state_dir.join("paths.lock")
+    }
+
+    /// One file per path being added, by versions that had such files; a collection removes them.
     pub(crate) fn locks_dir(&self) -> PathBuf {
         self.state_dir.join("locks")
     }

@@ -1,14 +1,15 @@
 //! The last steps of every addition: give the tree its name, make it durable, make it valid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nopal_format::{Derivation, DerivationOutput, StorePath};
-use nopal_fs::{FsError, PathLock, SyncMethod};
+use nopal_format::{Derivation, StoreDir, StorePath};
+use nopal_fs::{CanonicalDirectory, FsError, NumberLocks, SyncMethod};
 
 use crate::config::Durability;
-use crate::database::Persist;
+use crate::database::{Persist, Registration};
 use crate::error::StoreError;
 use crate::store::Store;
 use nopal_format::PathInfo;
@@ -39,78 +40,134 @@ impl Drop for TempTree {
     }
 }
 
-/// A complete tree with canonical metadata, on the file system of the store, and what is to be known of it.
+/// What is to become a store path, and what is to be known of it.
 #[derive(Debug)]
 pub(crate) struct Staged {
     pub(crate) info: PathInfo,
-    pub(crate) tree: TempTree,
-    pub(crate) entries: u64,
+    pub(crate) contents: Contents,
+    /// Of a derivation, the paths of its outputs, where they are known already.
+    pub(crate) outputs: Option<BTreeMap<String, StorePath>>,
+}
+
+/// Where the contents of a path are.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// A complete tree with canonical metadata, on the file system of the store, of so many entries.
+    Tree(TempTree, u64),
+    /// A single file, in memory.
+    File {
+        /// All of it.
+        bytes: Arc<[u8]>,
+        /// Whether it may be run.
+        executable: bool,
+    },
+}
+
+impl Staged {
+    /// A tree of so many entries.
+    pub(crate) fn tree(info: PathInfo, tree: TempTree, entries: u64) -> Self {
+        Self { info, contents: Contents::Tree(tree, entries), outputs: None }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn size(&self) -> usize {
+        match &self.contents {
+            Contents::Tree(..) => 0,
+            Contents::File { bytes, .. } => bytes.len(),
+        }
+    }
 }
 
 impl Store {
     /// Makes trees valid, all or none. The caller holds temporary roots on them. Paths that became valid meanwhile
     /// keep the contents they have.
     pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
-        let references: BTreeSet<&StorePath> = staged.iter().flat_map(|staged| &staged.info.references).collect();
-        self.add_temp_roots(&references.into_iter().cloned().collect::<Vec<_>>())?;
-        // by path, so that two processes that add the same set take the locks in the same order
+        self.protect(staged.iter().flat_map(|staged| &staged.info.references))?;
         let staged: BTreeMap<StorePath, Staged> =
             staged.into_iter().map(|staged| (staged.info.path.clone(), staged)).collect();
-        let mut locks = Vec::with_capacity(staged.len());
-        for path in staged.keys() {
-            locks.push(PathLock::acquire(&self.config().locks_dir().join(format!("{path}.lock")))?);
-        }
+        let numbers = staged.keys().map(lock_number).collect();
+        let _locks = NumberLocks::acquire(&self.config().paths_lock(), &numbers)?;
         let valid = self.valid_of(staged.keys())?;
         let mut placed = Placed { paths: Vec::new() };
         let mut entries = 0;
-        for (path, staged) in &staged {
-            if valid.contains(path) {
-                continue;
-            }
-            let destination = self.physical_path(path);
-            // what a process left that died between renaming and registering
-            nopal_fs::remove_tree_if_exists(&destination)?;
-            move_tree(staged.tree.path(), &destination)?;
-            placed.paths.push(destination);
-            entries += staged.entries;
+        let mut directory = CanonicalDirectory::open(self.physical_dir())?;
+        for staged in staged.values().filter(|staged| !valid.contains(&staged.info.path)) {
+            entries += self.place(staged, &mut directory, &mut placed)?;
         }
         self.make_durable(&placed.paths, entries)?;
-        let infos: Vec<&PathInfo> = staged.values().map(|staged| &staged.info).collect();
-        let outputs = self.outputs_of(&infos);
-        let registered = self.database().write(Persist::Soon, |writer| match writer.register(&infos, now_s())? {
-            Ok(()) => {
-                outputs.iter().try_for_each(|(drv, outputs)| writer.set_derivation_outputs(drv, outputs).map(drop))
-            }
-            Err(missing) => Err(StoreError::ReferenceNotValid {
-                path: self.print(&missing.path),
-                reference: self.print(&missing.reference),
-            }),
-        });
+        let known: Vec<Registration<'_>> = staged.values().map(|staged| self.registration_of(staged)).collect();
+        let registered = self.register_all(&known, Persist::Soon);
         if registered.is_ok() {
             placed.paths.clear();
         }
         registered
     }
 
-    /// The output paths of the derivations among paths whose trees are in place. Of a file that is no derivation in
-    /// spite of its name, nothing is known.
-    pub(crate) fn outputs_of(&self, infos: &[&PathInfo]) -> Vec<(StorePath, BTreeMap<String, StorePath>)> {
-        let mut all = Vec::new();
-        for info in infos.iter().filter(|info| info.path.is_derivation()) {
-            let (Ok(text), Ok(name)) =
-                (nopal_fs::read_file(&self.physical_path(&info.path)), info.path.derivation_name())
-            else {
-                continue;
-            };
-            let Ok(derivation) = Derivation::parse_aterm(self.store_dir(), &text, name) else { continue };
-            let path = |name: &String, output: &DerivationOutput| {
-                output.path(self.store_dir(), &derivation.name, name).ok().flatten()
-            };
-            let outputs = derivation.outputs.iter();
-            let known = outputs.filter_map(|(name, output)| Some((name.clone(), path(name, output)?)));
-            all.push((info.path.clone(), known.collect()));
+    /// Gives contents their final name. The caller has locked the path and knows that it is not valid. Returns the
+    /// number of entries.
+    fn place(
+        &self,
+        staged: &Staged,
+        directory: &mut CanonicalDirectory,
+        placed: &mut Placed,
+    ) -> Result<u64, StoreError> {
+        let name = staged.info.path.base_name();
+        let destination = self.physical_dir().join(&name);
+        match &staged.contents {
+            Contents::Tree(tree, entries) => {
+                // what a process left that died between renaming and registering
+                nopal_fs::remove_tree_if_exists(&destination)?;
+                move_tree(tree.path(), &destination)?;
+                placed.paths.push(destination);
+                Ok(*entries)
+            }
+            Contents::File { bytes, executable } => {
+                placed.paths.push(destination.clone());
+                match directory.create_file(name.as_ref(), *executable, bytes) {
+                    // likewise
+                    Err(error) if error.is_already_exists() => {
+                        nopal_fs::remove_tree_if_exists(&destination)?;
+                        directory.create_file(name.as_ref(), *executable, bytes)?;
+                    }
+                    other => other?,
+                }
+                Ok(1)
+            }
         }
-        all
+    }
+
+    fn registration_of<'a>(&self, staged: &'a Staged) -> Registration<'a> {
+        let outputs = match (&staged.outputs, &staged.contents) {
+            (Some(outputs), _) => Some(outputs.clone()),
+            (None, Contents::File { bytes, .. }) => self.outputs_in(&staged.info.path, bytes),
+            (None, Contents::Tree(..)) => self.outputs_of(&staged.info.path),
+        };
+        Registration { info: &staged.info, outputs: outputs.unwrap_or_default() }
+    }
+
+    /// Makes paths valid whose trees are in place.
+    pub(crate) fn register_all(&self, known: &[Registration<'_>], persist: Persist) -> Result<(), StoreError> {
+        self.database().write(persist, |writer| {
+            writer.register(known, now_s())?.map_err(|missing| StoreError::ReferenceNotValid {
+                path: self.print(&missing.path),
+                reference: self.print(&missing.reference),
+            })
+        })
+    }
+
+    /// The output paths of a path whose tree is in place, if it is a derivation.
+    pub(crate) fn outputs_of(&self, path: &StorePath) -> Option<BTreeMap<String, StorePath>> {
+        if !path.is_derivation() {
+            return None;
+        }
+        self.outputs_in(path, &nopal_fs::read_file(&self.physical_path(path)).ok()?)
+    }
+
+    /// The same, by its text. Of a file that is no derivation in spite of its name, nothing is known.
+    fn outputs_in(&self, path: &StorePath, text: &[u8]) -> Option<BTreeMap<String, StorePath>> {
+        let name = path.derivation_name().ok()?;
+        let derivation = Derivation::parse_aterm(self.store_dir(), text, name).ok()?;
+        Some(known_outputs(self.store_dir(), &derivation))
     }
 
     fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {
@@ -139,6 +196,22 @@ impl Drop for Placed {
             let _ = nopal_fs::remove_tree_if_exists(path);
         }
     }
+}
+
+/// The output paths of a derivation that are known without a build.
+pub(crate) fn known_outputs(store_dir: &StoreDir, derivation: &Derivation) -> BTreeMap<String, StorePath> {
+    let outputs = derivation.outputs.iter();
+    outputs
+        .filter_map(|(name, output)| {
+            Some((name.clone(), output.path(store_dir, &derivation.name, name).ok().flatten()?))
+        })
+        .collect()
+}
+
+/// By which number a path is locked. Paths that share one wait for each other without need.
+fn lock_number(path: &StorePath) -> u16 {
+    let [first, second, ..] = *path.digest();
+    u16::from_be_bytes([first, second])
 }
 
 /// Renames a tree, to another directory perhaps: that changes the entry `..` of a directory, for which it must be

@@ -9,6 +9,7 @@
 //! - whoever wants to use a path takes a temporary root on it *before* asking whether it is valid.
 
 mod add;
+mod additions;
 mod addressed;
 mod cache;
 mod closure;
@@ -35,6 +36,7 @@ mod tree;
 mod verify;
 
 pub use add::{AddOptions, NarChecks, TextToAdd, content_hash, path_of_source};
+pub use additions::Additions;
 pub use addressed::ClosureSource;
 pub use cache::{CacheCompression, CacheImport, CacheOptions, CacheSource};
 pub use closure::Direction;

@@ -98,7 +98,7 @@ impl Store {
         if !self.is_valid(&path)? {
             spool.spill()?;
             drop(spool);
-            self.install(vec![Staged { info, tree, entries }])?;
+            self.install(vec![Staged::tree(info, tree, entries)])?;
         }
         Ok(path)
     }

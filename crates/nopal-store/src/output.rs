@@ -133,11 +133,8 @@ impl Store {
         self.writable("register outputs")?;
         let paths: Vec<StorePath> = outputs.iter().map(|output| output.info.path.clone()).collect();
         self.add_temp_roots(&paths)?;
-        let staged = outputs.into_iter().map(|output| Staged {
-            info: output.info,
-            tree: TempTree::new(output.tree),
-            entries: output.entries,
-        });
+        let staged =
+            outputs.into_iter().map(|output| Staged::tree(output.info, TempTree::new(output.tree), output.entries));
         self.install(staged.collect())
     }
 

@@ -5,9 +5,8 @@
 
 use nopal_format::{Hash, HashAlgorithm, PathInfo, StorePath};
 
-use crate::database::Persist;
+use crate::database::{Persist, Registration};
 use crate::error::StoreError;
-use crate::install::now_s;
 use crate::store::Store;
 use crate::tree::hash_tree;
 
@@ -60,17 +59,11 @@ impl Store {
             }
             infos.push(info);
         }
-        let infos: Vec<&PathInfo> = infos.iter().collect();
-        let outputs = self.outputs_of(&infos);
-        self.database().write(Persist::Now, |writer| match writer.register(&infos, now_s())? {
-            Ok(()) => {
-                outputs.iter().try_for_each(|(drv, outputs)| writer.set_derivation_outputs(drv, outputs).map(drop))
-            }
-            Err(missing) => Err(StoreError::ReferenceNotValid {
-                path: self.print(&missing.path),
-                reference: self.print(&missing.reference),
-            }),
-        })
+        let known: Vec<Registration<'_>> = infos
+            .iter()
+            .map(|info| Registration { info, outputs: self.outputs_of(&info.path).unwrap_or_default() })
+            .collect();
+        self.register_all(&known, Persist::Now)
     }
 
     fn read_registration<'a>(

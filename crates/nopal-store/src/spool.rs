@@ -129,6 +129,13 @@ impl Spool {
         Ok(())
     }
 
+    /// The contents, and whether they may be run, of what is a single file and still in memory.
+    pub(crate) fn as_file(&self) -> Option<(&[u8], bool)> {
+        let Self::Memory { events, .. } = self else { return None };
+        let [Event::File { executable, contents, .. }] = events.as_slice() else { return None };
+        Some((contents, *executable))
+    }
+
     fn spill_if_large(&mut self, more: u64) -> Result<(), FsError> {
         match self {
             Self::Memory { bytes, .. } if *bytes as u64 + more > SPOOL_BYTES as u64 => self.spill(),

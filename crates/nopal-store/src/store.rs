@@ -117,6 +117,11 @@ impl Store {
 
     /// [`Store::add_temp_root`] for many paths at once.
     pub fn add_temp_roots(&self, paths: &[StorePath]) -> Result<(), StoreError> {
+        self.protect(paths)
+    }
+
+    /// The same, for paths from anywhere.
+    pub(crate) fn protect<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<(), StoreError> {
         match &self.inner.temp_roots {
             Some(temp_roots) => Ok(temp_roots.add(paths)?),
             // nothing can be deleted from a store that cannot be written to

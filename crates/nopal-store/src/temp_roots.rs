@@ -58,12 +58,10 @@ impl TempRoots {
     }
 
     /// Writes the roots that are new.
-    pub(crate) fn add(&self, paths: &[StorePath]) -> Result<(), FsError> {
+    pub(crate) fn add<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<(), FsError> {
         let mut guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let fresh: Vec<&StorePath> = match &*guard {
-            Some(state) => paths.iter().filter(|path| !state.written.contains(*path)).collect(),
-            None => paths.iter().collect(),
-        };
+        let is_fresh = |path: &&StorePath| !guard.as_ref().is_some_and(|state| state.written.contains(*path));
+        let fresh: HashSet<&StorePath> = paths.into_iter().filter(is_fresh).collect();
         if fresh.is_empty() {
             return Ok(());
         }

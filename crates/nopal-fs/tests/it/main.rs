@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use nopal_fs::{CanonError, LockFile, PathLock, Step, TreeWalk, WalkOptions};
+use nopal_fs::{CanonError, CanonicalDirectory, LockFile, NumberLocks, PathLock, Step, TreeWalk, WalkOptions};
 use nopal_test::OrdinaryUser;
 use tempfile::tempdir;
 
@@ -84,6 +85,49 @@ fn path_locks_have_one_holder() {
     let held = PathLock::try_acquire(&path).unwrap().unwrap();
     assert!(PathLock::try_acquire(&path).unwrap().is_none());
     drop(held);
+}
+
+/// Overlapping sets of numbers exclude each other, whether few or many are asked for; others do not.
+#[test]
+fn numbers_have_one_holder() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("numbers");
+    let counter = dir.path().join("counter");
+    fs::write(&counter, "0").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u16 {
+            let (path, counter) = (&path, &counter);
+            scope.spawn(move || {
+                for turn in 0..50 {
+                    let numbers = if turn % 2 == 0 { 7..=7 + thread } else { thread..=thread + 30 };
+                    let lock = NumberLocks::acquire(path, &numbers.collect()).unwrap();
+                    let value: u32 = fs::read_to_string(counter).unwrap().parse().unwrap();
+                    fs::write(counter, (value + 1).to_string()).unwrap();
+                    drop(lock);
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_to_string(&counter).unwrap(), "400");
+    let held = NumberLocks::acquire(&path, &BTreeSet::from([1, 3])).unwrap();
+    drop(NumberLocks::acquire(&path, &BTreeSet::from([2, u16::MAX])).unwrap());
+    drop(held);
+}
+
+#[test]
+fn files_are_made_with_their_final_metadata() {
+    let dir = tempdir().unwrap();
+    let mut directory = CanonicalDirectory::open(dir.path()).unwrap();
+    for (name, executable, mode) in [("a", false, 0o444), ("b", true, 0o555), ("c", false, 0o444)] {
+        directory.create_file(name.as_ref(), executable, name.as_bytes()).unwrap();
+        let metadata = fs::metadata(dir.path().join(name)).unwrap();
+        assert_eq!((metadata.permissions().mode() & 0o7777, metadata.mtime(), metadata.mtime_nsec()), (mode, 1, 0));
+        assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), name);
+    }
+    let error = directory.create_file("a".as_ref(), false, b"other").unwrap_err();
+    assert!(error.is_already_exists());
+    assert_eq!(error.path(), dir.path().join("a"));
+    assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "a");
 }
 
 fn steps(root: &Path) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::config::{Durability, StoreConfig};
 use crate::error::StoreError;
 
 pub(crate) use read::Reader;
-pub(crate) use write::{Registered, Writer};
+pub(crate) use write::{Registered, Registration, Writer};
 
 /// The schema version that this code reads and writes.
 const SCHEMA_VERSION: i64 = 1;

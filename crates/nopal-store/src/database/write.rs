@@ -1,6 +1,6 @@
 //! Changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nopal_format::signature::Signature;
 use nopal_format::{PathInfo, Realisation, StorePath};
@@ -32,15 +32,31 @@ pub(crate) struct MissingReference {
     pub(crate) reference: StorePath,
 }
 
+/// What is written of a path that becomes valid.
+pub(crate) struct Registration<'a> {
+    /// The path and what is known of it.
+    pub(crate) info: &'a PathInfo,
+    /// Of a derivation, its outputs that are known before they are built.
+    pub(crate) outputs: BTreeMap<String, StorePath>,
+}
+
 impl<'a> Writer<'a> {
     /// Makes paths valid. They may refer to each other in any order. A path that is valid already gets what is new:
     /// signatures, `ultimate`, a deriver where there was none.
-    pub(crate) fn register(&self, infos: &[&PathInfo], now_s: i64) -> Result<Result<(), MissingReference>, StoreError> {
-        let mut fresh = Vec::new();
-        for info in infos {
-            match self.reader.path_info(&info.path)? {
-                Some(known) => self.update(&known, info)?,
-                None => fresh.push((*info, self.insert(info, now_s)?)),
+    pub(crate) fn register(
+        &self,
+        known: &[Registration<'_>],
+        now_s: i64,
+    ) -> Result<Result<(), MissingReference>, StoreError> {
+        let mut ids: HashMap<&StorePath, i64> = HashMap::with_capacity(known.len());
+        let mut fresh = Vec::with_capacity(known.len());
+        for one in known {
+            let path = &one.info.path;
+            if let Some(id) = self.insert(one.info, now_s)? {
+                ids.insert(path, id);
+                fresh.push((one.info, id));
+            } else if let Some(before) = self.reader.path_info(path)? {
+                self.update(&before, one.info)?;
             }
         }
         let mut statement = self
@@ -50,16 +66,30 @@ impl<'a> Writer<'a> {
             .map_err(|e| self.reader.database.error(e))?;
         for (info, id) in fresh {
             for reference in &info.references {
-                let Some(target) = self.reader.id(reference)? else {
-                    return Ok(Err(MissingReference { path: info.path.clone(), reference: reference.clone() }));
+                let target = match ids.get(reference) {
+                    Some(target) => *target,
+                    None => {
+                        let Some(target) = self.reader.id(reference)? else {
+                            return Ok(Err(MissingReference { path: info.path.clone(), reference: reference.clone() }));
+                        };
+                        ids.insert(reference, target);
+                        target
+                    }
                 };
                 statement.execute([id, target]).map_err(|e| self.reader.database.error(e))?;
+            }
+        }
+        for one in known.iter().filter(|one| !one.outputs.is_empty()) {
+            match ids.get(&one.info.path) {
+                Some(id) => self.insert_outputs(*id, &one.outputs)?,
+                None => self.set_derivation_outputs(&one.info.path, &one.outputs).map(drop)?,
             }
         }
         Ok(Ok(()))
     }
 
-    fn insert(&self, info: &PathInfo, now_s: i64) -> Result<i64, StoreError> {
+    /// Returns nothing if the path is valid already.
+    fn insert(&self, info: &PathInfo, now_s: i64) -> Result<Option<i64>, StoreError> {
         let known = i64::try_from(info.registration_time_seconds).unwrap_or(i64::MAX);
         let time = if known == 0 { now_s } else { known };
         let size = i64::try_from(info.nar_size).map_err(|_| self.reader.database.corrupt("a NAR size over 2^63"))?;
@@ -73,13 +103,14 @@ impl<'a> Writer<'a> {
             join_words(&info.signatures),
             info.ca.as_ref().map(ToString::to_string),
         ];
-        self.execute(
+        let inserted = self.execute(
             "insert into ValidPaths
              (path, nar_hash, nar_size, registration_time, deriver, ultimate, signatures, ca)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             on conflict (path) do nothing",
             row,
         )?;
-        Ok(self.reader.transaction.last_insert_rowid())
+        Ok((inserted == 1).then(|| self.reader.transaction.last_insert_rowid()))
     }
 
     fn update(&self, known: &PathInfo, info: &PathInfo) -> Result<(), StoreError> {
@@ -107,6 +138,7 @@ impl<'a> Writer<'a> {
             ca.map(ToString::to_string)
         ];
         self.execute("update ValidPaths set deriver = ?2, ultimate = ?3, signatures = ?4, ca = ?5 where path = ?1", row)
+            .map(drop)
     }
 
     /// Adds signatures to a valid path.
@@ -127,13 +159,18 @@ impl<'a> Writer<'a> {
         outputs: &BTreeMap<String, StorePath>,
     ) -> Result<bool, StoreError> {
         let Some(id) = self.reader.id(drv)? else { return Ok(false) };
+        self.insert_outputs(id, outputs)?;
+        Ok(true)
+    }
+
+    fn insert_outputs(&self, id: i64, outputs: &BTreeMap<String, StorePath>) -> Result<(), StoreError> {
         for (output, path) in outputs {
             self.execute(
                 "insert or replace into DerivationOutputs (drv, output, path) values (?1, ?2, ?3)",
                 params![id, output, path.base_name()],
             )?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Records a realisation, or adds its signatures to the one that is there. An inner error is the other path that
@@ -168,9 +205,10 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+    /// Returns how many rows were changed.
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
         let mut statement = self.reader.transaction.prepare_cached(sql).map_err(|e| self.reader.database.error(e))?;
-        statement.execute(params).map(drop).map_err(|e| self.reader.database.error(e))
+        statement.execute(params).map_err(|e| self.reader.database.error(e))
     }
 }
 

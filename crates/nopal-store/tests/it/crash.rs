@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nopal_format::{Hash, HashAlgorithm, PathInfo, StorePath};
-use nopal_store::{AddOptions, BuiltOutput, GcOptions, Store, StoreError, TextToAdd, scan_tree};
+use nopal_store::{AddOptions, Additions, BuiltOutput, GcOptions, Store, StoreError, TextToAdd, scan_tree};
 
 use crate::support::{config, objects_on_disk, open, sample_tree};
 
@@ -148,6 +148,16 @@ fn add_some(store: &Store, dir: &Path, random: &mut Random) {
         })
         .collect();
     store.add_texts(&texts).unwrap();
+    let additions = Additions::new(store.clone());
+    for i in 0..random.next(40) {
+        let text = format!("{i} {}", random.next(1000)).into_bytes();
+        let path = store.store_dir().text_path("beside", &text, &BTreeSet::new()).unwrap();
+        additions.text(&path, text.into(), BTreeSet::new()).unwrap();
+    }
+    additions.path(&dir.join("tree/a"), &AddOptions::source(&format!("file-{}", random.next(3))), None).unwrap();
+    if random.next(8) != 0 {
+        additions.finish().unwrap();
+    }
 }
 
 /// What a build does with a store: temporary roots on inputs and outputs, a tree beside the store, registration.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test fails by panicking")]
 
 mod add;
+mod additions;
 mod addressed;
 mod bad_input;
 mod cache;

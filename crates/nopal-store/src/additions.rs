@@ -1,0 +1,259 @@
+//! Additions beside the caller's work: what is given is written by a thread of its own, many paths at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use nopal_format::{Derivation, PathInfo, StorePath};
+use nopal_report::Activity;
+
+use crate::add::{AddOptions, stage_text};
+use crate::error::StoreError;
+use crate::install::{Staged, known_outputs};
+use crate::store::Store;
+use crate::tree::EntryFilter;
+
+/// Paths that are worth a batch: of the cost of a batch, most is that of its sync and of the pages of the database that
+/// it touches.
+const BATCH_PATHS: usize = 2048;
+
+/// So many bytes may wait in memory before whoever adds more has to wait, or to write them.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Adds paths to a store behind the caller's back. They become valid in the order in which they were given, many
+/// together; [`finish`](Self::finish) waits until all are. What was not finished when this is dropped may not be added.
+#[derive(Debug)]
+pub struct Additions {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    store: Store,
+    state: Mutex<State>,
+    /// Told when there may be a batch to write.
+    waiting: Condvar,
+    /// Told when a batch has been written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: Vec<Item>,
+    bytes: usize,
+    /// How many were given, and how many of these have been written.
+    given: u64,
+    done: u64,
+    /// Paths given and not yet valid.
+    pending: HashSet<StorePath>,
+    /// Whether somebody writes a batch.
+    writing: bool,
+    closed: bool,
+    failure: Option<StoreError>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Text(Text),
+    Staged(Box<Staged>),
+}
+
+#[derive(Debug)]
+struct Text {
+    path: StorePath,
+    bytes: Arc<[u8]>,
+    references: BTreeSet<StorePath>,
+    /// Of a derivation, those that are known before it is built.
+    outputs: Option<BTreeMap<String, StorePath>>,
+}
+
+impl Item {
+    fn path(&self) -> &StorePath {
+        match self {
+            Self::Text(text) => &text.path,
+            Self::Staged(staged) => &staged.info.path,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.bytes.len(),
+            Self::Staged(staged) => staged.size(),
+        }
+    }
+
+    fn stage(self) -> Staged {
+        match self {
+            Self::Text(text) => stage_text(text.path, text.bytes, text.references, text.outputs),
+            Self::Staged(staged) => *staged,
+        }
+    }
+}
+
+impl Additions {
+    /// Nothing is added yet, and no thread runs before there is much to add.
+    pub fn new(store: Store) -> Self {
+        let queue = Queue { store, state: Mutex::default(), waiting: Condvar::new(), written: Condvar::new() };
+        Self { queue: Arc::new(queue), thread: Mutex::new(None) }
+    }
+
+    /// Adds a derivation, given with its text and the path that follows from it.
+    pub fn derivation(&self, path: &StorePath, derivation: &Derivation, text: Arc<[u8]>) -> Result<(), StoreError> {
+        self.queue.store.writable("add a derivation")?;
+        self.push(Item::Text(Text {
+            path: path.clone(),
+            bytes: text,
+            references: derivation.references(),
+            outputs: Some(known_outputs(self.queue.store.store_dir(), derivation)),
+        }));
+        Ok(())
+    }
+
+    /// Adds a text file, given with the path that follows from it.
+    pub fn text(&self, path: &StorePath, text: Arc<[u8]>, references: BTreeSet<StorePath>) -> Result<(), StoreError> {
+        self.queue.store.writable("add a text")?;
+        self.push(Item::Text(Text { path: path.clone(), bytes: text, references, outputs: None }));
+        Ok(())
+    }
+
+    /// Adds the tree at `source`, as [`Store::add_path`] does; it has been read when this returns.
+    pub fn path(
+        &self,
+        source: &Path,
+        options: &AddOptions,
+        filter: Option<&mut EntryFilter<'_>>,
+    ) -> Result<PathInfo, StoreError> {
+        let store = &self.queue.store;
+        let activity = store.reporter().start(Activity::AddToStore { name: options.name.clone() });
+        let (info, tree) = store.take_in(source, options, filter)?;
+        // a large tree is not written to disk for nothing
+        if tree.is_small() || !self.is_valid(&info.path)? {
+            self.push(Item::Staged(Box::new(tree.stage(info.clone())?)));
+        }
+        activity.progress(info.nar_size, Some(info.nar_size));
+        activity.succeed();
+        Ok(info)
+    }
+
+    fn is_valid(&self, path: &StorePath) -> Result<bool, StoreError> {
+        self.queue.store.add_temp_root(path)?;
+        self.queue.store.is_valid(path)
+    }
+
+    /// Whether a path was given that is not valid yet.
+    pub fn is_pending(&self, path: &StorePath) -> bool {
+        self.queue.lock().pending.contains(path)
+    }
+
+    /// Waits until all that was given is valid.
+    ///
+    /// # Errors
+    /// The first of those that have occurred since this was last called. What was to become valid together with what
+    /// failed is not added.
+    pub fn finish(&self) -> Result<(), StoreError> {
+        let mut state = self.queue.lock();
+        let goal = state.given;
+        while state.done < goal {
+            state = self.queue.proceed(state);
+        }
+        state.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn push(&self, item: Item) {
+        let mut state = self.queue.lock();
+        while state.bytes > WAITING_BYTES {
+            state = self.queue.proceed(state);
+        }
+        if !state.pending.insert(item.path().clone()) {
+            return;
+        }
+        state.given += 1;
+        state.bytes += item.size();
+        state.items.push(item);
+        if state.items.len() >= BATCH_PATHS && !state.writing {
+            drop(state);
+            self.start();
+            self.queue.waiting.notify_one();
+        }
+    }
+
+    /// Starts the thread if it does not run. Without it, the callers write.
+    fn start(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            let queue = self.queue.clone();
+            let builder = std::thread::Builder::new().name("store".to_owned());
+            *thread = builder.spawn(move || queue.serve()).ok();
+        }
+    }
+}
+
+impl Drop for Additions {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.closed = true;
+        // nobody waits for these any more
+        state.items.clear();
+        drop(state);
+        self.queue.waiting.notify_all();
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // it has nothing to tell that was not asked for with `finish`
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the thread does.
+    fn serve(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            state = if state.items.len() >= BATCH_PATHS && !state.writing {
+                self.write(state)
+            } else {
+                self.waiting.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+
+    /// Waits for the batch that is being written, or else writes one.
+    fn proceed<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.writing { self.written.wait(state).unwrap_or_else(PoisonError::into_inner) } else { self.write(state) }
+    }
+
+    /// Writes all that waits. The caller has seen that nobody else writes.
+    fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.writing = true;
+        state.bytes = 0;
+        let items = std::mem::take(&mut state.items);
+        drop(state);
+        let paths: Vec<StorePath> = items.iter().map(|item| item.path().clone()).collect();
+        let result = self.add(&paths, items);
+        let mut state = self.lock();
+        state.writing = false;
+        state.done += paths.len() as u64;
+        for path in &paths {
+            state.pending.remove(path);
+        }
+        if let Err(error) = result {
+            state.failure.get_or_insert(error);
+        }
+        self.written.notify_all();
+        // more may have come meanwhile, of which the thread was not told
+        self.waiting.notify_one();
+        state
+    }
+
+    fn add(&self, paths: &[StorePath], items: Vec<Item>) -> Result<(), StoreError> {
+        self.store.add_temp_roots(paths)?;
+        let valid = self.store.valid_of(paths)?;
+        let fresh = items.into_iter().filter(|item| !valid.contains(item.path()));
+        let staged: Vec<Staged> = fresh.map(Item::stage).collect();
+        if staged.is_empty() { Ok(()) } else { self.store.install(staged) }
+    }
+}
