@@ -90,6 +90,49 @@ struct Index {
     ids: FxHashMap<Arc<[u32]>, Context>,
 }
 
+/// Contexts whose union is wanted when all are known: those on the way to it need no numbers.
+#[derive(Clone, Default, Debug)]
+pub struct Gathered(Vec<Context>);
+
+impl Gathered {
+    /// Adds one.
+    #[inline]
+    pub fn add(&mut self, context: Context) {
+        if !context.is_empty() && self.0.last() != Some(&context) {
+            self.0.push(context);
+        }
+    }
+
+    /// The union of all of them.
+    pub fn union(&self, contexts: &mut Contexts) -> Context {
+        match self.0.as_slice() {
+            [] => Context::EMPTY,
+            [one] => *one,
+            [one, other] => contexts.union(*one, *other),
+            _ => {
+                let numbers = self.numbers(contexts);
+                contexts.table.intern_numbers(&numbers)
+            }
+        }
+    }
+
+    /// The elements of all of them, each once.
+    pub fn elements<'a>(&self, contexts: &'a Contexts) -> impl Iterator<Item = &'a ContextElement> + use<'a> {
+        let numbers = self.numbers(contexts);
+        numbers.into_iter().filter_map(|number| contexts.table.elements.get(number as usize))
+    }
+
+    fn numbers(&self, contexts: &Contexts) -> Vec<u32> {
+        let mut distinct = self.0.clone();
+        distinct.sort_unstable_by_key(|context| context.0);
+        distinct.dedup();
+        let mut numbers: Vec<u32> = distinct.iter().flat_map(|context| contexts.table.set(*context)).copied().collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+}
+
 impl Default for Contexts {
     fn default() -> Contexts {
         let table = Table { elements: boxcar::Vec::new(), sets: boxcar::Vec::new(), index: Mutex::default() };
@@ -201,6 +244,13 @@ mod tests {
         assert_eq!(contexts.get(all), [a.clone(), b, c].into());
         assert_eq!(contexts.union(bc, ab), all);
         assert_eq!(contexts.union(all, ab), all);
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.union(&mut contexts), Context::EMPTY);
+        for (context, union) in [(bc, bc), (Context::EMPTY, bc), (ab, all), (bc, all), (ab, all)] {
+            gathered.add(context);
+            assert_eq!(gathered.union(&mut contexts), union);
+        }
+        assert_eq!(gathered.elements(&contexts).count(), 3);
         let one = contexts.single(a.clone());
         assert_eq!(contexts.intern([a].into()), one);
         assert_eq!(contexts.union(one, all), all);

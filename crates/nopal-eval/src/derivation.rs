@@ -13,7 +13,7 @@ use nopal_syntax::interner::sym;
 
 use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
-use crate::context::{Context, ContextElement};
+use crate::context::{Context, ContextElement, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
@@ -59,7 +59,7 @@ fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Val
 struct Draft<'a> {
     name: &'a str,
     drv: Derivation,
-    context: Context,
+    contexts: Gathered,
     /// Structured attributes so far, as members of a JSON object.
     structured: Option<Vec<u8>>,
     content_addressed: bool,
@@ -103,7 +103,7 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
             env: Environment::with_capacity(attrs.len() + 1, ENVIRONMENT_BYTES),
             ..Derivation::default()
         },
-        context: Context::EMPTY,
+        contexts: Gathered::default(),
         structured: structured.then(Vec::new),
         content_addressed: false,
         impure: false,
@@ -154,7 +154,9 @@ impl Draft<'_> {
             sym::ARGS => {
                 for arg in ev.force_list(value, Pos::NONE, "")?.as_slice() {
                     let what = "while evaluating an element of the argument list";
-                    let arg = ev.coerce_to_string(*arg, Pos::NONE, &mut self.context, what, Coerce::DERIVATION)?;
+                    let mut context = Context::EMPTY;
+                    let arg = ev.coerce_to_string(*arg, Pos::NONE, &mut context, what, Coerce::DERIVATION)?;
+                    self.contexts.add(context);
                     self.drv.args.push(ByteString::from(arg));
                 }
             }
@@ -168,7 +170,9 @@ impl Draft<'_> {
     fn plain_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
         let mut text = std::mem::take(&mut self.buffer);
         text.clear();
-        ev.coerce_into(value, Pos::NONE, &mut self.context, "", Coerce::DERIVATION, &mut text)?;
+        let mut context = Context::EMPTY;
+        ev.coerce_into(value, Pos::NONE, &mut context, "", Coerce::DERIVATION, &mut text)?;
+        self.contexts.add(context);
         if key == sym::JSON {
             ev.warn(&format!(
                 "In derivation '{}': setting structured attributes via '__json' is deprecated, and may be disallowed \
@@ -200,7 +204,9 @@ impl Draft<'_> {
     }
 
     fn structured_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
-        let json = crate::builtins::json::value_to_json(ev, value, Pos::NONE, &mut self.context, true)?;
+        let mut context = Context::EMPTY;
+        let json = crate::builtins::json::value_to_json(ev, value, Pos::NONE, &mut context, true)?;
+        self.contexts.add(context);
         if let Some(members) = &mut self.structured {
             if !members.is_empty() {
                 members.push(b',');
@@ -214,7 +220,7 @@ impl Draft<'_> {
         match key {
             sym::BUILDER => {
                 let builder = ev.force_string(value, Pos::NONE, "")?;
-                self.context = ev.contexts.union(self.context, builder.context());
+                self.contexts.add(builder.context());
                 self.drv.builder = ByteString::from(builder.as_bytes().to_vec());
             }
             sym::SYSTEM => {
@@ -360,7 +366,7 @@ impl Draft<'_> {
 
     /// Everything that the strings depend on becomes an input.
     fn add_inputs(&mut self, ev: &mut Evaluator) -> Result<()> {
-        for element in ev.contexts.iter(self.context) {
+        for element in self.contexts.elements(&ev.contexts) {
             match element {
                 ContextElement::Opaque(path) => {
                     self.drv.input_srcs.insert(path.clone());

@@ -3,7 +3,7 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
-use crate::context::Context;
+use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
@@ -96,7 +96,8 @@ fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Va
     let what = "while evaluating the second argument (the list of strings to concat) passed to \
                 builtins.concatStringsSep";
     let list = ev.force_list(args[1], pos, what)?;
-    let mut context = separator.context();
+    let mut contexts = Gathered::default();
+    contexts.add(separator.context());
     let mut out = Vec::new();
     for (i, &element) in list.as_slice().iter().enumerate() {
         if i > 0 {
@@ -104,12 +105,15 @@ fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Va
         }
         let what = "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep";
         if let Some(string) = element.follow().as_str() {
-            context = ev.contexts.union(context, string.context());
+            contexts.add(string.context());
             out.extend_from_slice(string.as_bytes());
         } else {
+            let mut context = Context::EMPTY;
             ev.coerce_into(element, pos, &mut context, what, Coerce::STRING, &mut out)?;
+            contexts.add(context);
         }
     }
+    let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&out, context))
 }
 

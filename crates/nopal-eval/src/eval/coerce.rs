@@ -3,7 +3,7 @@
 use nopal_format::StorePath;
 use nopal_syntax::interner::sym;
 
-use crate::context::{Context, ContextElement};
+use crate::context::{Context, ContextElement, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
@@ -165,6 +165,8 @@ impl Evaluator {
     ) -> Result<()> {
         let elements = list.as_slice();
         let ahead = if mode == Coerce::DERIVATION { derivation_ahead } else { force_ahead };
+        let mut gathered = Gathered::default();
+        gathered.add(*context);
         self.each(
             elements.len(),
             |index| elements[index],
@@ -172,14 +174,18 @@ impl Evaluator {
             |ev, index| {
                 let element = elements[index];
                 let inner = "while evaluating one element of the list";
-                ev.coerce_into(element, pos, context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
+                let mut context = Context::EMPTY;
+                ev.coerce_into(element, pos, &mut context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
+                gathered.add(context);
                 let is_empty_list = element.follow().as_list().is_some_and(List::is_empty);
                 if index + 1 < elements.len() && !is_empty_list {
                     out.push(b' ');
                 }
                 Ok(())
             },
-        )
+        )?;
+        *context = gathered.union(&mut self.contexts);
+        Ok(())
     }
 
     /// The path a value stands for: a path, or an absolute path as a string.
