@@ -90,6 +90,9 @@ struct Index {
     ids: FxHashMap<Arc<[u32]>, Context>,
 }
 
+/// So many contexts are looked through for equal ones.
+const MANY: usize = 64;
+
 /// Contexts whose union is wanted when all are known: those on the way to it need no numbers.
 #[derive(Clone, Default, Debug)]
 pub struct Gathered(Vec<Context>);
@@ -100,11 +103,20 @@ impl Gathered {
     pub fn add(&mut self, context: Context) {
         if !context.is_empty() && self.0.last() != Some(&context) {
             self.0.push(context);
+            if self.0.len() >= MANY && self.0.len().is_power_of_two() {
+                self.settle();
+            }
         }
     }
 
+    /// Forgets what is there several times.
+    fn settle(&mut self) {
+        self.0.sort_unstable_by_key(|context| context.0);
+        self.0.dedup();
+    }
+
     /// The union of all of them.
-    pub fn union(&self, contexts: &mut Contexts) -> Context {
+    pub fn union(&mut self, contexts: &mut Contexts) -> Context {
         match self.0.as_slice() {
             [] => Context::EMPTY,
             [one] => *one,
@@ -117,16 +129,14 @@ impl Gathered {
     }
 
     /// The elements of all of them, each once.
-    pub fn elements<'a>(&self, contexts: &'a Contexts) -> impl Iterator<Item = &'a ContextElement> + use<'a> {
+    pub fn elements<'a>(&mut self, contexts: &'a Contexts) -> impl Iterator<Item = &'a ContextElement> + use<'a> {
         let numbers = self.numbers(contexts);
         numbers.into_iter().filter_map(|number| contexts.table.elements.get(number as usize))
     }
 
-    fn numbers(&self, contexts: &Contexts) -> Vec<u32> {
-        let mut distinct = self.0.clone();
-        distinct.sort_unstable_by_key(|context| context.0);
-        distinct.dedup();
-        let mut numbers: Vec<u32> = distinct.iter().flat_map(|context| contexts.table.set(*context)).copied().collect();
+    fn numbers(&mut self, contexts: &Contexts) -> Vec<u32> {
+        self.settle();
+        let mut numbers: Vec<u32> = self.0.iter().flat_map(|context| contexts.table.set(*context)).copied().collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers

@@ -204,9 +204,7 @@ impl Draft<'_> {
     }
 
     fn structured_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
-        let mut context = Context::EMPTY;
-        let json = crate::builtins::json::value_to_json(ev, value, Pos::NONE, &mut context, true)?;
-        self.contexts.add(context);
+        let json = crate::builtins::json::value_to_json(ev, value, Pos::NONE, &mut self.contexts, true)?;
         if let Some(members) = &mut self.structured {
             if !members.is_empty() {
                 members.push(b',');

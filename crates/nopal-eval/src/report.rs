@@ -3,7 +3,7 @@
 use nopal_syntax::report::{Level, Location, Report, Trace};
 use nopal_syntax::source::Source;
 
-use crate::context::Context;
+use crate::context::Gathered;
 use crate::error::{Error, ErrorData, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
@@ -43,19 +43,16 @@ impl Evaluator {
 impl Evaluator {
     /// A value as JSON, as `--json` prints it; forces everything in it.
     pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
-        let mut context = Context::EMPTY;
-        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, true)
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut Gathered::default(), true)
     }
 
     /// As [`Self::print_json`], with paths as they are: they are not copied to the store.
     pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
-        let mut context = Context::EMPTY;
-        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut context, false)
+        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut Gathered::default(), false)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.
     pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
-        let mut context = Context::EMPTY;
-        crate::builtins::xml::value_to_xml(self, value, strict, location, &mut context, Pos::NONE)
+        crate::builtins::xml::value_to_xml(self, value, strict, location, &mut Gathered::default(), Pos::NONE)
     }
 }

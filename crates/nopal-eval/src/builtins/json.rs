@@ -3,7 +3,7 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::{def, message, shown_name};
-use crate::context::Context;
+use crate::context::{Context, Gathered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::coerce::Coerce;
 use crate::eval::parallel::Ahead;
@@ -28,8 +28,9 @@ pub(super) const DEFS: &[BuiltinDef] = &[
 ];
 
 fn to_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let mut context = Context::EMPTY;
-    let text = value_to_json(ev, args[0], pos, &mut context, true)?;
+    let mut contexts = Gathered::default();
+    let text = value_to_json(ev, args[0], pos, &mut contexts, true)?;
+    let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&text, context))
 }
 
@@ -38,10 +39,10 @@ pub(crate) fn value_to_json(
     ev: &mut Evaluator,
     value: Value,
     pos: Pos,
-    context: &mut Context,
+    contexts: &mut Gathered,
     copy_to_store: bool,
 ) -> Result<Vec<u8>> {
-    let mut writer = Writer { out: Vec::new(), invalid: None, context, copy_to_store };
+    let mut writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store };
     writer.value(ev, value, pos)?;
     match writer.invalid {
         None => Ok(writer.out),
@@ -53,18 +54,18 @@ struct Writer<'a> {
     out: Vec<u8>,
     /// The first string that is no UTF-8. Reported when everything is evaluated: other errors come first.
     invalid: Option<InvalidUtf8>,
-    context: &'a mut Context,
+    contexts: &'a mut Gathered,
     copy_to_store: bool,
 }
 
 /// Writing a value for another thread, which copies paths to the store.
 pub(crate) fn copying_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
-    value_to_json(ev, value, Pos::NONE, &mut { Context::EMPTY }, true).map(drop)
+    value_to_json(ev, value, Pos::NONE, &mut Gathered::default(), true).map(drop)
 }
 
 /// Writing a value for another thread.
 fn plain_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
-    value_to_json(ev, value, Pos::NONE, &mut { Context::EMPTY }, false).map(drop)
+    value_to_json(ev, value, Pos::NONE, &mut Gathered::default(), false).map(drop)
 }
 
 impl Writer<'_> {
@@ -96,11 +97,13 @@ impl Writer<'_> {
             View::Null => self.out.extend_from_slice(b"null"),
             View::Float(f) => json_write::float(&mut self.out, f),
             View::Str(string) => {
-                *self.context = ev.contexts.union(*self.context, string.context());
+                self.contexts.add(string.context());
                 self.string(string.as_bytes());
             }
             View::Path(path) if self.copy_to_store => {
-                let store_path = ev.copy_path_to_store(self.context, path.root(), path.as_bytes())?;
+                let mut context = Context::EMPTY;
+                let store_path = ev.copy_path_to_store(&mut context, path.root(), path.as_bytes())?;
+                self.contexts.add(context);
                 let text = ev.settings.store_dir.print(&store_path);
                 self.string(text.as_bytes());
             }
@@ -136,7 +139,9 @@ impl Writer<'_> {
         if let Some(function) = attrs.get(sym::TO_STRING) {
             let result = ev.call(function, &[value], pos)?;
             let what = "while evaluating the result of the `__toString` attribute";
-            let text = ev.coerce_to_string(result, pos, self.context, what, Coerce::NO_COPY)?;
+            let mut context = Context::EMPTY;
+            let text = ev.coerce_to_string(result, pos, &mut context, what, Coerce::NO_COPY)?;
+            self.contexts.add(context);
             self.string(&text);
             return Ok(());
         }

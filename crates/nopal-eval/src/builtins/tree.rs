@@ -9,7 +9,7 @@ use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
 use crate::builtins::flake::{check_feature, reading};
 use crate::builtins::{def, json, shown_name};
-use crate::context::Context;
+use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::host::{FetchRequest, Fetched};
@@ -260,8 +260,7 @@ fn input_attr(
                 let error = nopal_format::flake::FlakeError::Feature("verified-fetches");
                 return Err(Error::eval(error.to_string()));
             }
-            let mut context = Context::EMPTY;
-            let text = json::value_to_json(ev, forced, pos, &mut context, true)?;
+            let text = json::value_to_json(ev, forced, pos, &mut Gathered::default(), true)?;
             Attr::Str(String::from_utf8_lossy(&text).into_owned())
         }
         _ => {

@@ -3,7 +3,7 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
-use crate::context::Context;
+use crate::context::Gathered;
 use crate::error::Result;
 use crate::pos::{Origin, Pos};
 use crate::pure::number;
@@ -15,8 +15,9 @@ use rustc_hash::FxHashSet;
 pub(super) const DEFS: &[BuiltinDef] = &[def!("toXML", ["e"], to_xml, "An XML text for *e*, evaluated deeply.")];
 
 fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let mut context = Context::EMPTY;
-    let text = value_to_xml(ev, args[0], true, false, &mut context, pos)?;
+    let mut contexts = Gathered::default();
+    let text = value_to_xml(ev, args[0], true, false, &mut contexts, pos)?;
+    let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&text, context))
 }
 
@@ -26,10 +27,10 @@ pub(crate) fn value_to_xml(
     value: Value,
     strict: bool,
     location: bool,
-    context: &mut Context,
+    contexts: &mut Gathered,
     pos: Pos,
 ) -> Result<Vec<u8>> {
-    let mut writer = Writer { xml: XmlWriter::new(), strict, location, context, seen: FxHashSet::default() };
+    let mut writer = Writer { xml: XmlWriter::new(), strict, location, contexts, seen: FxHashSet::default() };
     writer.xml.open("expr", &[]);
     writer.value(ev, value, pos)?;
     Ok(writer.xml.finish())
@@ -39,7 +40,7 @@ struct Writer<'a> {
     xml: XmlWriter,
     strict: bool,
     location: bool,
-    context: &'a mut Context,
+    contexts: &'a mut Gathered,
     /// Derivations already written, by path.
     seen: FxHashSet<Vec<u8>>,
 }
@@ -93,7 +94,7 @@ impl Writer<'_> {
             View::Float(f) => self.xml.empty("float", &[("value", number::general(f).as_bytes())]),
             View::Path(path) => self.xml.empty("path", &[("value", &ev.printed_path(path))]),
             View::Str(string) => {
-                *self.context = ev.contexts.union(*self.context, string.context());
+                self.contexts.add(string.context());
                 self.xml.empty("string", &[("value", string.as_bytes())]);
             }
             View::Attrs(attrs) => return self.set(ev, attrs),
