@@ -382,7 +382,10 @@ pub struct Formal {
 pub struct Ast {
     pub(crate) exprs: Vec<Expr>,
     pub(crate) positions: Vec<Pos>,
+    /// Of all nodes; empty in a tree that was unpacked.
     pub(crate) spans: Vec<Span>,
+    /// In such a tree, the extents of the conditions of assertions, ascending by node.
+    pub(crate) conditions: Vec<(ExprId, Span)>,
     pub(crate) expr_lists: Vec<ExprId>,
     pub(crate) parts: Vec<Part>,
     pub(crate) sets: Vec<AttrSet>,
@@ -405,6 +408,7 @@ impl Ast {
             exprs: Vec::new(),
             positions: Vec::new(),
             spans: Vec::new(),
+            conditions: Vec::new(),
             expr_lists: Vec::new(),
             parts: Vec::new(),
             sets: Vec::new(),
@@ -471,10 +475,14 @@ impl Ast {
         self.positions[id.0 as usize]
     }
 
-    /// The extent of the node in the source, without parentheses around it.
-    #[inline]
+    /// The extent of the node in the source, without parentheses around it. A tree that was unpacked knows only those of
+    /// the conditions of assertions, and an empty one for the others.
     pub fn span(&self, id: ExprId) -> Span {
-        self.spans[id.0 as usize]
+        if let Some(span) = self.spans.get(id.0 as usize) {
+            return *span;
+        }
+        let known = self.conditions.binary_search_by_key(&id, |condition| condition.0);
+        known.map_or(Span { start: 0, end: 0 }, |index| self.conditions[index].1)
     }
 
     /// Elements of a list or arguments of a call.

@@ -542,7 +542,6 @@ impl<'a> Unpacker<'a> {
         self.ast.root = ExprId(self.number().filter(|root| *root < self.nodes)?);
         self.ast.exprs.reserve_exact(nodes);
         self.ast.positions.reserve_exact(nodes);
-        self.ast.spans = vec![Span { start: 0, end: 0 }; nodes];
         self.ast.sets.reserve_exact(sets);
         let mut room = || self.size();
         let (exprs, parts, attrs, lambdas) = (room()?, room()?, room()?, room()?);
@@ -563,6 +562,7 @@ impl<'a> Unpacker<'a> {
             let pos = self.pos()?;
             self.ast.positions.push(pos);
         }
+        self.ast.conditions.sort_unstable_by_key(|condition| condition.0);
         for _ in 0..sets {
             let set = self.set()?;
             self.ast.sets.push(set);
@@ -588,7 +588,8 @@ impl<'a> Unpacker<'a> {
             tag::IF => Expr::If { cond: self.expr()?, yes: self.expr()?, no: self.expr()? },
             tag::ASSERT => {
                 let (cond, body) = (self.expr()?, self.expr()?);
-                self.ast.spans[cond.0 as usize] = self.span()?;
+                let span = self.span()?;
+                self.ast.conditions.push((cond, span));
                 Expr::Assert { cond, body }
             }
             tag::NOT => Expr::Not(self.expr()?),

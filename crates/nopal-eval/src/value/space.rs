@@ -24,7 +24,7 @@ const LINE_BYTES: usize = 64;
 pub(super) const RUN_BYTES: usize = 32 << 10;
 
 /// Free lines fewer than these are not worth a run.
-const MIN_RUN_BYTES: usize = 3 * LINE_BYTES;
+const MIN_RUN_BYTES: usize = 2 * LINE_BYTES;
 
 /// Objects up to this size are allocated from runs; no run is smaller.
 pub(super) const SMALL_BYTES: usize = MIN_RUN_BYTES;
