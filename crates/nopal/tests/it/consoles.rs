@@ -31,6 +31,7 @@ consoles! {
     nix_names
     nix_store
     observe
+    parse_cache
     repl
     store
 }
