@@ -1,6 +1,7 @@
 //! The table form of builtin functions.
 
 use crate::Evaluator;
+use crate::code::ir::NO_PARAMETER;
 use crate::error::Result;
 use crate::pos::Pos;
 use crate::value::Value;
@@ -35,9 +36,27 @@ pub struct BuiltinDef {
     pub trace: bool,
     /// The function.
     pub fun: BuiltinFn,
+    /// The argument that it evaluates before it does anything that can be noticed, if there is one.
+    pub first: Option<u8>,
 }
 
 impl BuiltinDef {
+    /// The same, where the argument with this index is evaluated before anything else.
+    pub(crate) const fn needs(mut self, first: u8) -> BuiltinDef {
+        self.first = Some(first);
+        self
+    }
+
+    /// In a call with `args` arguments: the index of the one that is evaluated before anything else, or
+    /// [`NO_PARAMETER`].
+    #[inline(always)]
+    pub(crate) fn strict_of(&self, args: usize) -> usize {
+        match self.first {
+            Some(first) if args == self.arity() => first as usize,
+            _ => NO_PARAMETER,
+        }
+    }
+
     /// How many arguments it takes.
     #[inline(always)]
     pub fn arity(&self) -> usize {

@@ -36,6 +36,7 @@ pub(crate) const DEFS: &[BuiltinDef] = &[BuiltinDef {
     feature: None,
     trace: true,
     fun: derivation_strict,
+    first: None,
 }];
 
 fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -11,8 +11,9 @@ use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("attrNames", ["set"], attr_names, "The names of the attributes of a set, sorted."),
-    def!("attrValues", ["set"], attr_values, "The values of the attributes of a set, in the order of their names."),
+    def!("attrNames", ["set"], attr_names, "The names of the attributes of a set, sorted.").needs(0),
+    def!("attrValues", ["set"], attr_values, "The values of the attributes of a set, in the order of their names.")
+        .needs(0),
     def!("getAttr", ["s", "set"], get_attr, "The attribute of *set* named *s*; an error if there is none."),
     def!("hasAttr", ["s", "set"], has_attr, "Whether *set* has an attribute named *s*."),
     def!(global "removeAttrs", ["set", "list"], remove_attrs, "The set without the attributes named in *list*."),

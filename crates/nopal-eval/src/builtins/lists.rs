@@ -3,22 +3,25 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
+use crate::code::ir::{Binary, Expr, Op, Ref};
 use crate::error::{Error, Result};
 use crate::pos::Pos;
 use crate::pure::sort;
-use crate::value::{AttrsBuilder, List, NixStr, Value, ValueVec, View};
+use crate::value::{AttrsBuilder, Closure, List, NixStr, Value, ValueVec, View};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
+use std::cmp::Ordering;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!("elemAt", ["xs", "n"], elem_at, "Element *n* of the list *xs*, counted from zero."),
-    def!("head", ["list"], head, "The first element of a list."),
-    def!("tail", ["list"], tail, "The list without its first element."),
-    def!(global "map", ["f", "list"], map, "Applies *f* to every element; each application is evaluated when needed."),
-    def!("filter", ["f", "list"], filter, "The elements for which *f* returns true."),
-    def!("elem", ["x", "xs"], elem, "Whether some element of *xs* equals *x*."),
+    def!("elemAt", ["xs", "n"], elem_at, "Element *n* of the list *xs*, counted from zero.").needs(1),
+    def!("head", ["list"], head, "The first element of a list.").needs(0),
+    def!("tail", ["list"], tail, "The list without its first element.").needs(0),
+    def!(global "map", ["f", "list"], map, "Applies *f* to every element; each application is evaluated when needed.")
+        .needs(1),
+    def!("filter", ["f", "list"], filter, "The elements for which *f* returns true.").needs(1),
+    def!("elem", ["x", "xs"], elem, "Whether some element of *xs* equals *x*.").needs(1),
     def!("concatLists", ["lists"], concat_lists, "Joins a list of lists."),
-    def!("length", ["e"], length, "The number of elements of a list."),
+    def!("length", ["e"], length, "The number of elements of a list.").needs(0),
     def!(
         "foldl'",
         ["op", "nul", "list"],
@@ -34,7 +37,8 @@ pub(super) const DEFS: &[BuiltinDef] = &[
         gen_list,
         "The list of *generator* applied to 0, 1, … *length* - 1; each \
         application is evaluated when needed."
-    ),
+    )
+    .needs(1),
     def!(
         "sort",
         ["comparator", "list"],
@@ -229,7 +233,13 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         items.push(element);
     }
     let natural = matches!(f.view(), View::Builtin(def) if def.name == "lessThan");
-    if natural && sort_uniform(&mut items) {
+    let order = match f.as_closure() {
+        None if natural => Some(Order::Ascending),
+        // the calls must not be so deep that they would fail
+        Some(closure) if ev.depth + 2 < ev.settings.max_call_depth => order_of(ev, closure)?,
+        _ => None,
+    };
+    if order.is_some_and(|order| sort_uniform(&mut items, order)) {
         return Ok(ev.heap.list(&items));
     }
     let mut order: Vec<usize> = (0..items.len()).collect();
@@ -247,13 +257,45 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     Ok(ev.heap.list(&sorted))
 }
 
+/// An order that a comparator stands for.
+#[derive(Clone, Copy)]
+enum Order {
+    Ascending,
+    Descending,
+}
+
+/// The order of a comparator that is `a: b: a < b` or the like.
+fn order_of(ev: &mut Evaluator, closure: Closure) -> Result<Option<Order>> {
+    let outer = ev.function(closure.lambda())?;
+    let Expr::Lambda(inner) = &outer.body else { return Ok(None) };
+    let function = ev.function(inner)?;
+    let Expr::Binary(Binary { op, lhs, rhs, .. }) = &function.body else { return Ok(None) };
+    if outer.formals.is_some() || function.formals.is_some() {
+        return Ok(None);
+    }
+    let parameter = |expr: &Expr| match expr {
+        Expr::Local(0, _) => Some(1),
+        Expr::Captured(index, _) if inner.captures[*index as usize] == Ref::Local(0) => Some(0),
+        _ => None,
+    };
+    Ok(match (op, parameter(lhs), parameter(rhs)) {
+        (Op::Less, Some(0), Some(1)) | (Op::Greater, Some(1), Some(0)) => Some(Order::Ascending),
+        (Op::Less, Some(1), Some(0)) | (Op::Greater, Some(0), Some(1)) => Some(Order::Descending),
+        _ => None,
+    })
+}
+
 /// Sorts evaluated values that are all integers or all strings; their order is total, so every stable sort gives the
 /// same result. False if they are neither.
-fn sort_uniform(items: &mut [Value]) -> bool {
+fn sort_uniform(items: &mut [Value], order: Order) -> bool {
+    let directed = |ordering: Ordering| match order {
+        Order::Ascending => ordering,
+        Order::Descending => ordering.reverse(),
+    };
     let numbers: Option<Vec<i64>> = items.iter().map(|v| v.follow().as_int()).collect();
     if let Some(numbers) = numbers {
         let mut order: Vec<(i64, Value)> = numbers.into_iter().zip(items.iter().copied()).collect();
-        order.sort_by_key(|(number, _)| *number);
+        order.sort_by(|a, b| directed(a.0.cmp(&b.0)));
         for (item, (_, value)) in items.iter_mut().zip(order) {
             *item = value;
         }
@@ -264,7 +306,8 @@ fn sort_uniform(items: &mut [Value]) -> bool {
     // Most comparisons are decided by the first eight bytes, which are kept beside the index. Strings hold no NUL, so
     // padding sorts a short string before its continuations.
     let mut order: Vec<(u64, usize)> = strings.iter().enumerate().map(|(i, s)| (head_word(s.as_bytes()), i)).collect();
-    order.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| strings[a.1].as_bytes().cmp(strings[b.1].as_bytes())));
+    let compare = |a: usize, b: usize| strings[a].as_bytes().cmp(strings[b].as_bytes());
+    order.sort_by(|a, b| directed(a.0.cmp(&b.0).then_with(|| compare(a.1, b.1))));
     let sorted: Vec<Value> = order.into_iter().map(|(_, i)| items[i]).collect();
     items.copy_from_slice(&sorted);
     true

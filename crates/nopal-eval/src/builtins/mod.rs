@@ -72,6 +72,7 @@ macro_rules! def {
             feature: $feature,
             trace: true,
             fun: $fun,
+            first: None,
         }
     };
 }

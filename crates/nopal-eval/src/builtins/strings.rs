@@ -15,7 +15,8 @@ use nopal_syntax::interner::sym;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!(global "toString", ["e"], to_string, "The string that *e* stands for; numbers, Booleans, null and lists, \
-        too."),
+        too.")
+    .needs(0),
     def!(
         "substring",
         ["start", "len", "s"],

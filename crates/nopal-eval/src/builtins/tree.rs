@@ -33,6 +33,7 @@ const FETCH_FINAL: BuiltinDef = BuiltinDef {
     feature: None,
     trace: true,
     fun: fetch_final,
+    first: None,
 };
 
 /// Which of the three it is.

@@ -14,23 +14,25 @@ pub(super) const DEFS: &[BuiltinDef] = &[
         type_of,
         "The name of the type of *e*: `\"int\"`, `\"bool\"`, `\"string\"`, `\"path\"`, \
         `\"null\"`, `\"set\"`, `\"list\"`, `\"lambda\"` or `\"float\"`."
-    ),
-    def!(global "isNull", ["e"], is_null, "Whether *e* is `null`. Prefer `e == null`."),
-    def!("isFunction", ["e"], is_function, "Whether *e* is a function."),
-    def!("isInt", ["e"], is_int, "Whether *e* is an integer."),
-    def!("isFloat", ["e"], is_float, "Whether *e* is a floating point number."),
-    def!("isString", ["e"], is_string, "Whether *e* is a string."),
-    def!("isBool", ["e"], is_bool, "Whether *e* is a Boolean."),
-    def!("isPath", ["e"], is_path, "Whether *e* is a path."),
-    def!("isAttrs", ["e"], is_attrs, "Whether *e* is an attribute set."),
-    def!("isList", ["e"], is_list, "Whether *e* is a list."),
+    )
+    .needs(0),
+    def!(global "isNull", ["e"], is_null, "Whether *e* is `null`. Prefer `e == null`.").needs(0),
+    def!("isFunction", ["e"], is_function, "Whether *e* is a function.").needs(0),
+    def!("isInt", ["e"], is_int, "Whether *e* is an integer.").needs(0),
+    def!("isFloat", ["e"], is_float, "Whether *e* is a floating point number.").needs(0),
+    def!("isString", ["e"], is_string, "Whether *e* is a string.").needs(0),
+    def!("isBool", ["e"], is_bool, "Whether *e* is a Boolean.").needs(0),
+    def!("isPath", ["e"], is_path, "Whether *e* is a path.").needs(0),
+    def!("isAttrs", ["e"], is_attrs, "Whether *e* is an attribute set.").needs(0),
+    def!("isList", ["e"], is_list, "Whether *e* is a list.").needs(0),
     def!(
         "functionArgs",
         ["f"],
         function_args,
         "The formal arguments of *f* as a set: each name is true if the \
         argument has a default value. Empty if *f* takes a plain argument."
-    ),
+    )
+    .needs(0),
 ];
 
 fn type_of(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -18,6 +18,7 @@ use super::ir::{
     Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use super::observed::unwrap_update;
+use super::switch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pos::{Pos, PosBase};
 use crate::value::world::Shared;
@@ -465,10 +466,11 @@ impl<'a> Compiler<'a> {
             }
             ast::Expr::Let { attrs, body } => self.let_in(attrs, body)?,
             ast::Expr::With { env, body } => self.with(env, body, pos)?,
-            ast::Expr::If { cond, yes, no } => {
+            ast::Expr::If { cond, yes, no } if self.is_observed => {
                 let (cond, yes, no) = (self.expr(cond)?, self.expr(yes)?, self.expr(no)?);
                 Expr::If(leak(If { cond, yes, no, pos }))
             }
+            ast::Expr::If { .. } => self.branches(id)?,
             ast::Expr::Assert { cond, body } => self.assert(cond, body, pos)?,
             ast::Expr::Not(operand) => Expr::Not(leak(self.expr(operand)?)),
             ast::Expr::Negate(operand) => {
@@ -500,6 +502,19 @@ impl<'a> Compiler<'a> {
             }
             ast::Expr::Attrs(set) => self.attrs(set)?,
         })
+    }
+
+    /// `if … then … else if … then … else …`
+    fn branches(&mut self, id: ExprId) -> Result<Expr> {
+        let mut branches = Vec::new();
+        let mut rest = id;
+        while let ast::Expr::If { cond, yes, no } = self.ast.expr(rest) {
+            let pos = self.pos(self.ast.pos(rest));
+            branches.push((self.expr(cond)?, self.expr(yes)?, pos));
+            rest = no;
+        }
+        let last = self.expr(rest)?;
+        Ok(switch::chain(branches, last))
     }
 
     fn search_path(&mut self, name: &[u8], pos: Pos) -> Result<Expr> {
@@ -597,7 +612,12 @@ impl<'a> Compiler<'a> {
             (Some(_), false) => Strict::FIRST,
             (None, false) => Strict::of_body(&body),
         };
-        Ok((Function { body, slots: level.max_slots, strict, formals }, level.captures))
+        let curried = match (&body, &formals) {
+            // a function that is the body of another is compiled with it
+            (Expr::Lambda(inner), None) => 1 + inner.function.get().map_or(0, |inner| inner.curried),
+            _ => 1,
+        };
+        Ok((Function { body, slots: level.max_slots, strict, curried, formals }, level.captures))
     }
 
     fn lambda_inside(
@@ -678,6 +698,7 @@ impl<'a> Compiler<'a> {
         if direct == Op::Update {
             (lhs, rhs) = (unwrap_update(lhs), unwrap_update(rhs));
         }
-        Ok(Expr::Binary(leak(Binary { op: direct, lhs, rhs, pos })))
+        let binary = leak(Binary { op: direct, lhs, rhs, pos });
+        Ok(if matches!(direct, Op::Eq | Op::Neq) { Expr::Equal(binary) } else { Expr::Binary(binary) })
     }
 }

@@ -8,7 +8,7 @@ use nopal_syntax::Symbol;
 
 use super::compile::Later;
 use crate::pos::Pos;
-use crate::value::{Shape, Value};
+use crate::value::{NixStr, Shape, Value};
 
 /// Where a variable lives while code runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +99,8 @@ pub(crate) struct Function {
     pub(crate) slots: u32,
     /// Which parameter is evaluated before anything else.
     pub(crate) strict: Strict,
+    /// How many arguments it takes before anything else happens, if its body is a function and so on.
+    pub(crate) curried: u32,
     /// The set pattern.
     pub(crate) formals: Option<Formals>,
 }
@@ -167,8 +169,10 @@ fn first_needed(expr: &Expr) -> Option<Ref> {
         Expr::HasAttr(has) => first_needed(&has.base),
         Expr::Call(call) => first_needed(&call.function),
         Expr::If(branch) => first_needed(&branch.cond),
+        Expr::Switch(switch) => first_needed(&switch.subject),
         Expr::Assert(assert) => first_needed(&assert.cond),
         Expr::Not(operand) => first_needed(operand),
+        Expr::Equal(binary) => first_needed(&binary.lhs),
         Expr::Binary(binary) => match binary.op {
             Op::Greater | Op::LessEq | Op::Update => first_needed(&binary.rhs),
             _ => first_needed(&binary.lhs),
@@ -302,6 +306,34 @@ pub(crate) struct If {
     pub(crate) pos: Pos,
 }
 
+/// A chain of `if x == "…" then … else if x == "…" then …`, where `x` is the same in all conditions.
+pub(crate) struct Switch {
+    /// What is compared: a variable, or a selection from one.
+    pub(crate) subject: Expr,
+    /// The texts, by [`NixStr::rough_hash`], each with what is evaluated for it; the length is a power of two, and some are
+    /// empty.
+    pub(crate) arms: &'static [Option<(NixStr, &'static Expr)>],
+    /// For every other text.
+    pub(crate) otherwise: &'static Expr,
+    /// The same as `if` expressions, for what is not a string.
+    pub(crate) branches: Expr,
+    pub(crate) pos: Pos,
+}
+
+impl Switch {
+    #[inline(always)]
+    pub(crate) fn choose(&self, subject: NixStr) -> &'static Expr {
+        let mut place = subject.rough_hash() as usize;
+        loop {
+            match &self.arms[place & (self.arms.len() - 1)] {
+                Some((text, arm)) if text.has_bytes_of(subject) => return arm,
+                Some(_) => place += 1,
+                None => return self.otherwise,
+            }
+        }
+    }
+}
+
 pub(crate) struct Assert {
     pub(crate) cond: Expr,
     pub(crate) body: Expr,
@@ -389,8 +421,11 @@ pub(crate) enum Expr {
     With(&'static WithExpr),
     WithVar(&'static WithVar),
     If(&'static If),
+    Switch(&'static Switch),
     Assert(&'static Assert),
     Not(&'static Expr),
+    /// `==` and `!=`
+    Equal(&'static Binary),
     Binary(&'static Binary),
     ConcatStrings(&'static ConcatStrings),
     List(&'static [Delayed]),
@@ -426,8 +461,9 @@ impl Expr {
             Expr::Lambda(lambda) => lambda.pos,
             Expr::WithVar(var) => var.pos,
             Expr::If(branch) => branch.pos,
+            Expr::Switch(switch) => switch.pos,
             Expr::Assert(assert) => assert.pos,
-            Expr::Binary(binary) => binary.pos,
+            Expr::Equal(binary) | Expr::Binary(binary) => binary.pos,
             Expr::ConcatStrings(concat) => concat.pos,
             Expr::Attrs(literal) => literal.pos,
             Expr::With(with) => with.pos,

@@ -4,3 +4,4 @@ pub(crate) mod compile;
 pub(crate) mod ir;
 pub(crate) mod observed;
 mod sets;
+mod switch;

@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
 use crate::pos::Pos;
+use crate::value::stack::Frame;
+use crate::value::word::Kind;
 use crate::value::{Attrs, AttrsBuilder, Closure, PartialApp, Value, View};
 
 /// More arguments than any builtin takes.
@@ -32,9 +34,21 @@ impl Evaluator {
         let mut args = args;
         while let Some((first, rest)) = args.split_first() {
             if let Some(closure) = current.as_closure() {
-                current = self.call_closure(closure, *first, pos)?;
-                args = rest;
+                let count = args.len().min(self.function(closure.lambda())?.curried as usize);
+                if count == 1 {
+                    current = self.call_closure(closure, *first, pos)?;
+                    args = rest;
+                } else {
+                    current = self.call_curried(closure, &args[..count], pos)?;
+                    args = &args[count..];
+                }
                 continue;
+            }
+            if current.kind() == Some(Kind::Builtin)
+                && let def = current.builtin()
+                && args.len() == def.arity()
+            {
+                return self.call_builtin(def, args, pos);
             }
             match current.view() {
                 View::Builtin(def) => {
@@ -117,6 +131,47 @@ impl Evaluator {
         frame.set(0, arg);
         let bound = match &function.formals {
             Some(formals) => self.bind_formals(lambda, formals, env, arg, pos),
+            None => Ok(()),
+        };
+        let result = match bound {
+            Ok(()) => match self.eval(&function.body, env) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(self.call_frames(error, lambda, pos)),
+            },
+            Err(error) => Err(error),
+        };
+        self.heap.stack.reset(height);
+        result
+    }
+
+    /// Calls a curried function with at most as many arguments as it takes: what it returns in between is not made.
+    #[inline(never)]
+    pub(super) fn call_curried(&mut self, closure: Closure, args: &[Value], pos: Pos) -> Result<Value> {
+        self.check_stack()?;
+        let height = self.heap.stack.height();
+        let mut lambda = closure.lambda();
+        let mut function = self.function(lambda)?;
+        let [first, rest @ ..] = args else { return Ok(closure.value()) };
+        let mut env = Env { frame: Frame::of_argument(first), captures: closure.value().captures() };
+        let mut last = *first;
+        for arg in rest {
+            let Expr::Lambda(inner) = &function.body else { break };
+            function = self.function(inner)?;
+            let captured = inner.captures.len() as u32;
+            let Some(frame) = self.heap.stack.push(captured + function.slots) else {
+                self.heap.stack.reset(height);
+                return Err(self.stack_overflow());
+            };
+            for (slot, from) in (0..).zip(inner.captures) {
+                frame.set(slot, env.get(*from));
+            }
+            env = Env { frame: frame.behind(captured), captures: frame.as_captures() };
+            env.frame.set(0, *arg);
+            last = *arg;
+            lambda = inner;
+        }
+        let bound = match &function.formals {
+            Some(formals) => self.bind_formals(lambda, formals, env, last, pos),
             None => Ok(()),
         };
         let result = match bound {

@@ -111,7 +111,7 @@ impl Evaluator {
                 }
                 View::Null => return Ok(()),
                 View::Int(i) => {
-                    out.extend_from_slice(i.to_string().as_bytes());
+                    crate::pure::number::write_int(i, out);
                     return Ok(());
                 }
                 View::Float(f) => {

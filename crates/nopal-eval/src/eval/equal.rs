@@ -5,12 +5,55 @@ use nopal_syntax::interner::sym;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
+use crate::value::word::Kind;
 use crate::value::{Attrs, List, Value, View};
+
+/// Whether two values are equal, if they are evaluated and a look at them tells: strings, integers, Booleans, null.
+#[inline(always)]
+fn plainly_equal(a: Value, b: Value) -> Option<bool> {
+    let ((a, kind_a), (b, kind_b)) = (a.follow_kind(), b.follow_kind());
+    match (kind_a, kind_b) {
+        (None, None) => Some(a == b),
+        (Some(kind), None) | (None, Some(kind)) if kind >= Kind::Str => Some(false),
+        _ => match (a.str_of_kind(kind_a), b.str_of_kind(kind_b)) {
+            (Some(a), Some(b)) => Some(a.has_bytes_of(b)),
+            _ => None,
+        },
+    }
+}
+
+/// Whether two evaluated values are equal that are not both sets or both lists.
+#[inline(never)]
+fn equal_plain(x: Value, y: Value) -> bool {
+    match (x.view(), y.view()) {
+        (View::Int(i), View::Int(j)) => i == j,
+        (View::Int(i), View::Float(j)) => i as f64 == j,
+        (View::Float(i), View::Int(j)) => i == j as f64,
+        (View::Float(i), View::Float(j)) => i == j,
+        (View::Bool(i), View::Bool(j)) => i == j,
+        (View::Null, View::Null) => true,
+        (View::Str(i), View::Str(j)) => i.has_bytes_of(j),
+        (View::Path(i), View::Path(j)) => i.root() == j.root() && i.as_bytes() == j.as_bytes(),
+        _ => false,
+    }
+}
 
 impl Evaluator {
     /// The language's `==` of two values that have a place of their own (elements, attributes, arguments): values that
     /// are the same object are equal, even if they are functions.
+    #[inline]
     pub fn equal(&mut self, a: Value, b: Value, pos: Pos, context: &str) -> Result<bool> {
+        self.equal_places(a, b, pos, context).map(|equal| equal == Value::TRUE)
+    }
+
+    /// As [`Evaluator::equal`]; a result that fits registers.
+    #[inline(always)]
+    fn equal_places(&mut self, a: Value, b: Value, pos: Pos, context: &str) -> Result<Value> {
+        if let Some(equal) = plainly_equal(a, b)
+            && self.may_enter()
+        {
+            return Ok(Value::bool(equal));
+        }
         self.enter(pos)?;
         let result = self.equal_level(a, b, pos, context, true);
         self.leave();
@@ -18,9 +61,12 @@ impl Evaluator {
     }
 
     /// The language's `==` of two results of expressions: functions are never equal.
-    pub(crate) fn equal_operands(&mut self, a: Value, b: Value, pos: Pos) -> Result<bool> {
-        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
-            return Ok(x == y);
+    #[inline]
+    pub(crate) fn equal_operands(&mut self, a: Value, b: Value, pos: Pos) -> Result<Value> {
+        if let Some(equal) = plainly_equal(a, b)
+            && self.may_enter()
+        {
+            return Ok(Value::bool(equal));
         }
         self.enter(pos)?;
         let result = self.equal_level(a, b, pos, "while testing two values for equality", false);
@@ -28,60 +74,77 @@ impl Evaluator {
         result
     }
 
-    fn equal_level(&mut self, a: Value, b: Value, pos: Pos, context: &str, identity: bool) -> Result<bool> {
+    #[inline(never)]
+    fn equal_level(&mut self, a: Value, b: Value, pos: Pos, context: &str, identity: bool) -> Result<Value> {
         self.check_stack()?;
         let x = self.force(a, pos)?;
         let y = self.force(b, pos)?;
         if identity && a == b {
-            return Ok(true);
+            return Ok(Value::TRUE);
         }
-        Ok(match (x.view(), y.view()) {
-            (View::Int(i), View::Int(j)) => i == j,
-            (View::Int(i), View::Float(j)) => i as f64 == j,
-            (View::Float(i), View::Int(j)) => i == j as f64,
-            (View::Float(i), View::Float(j)) => i == j,
-            (View::Bool(i), View::Bool(j)) => i == j,
-            (View::Null, View::Null) => true,
-            (View::Str(i), View::Str(j)) => i.as_bytes() == j.as_bytes(),
-            (View::Path(i), View::Path(j)) => i.root() == j.root() && i.as_bytes() == j.as_bytes(),
-            (View::List(i), View::List(j)) => return self.equal_lists(i, j, pos, context),
-            (View::Attrs(i), View::Attrs(j)) => return self.equal_attrs(i, j, pos, context),
-            _ => false,
-        })
+        if let (Some(i), Some(j)) = (x.as_attrs(), y.as_attrs()) {
+            return self.equal_attrs(i, j, pos, context);
+        }
+        if let (Some(i), Some(j)) = (x.as_list(), y.as_list()) {
+            return self.equal_lists(i, j, pos, context);
+        }
+        Ok(Value::bool(equal_plain(x, y)))
     }
 
-    fn equal_lists(&mut self, x: List, y: List, pos: Pos, context: &str) -> Result<bool> {
+    fn equal_lists(&mut self, x: List, y: List, pos: Pos, context: &str) -> Result<Value> {
         if x.len() != y.len() {
-            return Ok(false);
+            return Ok(Value::FALSE);
         }
         for (a, b) in x.as_slice().iter().zip(y.as_slice()) {
-            if !self.equal(*a, *b, pos, context)? {
-                return Ok(false);
+            if self.equal_places(*a, *b, pos, context)? == Value::FALSE {
+                return Ok(Value::FALSE);
             }
         }
-        Ok(true)
+        Ok(Value::TRUE)
     }
 
-    fn equal_attrs(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<bool> {
+    fn equal_attrs(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<Value> {
+        let same_shape = x.value().same_flat_shape(y.value());
+        if same_shape && !x.contains(sym::TYPE) {
+            for (a, b) in x.flat_values().iter().zip(y.flat_values()) {
+                if self.equal_places(*a, *b, pos, context)? == Value::FALSE {
+                    return Ok(Value::FALSE);
+                }
+            }
+            return Ok(Value::TRUE);
+        }
         if self.is_derivation(x)?
             && self.is_derivation(y)?
             && let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH))
         {
-            return self.equal(a, b, pos, context);
+            return self.equal_places(a, b, pos, context);
         }
         if x.len() != y.len() {
-            return Ok(false);
+            return Ok(Value::FALSE);
+        }
+        if let (Some(shape), Some(other)) = (x.flat_shape(), y.flat_shape()) {
+            for (index, (a, b)) in x.flat_values().iter().zip(y.flat_values()).enumerate() {
+                let same_name = shape == other || shape.keys()[index] == other.keys()[index];
+                if !same_name || self.equal_places(*a, *b, pos, context)? == Value::FALSE {
+                    return Ok(Value::FALSE);
+                }
+            }
+            return Ok(Value::TRUE);
         }
         for ((name_a, a, _), (name_b, b, _)) in x.iter().zip(y.iter()) {
-            if name_a != name_b || !self.equal(a, b, pos, context)? {
-                return Ok(false);
+            if name_a != name_b || self.equal_places(a, b, pos, context)? == Value::FALSE {
+                return Ok(Value::FALSE);
             }
         }
-        Ok(true)
+        Ok(Value::TRUE)
     }
 
     /// Does the set say `type = "derivation"`?
+    #[inline]
     pub fn is_derivation(&mut self, attrs: Attrs) -> Result<bool> {
+        if attrs.flat_shape().is_some_and(|shape| shape.find(sym::TYPE).is_none()) {
+            return Ok(false);
+        }
         let Some((value, pos)) = attrs.get_with_pos(sym::TYPE) else { return Ok(false) };
         let value = self.force(value, pos)?;
         Ok(value.as_str().is_some_and(|s| s.as_bytes() == b"derivation"))

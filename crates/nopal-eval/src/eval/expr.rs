@@ -4,14 +4,15 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Overrides, Rare, Ref,
-    Select, WithVar,
+    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Op, Overrides,
+    Rare, Ref, Select, Switch, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::call::fill_delayed;
 use crate::pos::{Origin, Pos};
-use crate::value::stack::{Captures, Frame};
+use crate::value::stack::{Captures, Frame, variable};
+use crate::value::word::Kind;
 use crate::value::{Attrs, AttrsBuilder, Value};
 
 /// Where the variables of running code are.
@@ -24,12 +25,11 @@ pub(crate) struct Env {
 impl Env {
     #[inline(always)]
     pub(crate) fn get(self, var: Ref) -> Value {
-        match var {
-            Ref::Local(slot) => self.frame.get(slot),
-            Ref::Captured(index) => self.captures.get(index),
-        }
+        variable(self.frame, self.captures, var)
     }
 }
+
+const BRANCH_CONDITION: &str = "while evaluating a branch condition";
 
 /// Calls with at most this many arguments need no vector.
 const INLINE_ARGS: usize = 4;
@@ -83,9 +83,10 @@ impl Evaluator {
                 }
                 Expr::WithVar(var) => return self.eval_with_var(var, env),
                 Expr::If(branch) => {
-                    let cond = self.eval_bool(&branch.cond, env, branch.pos, "while evaluating a branch condition")?;
+                    let cond = self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION)?;
                     expr = if cond { &branch.yes } else { &branch.no };
                 }
+                Expr::Switch(switch) => expr = self.eval_switch(switch, env)?,
                 Expr::Assert(assert) => {
                     let context = "in the condition of the assert statement";
                     if !self.eval_bool(&assert.cond, env, assert.pos, context)? {
@@ -97,6 +98,7 @@ impl Evaluator {
                     let context = "in the argument of the not operator";
                     return Ok(Value::bool(!self.eval_bool(operand, env, operand.pos(), context)?));
                 }
+                Expr::Equal(binary) => return self.eval_equal(binary, env),
                 Expr::Binary(binary) => return self.eval_binary(binary, env),
                 Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
                 Expr::List(elements) => return Ok(self.eval_list(elements, env)),
@@ -112,17 +114,18 @@ impl Evaluator {
         match expr {
             Expr::Local(slot, pos) => self.force(env.frame.get(*slot), *pos),
             Expr::Captured(index, pos) => self.force(env.captures.get(*index), *pos),
+            Expr::Const(value) => self.force(*value, Pos::NONE),
             _ => self.eval(expr, env),
         }
     }
 
     fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Value {
-        let mut list = self.heap.list_builder(elements.len());
+        let list = self.heap.list_to_fill(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let value = self.delay(element, env);
-            list.set(index, value);
+            list.set_element(index, value);
         }
-        list.finish()
+        list
     }
 
     /// Fills slots whose values may refer to each other: first all objects, then what they capture.
@@ -139,38 +142,76 @@ impl Evaluator {
 
     #[inline]
     pub(crate) fn eval_bool(&mut self, expr: &'static Expr, env: Env, pos: Pos, context: &str) -> Result<bool> {
-        let value = match self.eval_leaf(expr, env) {
-            Ok(value) => value,
-            Err(error) => return Err(error.trace(pos, context)),
+        let result = match expr {
+            Expr::Equal(binary) => self.eval_equal(binary, env),
+            _ => self.eval_leaf(expr, env),
         };
-        match value.as_bool() {
-            Some(b) => Ok(b),
-            None => Err(self.type_mismatch(value, "a Boolean").at(pos).trace(pos, context)),
+        match result {
+            Ok(Value::TRUE) => Ok(true),
+            Ok(Value::FALSE) => Ok(false),
+            other => Err(self.not_a_bool(other, pos, context)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_a_bool(&mut self, result: Result<Value>, pos: Pos, context: &str) -> Error {
+        let error = match result {
+            Ok(value) => self.type_mismatch(value, "a Boolean").at(pos),
+            Err(error) => error,
+        };
+        error.trace(pos, context)
+    }
+
+    /// `a == b` and `a != b`
+    #[inline(never)]
+    pub(super) fn eval_equal(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+        let a = self.eval_leaf(&binary.lhs, env)?;
+        let b = self.eval_leaf(&binary.rhs, env)?;
+        match (self.equal_operands(a, b, binary.pos), binary.op) {
+            (Ok(equal), Op::Neq) => Ok(Value::bool(equal == Value::FALSE)),
+            (result, _) => result,
+        }
+    }
+
+    /// What is evaluated next.
+    #[inline]
+    fn eval_switch(&mut self, switch: &'static Switch, env: Env) -> Result<&'static Expr> {
+        let subject = match self.eval_leaf(&switch.subject, env) {
+            Ok(value) => value,
+            Err(error) => return Err(error.trace(switch.pos, BRANCH_CONDITION)),
+        };
+        Ok(match subject.as_str() {
+            Some(subject) if self.may_enter() => switch.choose(subject),
+            _ => &switch.branches,
+        })
     }
 
     #[inline]
     fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
         let function = self.eval_leaf(&call.function, env)?;
-        let strict = match function.as_closure() {
-            None => NO_PARAMETER,
-            Some(closure) => {
-                let lambda = closure.lambda();
-                let strict = self.function(lambda)?.strict;
-                if let [arg] = call.args {
-                    self.enter(call.pos)?;
-                    let arg = match strict.of(1) {
-                        0 => self.argument_now(arg, lambda.arg.is_some(), env),
-                        _ => self.delay(arg, env),
-                    };
-                    let result = self.call_closure(closure, arg, call.pos);
-                    self.leave();
-                    return result;
-                }
-                strict.of(call.args.len())
-            }
-        };
         let count = call.args.len();
+        let (mut strict, mut curried) = (NO_PARAMETER, None);
+        if let Some(closure) = function.as_closure() {
+            let lambda = closure.lambda();
+            let code = self.function(lambda)?;
+            if let [arg] = call.args {
+                self.enter(call.pos)?;
+                let arg = match code.strict.of(1) {
+                    0 => self.argument_now(arg, lambda.arg.is_some(), env),
+                    _ => self.delay(arg, env),
+                };
+                let result = self.call_closure(closure, arg, call.pos);
+                self.leave();
+                return result;
+            }
+            strict = code.strict.of(count);
+            if code.curried as usize >= count {
+                curried = Some(closure);
+            }
+        } else if function.kind() == Some(Kind::Builtin) {
+            strict = function.builtin().strict_of(count);
+        }
         if count <= INLINE_ARGS {
             let mut args = [Value::NULL; INLINE_ARGS];
             for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
@@ -184,7 +225,14 @@ impl Evaluator {
                     self.delay(arg, env)
                 };
             }
-            return self.call(function, &args[..count], call.pos);
+            let args = &args[..count];
+            if let Some(closure) = curried {
+                self.enter(call.pos)?;
+                let result = self.call_curried(closure, args, call.pos);
+                self.leave();
+                return result;
+            }
+            return self.call(function, args, call.pos);
         }
         self.eval_long_call(function, call, env)
     }
@@ -201,16 +249,19 @@ impl Evaluator {
     }
 
     /// The name of a step of an attribute path.
-    #[inline]
+    #[inline(always)]
     fn eval_name(&mut self, name: &'static Name, env: Env) -> Result<Symbol> {
         match name {
             Name::Static(symbol, _) => Ok(*symbol),
-            Name::Dynamic(expr, _) => {
-                let value = self.eval(expr, env)?;
-                let string = self.force_string_no_ctx(value, expr.pos(), "while evaluating an attribute name")?;
-                Ok(self.symbols.intern(string.as_bytes()))
-            }
+            Name::Dynamic(expr, _) => self.eval_dynamic_name(expr, env),
         }
+    }
+
+    #[inline(never)]
+    fn eval_dynamic_name(&mut self, expr: &'static Expr, env: Env) -> Result<Symbol> {
+        let value = self.eval(expr, env)?;
+        let string = self.force_string_no_ctx(value, expr.pos(), "while evaluating an attribute name")?;
+        Ok(self.symbols.intern(string.as_bytes()))
     }
 
     /// The selected value, or `None` when the default is to be used.
@@ -408,7 +459,7 @@ impl Evaluator {
         if !literal.group.bindings.is_empty() {
             self.fill_group(&literal.group, env);
         }
-        let set = self.heap.attrs_object(literal.shape);
+        let set = self.heap.attrs_to_fill(literal.shape);
         for (index, delayed) in literal.values.iter().enumerate() {
             let value = self.delay(delayed, env);
             set.set_attr(index, value);
@@ -428,6 +479,15 @@ impl Evaluator {
             return Ok(set);
         }
         let Some(attrs) = set.as_attrs() else { return Ok(set) };
+        if let ([dynamic], true, false) = (literal.dynamic, attrs.is_empty(), self.is_observed()) {
+            return Ok(match self.dynamic_name(dynamic, env)? {
+                Some(name) => {
+                    let value = self.delay(&dynamic.value, env);
+                    self.heap.single_attr(name, value, dynamic.pos)
+                }
+                None => set,
+            });
+        }
         let mut all = AttrsBuilder::with_capacity(attrs.len() + literal.dynamic.len());
         for (name, value, pos) in attrs.iter() {
             all.insert(name, value, pos);

@@ -184,6 +184,12 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Whether [`Evaluator::enter`] would succeed.
+    #[inline(always)]
+    pub(crate) fn may_enter(&self) -> bool {
+        self.depth <= self.settings.max_call_depth
+    }
+
     /// Leaves a level entered by [`Evaluator::enter`].
     #[inline(always)]
     pub fn leave(&mut self) {

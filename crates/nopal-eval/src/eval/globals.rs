@@ -27,6 +27,7 @@ static CLOCK: BuiltinDef = BuiltinDef {
         let now = evaluator.host().now();
         Ok(evaluator.heap.int(now))
     },
+    first: None,
 };
 
 impl Evaluator {

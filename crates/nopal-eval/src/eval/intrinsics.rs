@@ -22,7 +22,7 @@ const fn def(
     fun: crate::builtin::BuiltinFn,
     doc: &'static str,
 ) -> BuiltinDef {
-    BuiltinDef { name, args, doc, scope, feature: None, trace: true, fun }
+    BuiltinDef { name, args, doc, scope, feature: None, trace: true, fun, first: None }
 }
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -64,6 +64,7 @@ pub(super) const DEFS: &[BuiltinDef] = &[
         feature: None,
         trace: false,
         fun: add_error_context,
+        first: None,
     },
     def(
         "unsafeGetAttrPos",

@@ -72,22 +72,12 @@ impl Evaluator {
             Op::Sub => self.eval_arithmetic(binary, env, &SUB),
             Op::Mul => self.eval_arithmetic(binary, env, &MUL),
             Op::Div => self.eval_arithmetic(binary, env, &DIV),
-            Op::Less => self.eval_less(&binary.lhs, &binary.rhs, env, pos).map(Value::bool),
-            Op::Greater => self.eval_less(&binary.rhs, &binary.lhs, env, pos).map(Value::bool),
-            Op::LessEq => self
-                .eval_less(&binary.rhs, &binary.lhs, env, pos)
-                .map(|less| Value::bool(!less))
-                .map_err(|error| error.trace(pos, "in the argument of the not operator")),
-            Op::GreaterEq => self
-                .eval_less(&binary.lhs, &binary.rhs, env, pos)
-                .map(|less| Value::bool(!less))
-                .map_err(|error| error.trace(pos, "in the argument of the not operator")),
-            Op::Eq | Op::Neq => {
-                let a = self.eval_leaf(&binary.lhs, env)?;
-                let b = self.eval_leaf(&binary.rhs, env)?;
-                let equal = self.equal_operands(a, b, pos)?;
-                Ok(Value::bool(equal == (binary.op == Op::Eq)))
-            }
+            Op::Less => self.eval_less(&binary.lhs, &binary.rhs, env, pos),
+            Op::Greater => self.eval_less(&binary.rhs, &binary.lhs, env, pos),
+            Op::LessEq => not(self.eval_less(&binary.rhs, &binary.lhs, env, pos), pos),
+            Op::GreaterEq => not(self.eval_less(&binary.lhs, &binary.rhs, env, pos), pos),
+            // its own node
+            Op::Eq | Op::Neq => self.eval_equal(binary, env),
             Op::And => {
                 let left = "in the left operand of the AND (&&) operator";
                 let right = "in the right operand of the AND (&&) operator";
@@ -256,22 +246,28 @@ impl Evaluator {
         self.arithmetic_of_args(a, b, &DIV)
     }
 
-    #[inline]
-    fn eval_less(&mut self, a: &'static Expr, b: &'static Expr, env: Env, pos: Pos) -> Result<bool> {
+    #[inline(never)]
+    fn eval_less(&mut self, a: &'static Expr, b: &'static Expr, env: Env, pos: Pos) -> Result<Value> {
         self.enter(pos)?;
         let result = self.eval_less_level(a, b, env);
         self.leave();
-        result.map_err(|error| error.trace(pos, "while calling the 'lessThan' builtin"))
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.trace(pos, "while calling the 'lessThan' builtin")),
+        }
     }
 
-    #[inline]
-    fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<bool> {
+    #[inline(always)]
+    fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<Value> {
         let a = self.eval_leaf(a, env)?;
         let b = self.eval_leaf(b, env)?;
         if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
-            return Ok(x < y);
+            return Ok(Value::bool(x < y));
         }
-        self.less_than(a, b, Pos::NONE, "")
+        if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
+            return Ok(Value::bool(x.is_before(y)));
+        }
+        self.less_than(a, b, Pos::NONE, "").map(Value::bool)
     }
 
     /// Nix's order of numbers, strings, paths and lists of these; both values must be forced. `context` is the frame
@@ -287,7 +283,7 @@ impl Evaluator {
             (View::Float(x), View::Float(y)) => Ok(x < y),
             (View::Float(x), View::Int(y)) => Ok(x < y as f64),
             (View::Int(x), View::Float(y)) => Ok((x as f64) < y),
-            (View::Str(x), View::Str(y)) => Ok(x.as_bytes() < y.as_bytes()),
+            (View::Str(x), View::Str(y)) => Ok(x.is_before(y)),
             (View::Path(x), View::Path(y)) => Ok(x.as_bytes().cmp(y.as_bytes()) == Ordering::Less),
             (View::List(x), View::List(y)) => self.less_than_lists(x, y, pos, context),
             _ => Err(self.incomparable(a, b)),
@@ -333,6 +329,14 @@ impl Evaluator {
         };
         let first = self.eval_leaf(first_expr, env)?;
         if !concat.force_string {
+            if let (Some(a), [(pos, second_expr)]) = (first.as_small_int(), rest) {
+                let second = self.eval_leaf(second_expr, env)?;
+                if let Some(b) = second.as_small_int() {
+                    return Ok(self.heap.int(a + b));
+                }
+                let sum = self.add_number(Number::Int(a), second, *pos)?;
+                return Ok(self.number(sum));
+            }
             match first.view() {
                 View::Int(i) => return self.add_parts(Number::Int(i), rest, env),
                 View::Float(f) => return self.add_parts(Number::Float(f), rest, env),
@@ -435,26 +439,43 @@ impl Evaluator {
         let mut sum = first;
         for (pos, expr) in rest {
             let value = self.eval_leaf(expr, env)?;
-            sum = match (sum, value.view()) {
-                (Number::Int(a), View::Int(b)) => match a.checked_add(b) {
-                    Some(sum) => Number::Int(sum),
-                    None => return Err(Error::eval(format!("integer overflow in adding {a} + {b}")).at(*pos)),
-                },
-                (Number::Int(a), View::Float(b)) => Number::Float(a as f64 + b),
-                (Number::Float(a), View::Int(b)) => Number::Float(a + b as f64),
-                (Number::Float(a), View::Float(b)) => Number::Float(a + b),
-                (Number::Int(_), _) => {
-                    return Err(Error::eval(format!("cannot add {} to an integer", self.show_type(value))).at(*pos));
-                }
-                (Number::Float(_), _) => {
-                    return Err(Error::eval(format!("cannot add {} to a float", self.show_type(value))).at(*pos));
-                }
-            };
+            sum = self.add_number(sum, value, *pos)?;
         }
-        Ok(match sum {
+        Ok(self.number(sum))
+    }
+
+    fn add_number(&mut self, sum: Number, value: Value, pos: Pos) -> Result<Number> {
+        Ok(match (sum, value.view()) {
+            (Number::Int(a), View::Int(b)) => match a.checked_add(b) {
+                Some(sum) => Number::Int(sum),
+                None => return Err(Error::eval(format!("integer overflow in adding {a} + {b}")).at(pos)),
+            },
+            (Number::Int(a), View::Float(b)) => Number::Float(a as f64 + b),
+            (Number::Float(a), View::Int(b)) => Number::Float(a + b as f64),
+            (Number::Float(a), View::Float(b)) => Number::Float(a + b),
+            (Number::Int(_), _) => {
+                return Err(Error::eval(format!("cannot add {} to an integer", self.show_type(value))).at(pos));
+            }
+            (Number::Float(_), _) => {
+                return Err(Error::eval(format!("cannot add {} to a float", self.show_type(value))).at(pos));
+            }
+        })
+    }
+
+    fn number(&mut self, number: Number) -> Value {
+        match number {
             Number::Int(i) => self.heap.int(i),
             Number::Float(f) => self.heap.float(f),
-        })
+        }
+    }
+}
+
+/// The negation of a comparison.
+#[inline(always)]
+fn not(result: Result<Value>, pos: Pos) -> Result<Value> {
+    match result {
+        Ok(value) => Ok(Value::bool(value == Value::FALSE)),
+        Err(error) => Err(error.trace(pos, "in the argument of the not operator")),
     }
 }
 

@@ -15,7 +15,7 @@ static COLUMN_OF: BuiltinDef =
     internal("columnOfPos", |ev, args, _| ev.part_of_position(args[0], |place| place.column));
 
 const fn internal(name: &'static str, fun: crate::builtin::BuiltinFn) -> BuiltinDef {
-    BuiltinDef { name, args: &["pos"], doc: "", scope: Scope::Builtins, feature: None, trace: false, fun }
+    BuiltinDef { name, args: &["pos"], doc: "", scope: Scope::Builtins, feature: None, trace: false, fun, first: None }
 }
 
 impl Evaluator {

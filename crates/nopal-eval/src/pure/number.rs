@@ -1,5 +1,25 @@
 //! Number formats of the C++ streams and functions that Nix prints with.
 
+/// Appends an integer in decimal.
+pub fn write_int(value: i64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// `std::to_string(double)`, that is `%f`: what `builtins.toString` gives for a float.
 pub fn fixed(value: f64) -> String {
     if value.is_nan() {
@@ -53,6 +73,15 @@ pub fn int32(text: &[u8]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers() {
+        for value in [0, 7, -7, 10, 1234567890, i64::MAX, i64::MIN] {
+            let mut text = Vec::new();
+            write_int(value, &mut text);
+            assert_eq!(text, value.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn general_equals_ostream() {

@@ -173,7 +173,7 @@ impl Attrs {
     }
 
     #[inline(always)]
-    fn flat_values(&self) -> &[Value] {
+    pub(crate) fn flat_values(&self) -> &[Value] {
         // SAFETY: a flat set has one word per key after its header.
         unsafe { std::slice::from_raw_parts(self.0.object().add(1).cast::<Value>(), self.len()) }
     }
@@ -248,7 +248,8 @@ impl Attrs {
                 index
             }
         };
-        index.map(|index| (set.flat_value(index as usize), shape.positions()[index as usize]))
+        let index = index? as usize;
+        Some((set.flat_value(index), shape.positions()[index]))
     }
 
     /// Looks up ascending keys one after the other.
@@ -493,62 +494,75 @@ impl Heap {
         value
     }
 
+    /// As [`Heap::attrs_object`], without values: all must be set before anything else is done with it. It may be
+    /// collected meanwhile.
+    #[inline(always)]
+    pub(crate) fn attrs_to_fill(&mut self, shape: Shape) -> Value {
+        self.described_object(Kind::Attrs, shape.0, shape.len())
+    }
+
     pub(super) fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {
         if entries.is_empty() {
             return self.empty_attrs();
         }
-        let shape = self.shape_of(entries.len(), |index| (entries[index].0, entries[index].1));
-        let value = self.attrs_object(shape);
+        let mut keys = std::mem::take(&mut self.keys);
+        let mut positions = std::mem::take(&mut self.positions);
+        keys.clear();
+        positions.clear();
+        keys.extend(entries.iter().map(|entry| entry.0));
+        positions.extend(entries.iter().map(|entry| entry.1));
+        let shape = self.shape_of(&keys, &positions);
+        (self.keys, self.positions) = (keys, positions);
+        let value = self.attrs_to_fill(shape);
         for (index, entry) in entries.iter().enumerate() {
             value.set_attr(index, entry.2);
         }
         value
     }
 
+    /// A set of one attribute.
+    pub(crate) fn single_attr(&mut self, key: Symbol, value: Value, pos: Pos) -> Value {
+        let shape = self.shape_of(&[key], &[pos]);
+        let set = self.attrs_to_fill(shape);
+        set.set_attr(0, value);
+        set
+    }
+
     /// The shape of these keys, ascending, at these positions: one that is known, if there is room to know it.
-    #[inline]
-    pub(super) fn shape_of(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos)) -> Shape {
+    pub(super) fn shape_of(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
+        let len = keys.len();
         let is_large = len > LARGE_SHAPE;
+        let shapes = self.world.shapes();
+        let (most, known) =
+            if is_large { (MAX_LARGE_SHARED_KEYS, shapes.large_keys) } else { (MAX_SHARED_KEYS, shapes.keys) };
+        drop(shapes);
+        if known + len > most {
+            return self.new_shape(keys, positions, false);
+        }
         let mut hasher = FxHasher::default();
-        for index in 0..len {
-            let (key, pos) = entry(index);
+        for (key, pos) in keys.iter().zip(positions) {
             hasher.write_u64((key.index() as u64) << 32 | u64::from(pos.raw()));
         }
         let hash = hasher.finish();
-        let same = |shape: &Shape| {
-            let (keys, positions) = (shape.keys(), shape.positions());
-            keys.len() == len && (0..len).all(|index| (keys[index], positions[index]) == entry(index))
-        };
+        let same = |shape: &Shape| shape.keys() == keys && shape.positions() == positions;
         let find = |shapes: &Shapes| {
             shapes.table.find(hash, |(of, shape)| *of == hash && same(shape)).map(|(_, shape)| *shape)
         };
-        let shapes = self.world.shapes();
-        let room = if is_large { MAX_LARGE_SHARED_KEYS - shapes.large_keys } else { MAX_SHARED_KEYS - shapes.keys };
-        if len <= room
-            && let Some(known) = find(&shapes)
-        {
+        if let Some(known) = find(&self.world.shapes()) {
             return known;
         }
-        drop(shapes);
-        let shape = self.shape_from(len, &entry, len <= room);
-        if len > room {
-            return shape;
-        }
+        let shape = self.new_shape(keys, positions, true);
         let mut shapes = self.world.shapes();
         // another thread may have been quicker
-        if let Some(known) = find(&shapes) {
+        if self.is_shared
+            && let Some(known) = find(&shapes)
+        {
             return known;
         }
         *(if is_large { &mut shapes.large_keys } else { &mut shapes.keys }) += len;
         shapes.table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
         shapes.young.push(shape);
         shape
-    }
-
-    fn shape_from(&mut self, len: usize, entry: impl Fn(usize) -> (Symbol, Pos), shared: bool) -> Shape {
-        let keys = (0..len).map(|index| entry(index).0).collect::<Vec<_>>();
-        let positions = (0..len).map(|index| entry(index).1).collect::<Vec<_>>();
-        self.new_shape(&keys, &positions, shared)
     }
 }
 
@@ -558,5 +572,22 @@ impl Value {
     pub(crate) fn set_attr(self, index: usize, value: Value) {
         // SAFETY: a flat set has one word per key after its header; callers take the index from the shape.
         unsafe { *self.object().add(1 + index).cast::<Value>() = value };
+    }
+
+    /// Sets some values of a flat set that is being built, from `index` on.
+    #[inline(always)]
+    pub(crate) fn set_attrs(self, index: usize, values: &[Value]) {
+        // SAFETY: a flat set has one word per key after its header; callers take the indices from the shape. Nobody else
+        // has this set yet, so that the values lie elsewhere.
+        unsafe {
+            let to = self.object().add(1 + index).cast::<Value>();
+            if values.len() < 8 {
+                for (offset, value) in values.iter().enumerate() {
+                    *to.add(offset) = *value;
+                }
+            } else {
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::limit::Limit;
 use super::objects::{List, Root};
 use super::space::{RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
-use super::update::MergePlan;
+use super::update::{MergeMemory, Merged};
 use super::word::{
     APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Value, header, header_address, header_of, owned, owner, with_kind,
 };
@@ -24,6 +24,7 @@ use crate::builtin::BuiltinDef;
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::context::Context;
 use crate::error::Error;
+use crate::pos::Pos;
 
 /// The memory of one thread of an evaluation.
 pub struct Heap {
@@ -49,8 +50,12 @@ pub struct Heap {
     pub(super) changed: Vec<Value>,
     failures: Vec<Error>,
     constants: Constants,
-    pub(super) merges: FxHashMap<(usize, usize), &'static MergePlan>,
+    pub(super) merges: FxHashMap<(usize, usize), Merged>,
     pub(super) merge_entries: usize,
+    pub(super) merge_memory: MergeMemory,
+    /// Memory for sets that are made: keys and positions.
+    pub(super) keys: Vec<Symbol>,
+    pub(super) positions: Vec<Pos>,
     symbol_strings: Vec<Option<Value>>,
 }
 
@@ -101,6 +106,9 @@ impl Heap {
             constants,
             merges: FxHashMap::default(),
             merge_entries: 0,
+            merge_memory: MergeMemory::default(),
+            keys: Vec::new(),
+            positions: Vec::new(),
             symbol_strings: Vec::new(),
         }
     }
@@ -366,6 +374,13 @@ impl Heap {
         ListBuilder { list, len }
     }
 
+    /// A list of `len` elements, at least one, without elements: all must be set before anything else is done with it. It
+    /// may be collected meanwhile.
+    #[inline(always)]
+    pub(crate) fn list_to_fill(&mut self, len: usize) -> Value {
+        self.new_object(Kind::List, len, len)
+    }
+
     pub(super) fn empty_shape(&self) -> Shape {
         self.constants.empty_shape
     }
@@ -454,6 +469,13 @@ impl Value {
     #[inline(always)]
     pub(crate) fn set_captured(self, index: usize, value: Value) {
         // SAFETY: thunks and closures have their captured words after the header; the index is below their number.
+        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
+    }
+
+    /// Sets one element of a list that is being built.
+    #[inline(always)]
+    pub(crate) fn set_element(self, index: usize, value: Value) {
+        // SAFETY: a list has one word per element after its header; callers count as they did when they made it.
         unsafe { *self.object().add(1 + index).cast::<Value>() = value };
     }
 

@@ -9,6 +9,9 @@ use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
 
+/// Strings of at most so many words are compared without a call.
+const SHORT_WORDS: usize = 4;
+
 /// A string: bytes and a context.
 #[derive(Clone, Copy)]
 pub struct NixStr(pub(super) Value);
@@ -32,6 +35,49 @@ impl NixStr {
         let words = if self.has_context() { 2 } else { 1 };
         // SAFETY: a `Str` has `len` bytes after the header, a `StrCtx` has them after the context word.
         unsafe { std::slice::from_raw_parts(self.0.object().add(words) as *const u8, len) }
+    }
+
+    /// The words that the bytes take; what remains of the last one is zero.
+    #[inline(always)]
+    fn words(&self) -> &[u64] {
+        let header = self.0.header();
+        let skipped = if header as u8 == Kind::StrCtx as u8 { 2 } else { 1 };
+        // SAFETY: the bytes lie in whole words, which were zero before.
+        unsafe { std::slice::from_raw_parts(self.0.object().add(skipped), header_len(header).div_ceil(8)) }
+    }
+
+    /// Are the bytes the same? Most strings that are compared are short.
+    #[inline(always)]
+    pub(crate) fn has_bytes_of(self, other: NixStr) -> bool {
+        if header_len(self.0.header()) != header_len(other.0.header()) {
+            return false;
+        }
+        let (words, others) = (self.words(), other.words());
+        if words.len() > SHORT_WORDS {
+            return words == others;
+        }
+        words.iter().zip(others).all(|(a, b)| a == b)
+    }
+
+    /// Does it come before the other in the order of bytes?
+    #[inline]
+    pub(crate) fn is_before(self, other: NixStr) -> bool {
+        for (a, b) in self.words().iter().zip(other.words()) {
+            if a != b {
+                return u64::from_be(*a) < u64::from_be(*b);
+            }
+        }
+        header_len(self.0.header()) < header_len(other.0.header())
+    }
+
+    /// A number that strings of the same bytes have, and others rarely, made of a few of the bytes.
+    #[inline(always)]
+    pub(crate) fn rough_hash(self) -> u64 {
+        let words = self.words();
+        let (first, last) = (words.first().copied().unwrap_or(0), words.last().copied().unwrap_or(0));
+        let mixed = first ^ last.rotate_left(23) ^ (header_len(self.0.header()) as u64) << 56;
+        let product = u128::from(mixed) * 0x9e37_79b9_7f4a_7c15;
+        product as u64 ^ (product >> 64) as u64
     }
 
     /// The text, with invalid UTF-8 replaced.

@@ -4,6 +4,7 @@
 //! number of slots known when the code was compiled. The collector scans it exactly.
 
 use super::word::Value;
+use crate::code::ir::Ref;
 
 /// Slots in the region: 512 Mi slots of address space (4 GiB), or less where that much cannot be reserved.
 const PREFERRED_SLOTS: usize = 512 << 20;
@@ -37,6 +38,11 @@ impl Frame {
         unsafe { *self.0.add(slot as usize) = value };
     }
 
+    /// A frame whose only slot is an argument, to be read.
+    pub(crate) fn of_argument(argument: &Value) -> Frame {
+        Frame(std::ptr::from_ref(argument).cast_mut())
+    }
+
     /// Its first slots as captured words.
     pub(crate) fn as_captures(self) -> Captures {
         Captures(self.0)
@@ -64,6 +70,17 @@ impl Captures {
         // the number that is stored in the object, and the object lives as long as the process.
         unsafe { *self.0.add(index as usize) }
     }
+}
+
+/// The value of a variable of running code. Both kinds are read by the same load.
+#[inline(always)]
+pub(crate) fn variable(frame: Frame, captures: Captures, from: Ref) -> Value {
+    let (base, index) = match from {
+        Ref::Local(slot) => (frame.0.cast_const(), slot),
+        Ref::Captured(index) => (captures.0, index),
+    };
+    // SAFETY: as for `Frame::get` and `Captures::get`.
+    unsafe { *base.add(index as usize) }
 }
 
 impl Value {

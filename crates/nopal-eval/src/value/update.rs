@@ -4,12 +4,17 @@ use super::attrs::{Attrs, MAX_LAYERS, Shape};
 use nopal_syntax::Symbol;
 
 use super::heap::Heap;
-use super::roots::RootVec;
 use super::word::{Kind, Value};
 use crate::pos::Pos;
 
 /// A set of at most this many attributes is cheaper to copy than to layer.
 const LAYER_THRESHOLD: usize = 24;
+
+/// A layer is so many times smaller than what is below it when it is laid.
+const LAYER_RATIO: usize = 8;
+
+/// After so many steps of a merge in one operand the rest is searched instead.
+const GALLOP: usize = 8;
 
 /// Most words in remembered merge plans, over all plans: a bound on memory, far above what real inputs reach.
 const MAX_MERGE_ENTRIES: usize = 1 << 20;
@@ -21,6 +26,78 @@ pub(super) struct MergePlan {
     sources: Box<[u32]>,
 }
 
+/// What is known of a pair of shapes that was merged.
+#[derive(Clone, Copy)]
+pub(super) enum Merged {
+    /// It was merged once. Most pairs that sets made at run time lead to are never seen again.
+    Once,
+    Planned(&'static MergePlan),
+}
+
+/// Attributes that lie in a row in the result of a merge as in one of the operands.
+#[derive(Clone, Copy)]
+struct Piece {
+    from_right: bool,
+    start: u32,
+    len: u32,
+}
+
+/// Memory for merges.
+#[derive(Default)]
+pub(super) struct MergeMemory {
+    pieces: Vec<Piece>,
+    keys: Vec<Symbol>,
+    positions: Vec<Pos>,
+}
+
+/// How many of `keys`, which ascend, come before `key`.
+#[inline(always)]
+fn count_before(keys: &[Symbol], key: Symbol) -> usize {
+    match keys.iter().take(GALLOP).position(|known| *known >= key) {
+        Some(count) => count,
+        None if keys.len() <= GALLOP => keys.len(),
+        None => GALLOP + keys[GALLOP..].partition_point(|known| *known < key),
+    }
+}
+
+impl MergeMemory {
+    /// Finds the pieces of the union of two shapes, where `b` wins, and its keys and positions.
+    fn join(&mut self, a: Shape, b: Shape) {
+        let MergeMemory { pieces, keys, positions } = self;
+        pieces.clear();
+        keys.clear();
+        positions.clear();
+        let (keys_a, keys_b) = (a.keys(), b.keys());
+        let mut add = |from_right: bool, start: usize, len: usize| {
+            if len == 0 {
+                return;
+            }
+            let shape = if from_right { b } else { a };
+            keys.extend_from_slice(&shape.keys()[start..start + len]);
+            positions.extend_from_slice(&shape.positions()[start..start + len]);
+            pieces.push(Piece { from_right, start: start as u32, len: len as u32 });
+        };
+        let (mut i, mut j) = (0, 0);
+        while i < keys_a.len() && j < keys_b.len() {
+            let before = count_before(&keys_a[i..], keys_b[j]);
+            add(false, i, before);
+            i += before;
+            let Some(next) = keys_a.get(i).copied() else { break };
+            let before = count_before(&keys_b[j..], next);
+            if keys_b.get(j + before) == Some(&next) {
+                add(true, j, before + 1);
+                j += before + 1;
+                i += 1;
+            } else {
+                add(true, j, before);
+                j += before;
+            }
+        }
+        add(false, i, keys_a.len() - i);
+        add(true, j, keys_b.len() - j);
+    }
+}
+
 impl Heap {
     /// `left // right`
     pub fn update(&mut self, left: Attrs, right: Attrs) -> Value {
@@ -30,12 +107,17 @@ impl Heap {
         if left.is_empty() {
             return right.0;
         }
-        if left.len() > LAYER_THRESHOLD
-            && right.len() * 8 <= left.len()
-            && !right.is_layered()
-            && left.depth() < MAX_LAYERS
-        {
-            return self.layer(left, right);
+        if left.len() > LAYER_THRESHOLD && right.len() * LAYER_RATIO <= left.len() && !right.is_layered() {
+            if left.depth() < MAX_LAYERS {
+                return self.layer(left, right);
+            }
+            // The base, which is by far the largest, is copied only when the layers above it have grown, too.
+            let (upper, base) = self.split(left);
+            let upper = Attrs(self.merge(upper, right));
+            if upper.len() * LAYER_RATIO <= base.len() {
+                return self.layer(base, upper);
+            }
+            return self.merge(base, upper);
         }
         let (left, right) = (self.flat(left), self.flat(right));
         self.merge(left, right)
@@ -45,9 +127,19 @@ impl Heap {
     fn merge(&mut self, left: Attrs, right: Attrs) -> Value {
         let (a, b) = (left.shape(), right.shape());
         if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
-            return self.merge_planned(left, right, a, b);
+            match self.merges.get(&(a.id(), b.id())) {
+                Some(Merged::Planned(plan)) => return self.merge_planned(left, right, plan),
+                Some(Merged::Once) => {
+                    let plan = self.plan_merge(a, b);
+                    return self.merge_planned(left, right, plan);
+                }
+                None => {
+                    self.merge_entries += 1;
+                    self.merges.insert((a.id(), b.id()), Merged::Once);
+                }
+            }
         }
-        self.merge_flat(left, right)
+        self.merge_once(left, right, a, b)
     }
 
     /// The same set without layers. The layers are small, and joined before they meet the base.
@@ -55,13 +147,19 @@ impl Heap {
         if !set.is_layered() {
             return set;
         }
+        let (upper, base) = self.split(set);
+        Attrs(self.merge(base, upper))
+    }
+
+    /// The layers of a layered set as one, and its base.
+    fn split(&mut self, set: Attrs) -> (Attrs, Attrs) {
         let (mut upper, mut base) = set.layers();
         while base.is_layered() {
             let (lower, below) = base.layers();
             upper = Attrs(self.merge(lower, upper));
             base = below;
         }
-        Attrs(self.merge(base, upper))
+        (upper, base)
     }
 
     fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
@@ -75,12 +173,8 @@ impl Heap {
         value
     }
 
-    fn merge_planned(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
-        let plan = match self.merges.get(&(a.id(), b.id())) {
-            Some(plan) => *plan,
-            None => self.plan_merge(a, b),
-        };
-        let value = self.attrs_object(plan.shape);
+    fn merge_planned(&mut self, left: Attrs, right: Attrs, plan: &MergePlan) -> Value {
+        let value = self.attrs_to_fill(plan.shape);
         for (index, source) in plan.sources.iter().enumerate() {
             let from = if source & 1 == 1 { right } else { left };
             value.set_attr(index, from.flat_value((source >> 1) as usize));
@@ -90,57 +184,36 @@ impl Heap {
 
     #[cold]
     fn plan_merge(&mut self, a: Shape, b: Shape) -> &'static MergePlan {
-        let (keys_a, keys_b) = (a.keys(), b.keys());
-        let (mut i, mut j) = (0, 0);
-        let (mut keys, mut positions, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-        while i < keys_a.len() || j < keys_b.len() {
-            let from_b = j < keys_b.len() && (i >= keys_a.len() || keys_b[j] <= keys_a[i]);
-            if from_b {
-                if i < keys_a.len() && keys_a[i] == keys_b[j] {
-                    i += 1;
-                }
-                keys.push(keys_b[j]);
-                positions.push(b.positions()[j]);
-                sources.push((j as u32) << 1 | 1);
-                j += 1;
-            } else {
-                keys.push(keys_a[i]);
-                positions.push(a.positions()[i]);
-                sources.push((i as u32) << 1);
-                i += 1;
-            }
+        let mut memory = std::mem::take(&mut self.merge_memory);
+        memory.join(a, b);
+        let shape = self.shape_of(&memory.keys, &memory.positions);
+        let mut sources = Vec::with_capacity(memory.keys.len());
+        for piece in &memory.pieces {
+            sources
+                .extend((piece.start..piece.start + piece.len).map(|index| index << 1 | u32::from(piece.from_right)));
         }
-        let shape = self.shape_of(keys.len(), |index| (keys[index], positions[index]));
+        self.merge_memory = memory;
         self.merge_entries += sources.len() + 8;
         let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
         if !plan.shape.is_shared() {
             self.keep(Value::from_object(plan.shape.address()));
         }
-        self.merges.insert((a.id(), b.id()), plan);
+        self.merges.insert((a.id(), b.id()), Merged::Planned(plan));
         plan
     }
 
-    fn merge_flat(&mut self, left: Attrs, right: Attrs) -> Value {
-        let mut entries = RootVec::with_capacity(left.len() + right.len());
-        let entry = |(key, value, pos): (Symbol, Value, Pos)| (key, pos, value);
-        let (mut a, mut b) = (left.iter().map(entry).peekable(), right.iter().map(entry).peekable());
-        loop {
-            match (a.peek(), b.peek()) {
-                (Some(x), Some(y)) => {
-                    if x.0 < y.0 {
-                        entries.extend(a.next());
-                    } else {
-                        if x.0 == y.0 {
-                            a.next();
-                        }
-                        entries.extend(b.next());
-                    }
-                }
-                (Some(_), None) => entries.extend(a.next()),
-                (None, Some(_)) => entries.extend(b.next()),
-                (None, None) => break,
-            }
+    fn merge_once(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
+        let mut memory = std::mem::take(&mut self.merge_memory);
+        memory.join(a, b);
+        let shape = self.shape_of(&memory.keys, &memory.positions);
+        let value = self.attrs_to_fill(shape);
+        let mut at = 0;
+        for piece in &memory.pieces {
+            let from = if piece.from_right { right } else { left };
+            value.set_attrs(at, &from.flat_values()[piece.start as usize..][..piece.len as usize]);
+            at += piece.len as usize;
         }
-        self.attrs_from_sorted(&entries)
+        self.merge_memory = memory;
+        value
     }
 }

@@ -389,6 +389,34 @@ impl Value {
         if self.is_object() && self.header() as u8 == Kind::Indirection as u8 { self.target() } else { self }
     }
 
+    /// As [`Value::follow`], with the kind of the object; `None` for an immediate. Headers are read once.
+    #[inline(always)]
+    pub(crate) fn follow_kind(self) -> (Value, Option<Kind>) {
+        match self.kind() {
+            Some(Kind::Indirection) => {
+                let target = self.target();
+                (target, target.kind())
+            }
+            kind => (self, kind),
+        }
+    }
+
+    /// The string that an object of such a kind is.
+    #[inline(always)]
+    pub(crate) fn str_of_kind(self, kind: Option<Kind>) -> Option<NixStr> {
+        match kind {
+            Some(Kind::Str | Kind::StrCtx) => Some(NixStr(self)),
+            _ => None,
+        }
+    }
+
+    /// Are these sets without layers that have the same shape?
+    #[inline(always)]
+    pub(crate) fn same_flat_shape(self, other: Value) -> bool {
+        let header = self.header();
+        header as u8 == Kind::Attrs as u8 && header == other.header()
+    }
+
     /// The value of an `Indirection`, which is evaluated and so never an indirection itself.
     #[inline(always)]
     pub(crate) fn target(self) -> Value {

@@ -1,0 +1,4 @@
+let
+  f = x: throw "no list of ${x}";
+in
+builtins.length (f "things")

@@ -1,0 +1,5 @@
+let
+  f = a: b: { c }: a + b + c + missing.x;
+  missing = { };
+in
+f 1 2 { c = 3; }
