@@ -6,7 +6,6 @@
 //! counts as none.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::hash::Hasher as _;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -16,7 +15,7 @@ use std::time::SystemTime;
 
 use nopal_eval::host::SourceKey;
 use nopal_format::hash::hex;
-use nopal_fs::FsError;
+use nopal_fs::{FsError, FsFile};
 
 /// The folder in the cache.
 const FOLDER: &str = "parsed";
@@ -58,7 +57,7 @@ struct State {
 /// An open file and its index.
 struct PackFile {
     path: PathBuf,
-    file: File,
+    file: FsFile,
     size_bytes: u64,
     index: Vec<u8>,
 }
