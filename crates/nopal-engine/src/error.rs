@@ -39,6 +39,8 @@ pub enum EngineError {
         report: Vec<u8>,
         /// Whether something that was fetched had another hash than it should have.
         is_mismatch: bool,
+        /// Whether it is a name that must be one of a few, such as that of a hash algorithm. Nix then says where to read on.
+        is_usage: bool,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]

@@ -314,7 +314,12 @@ pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineEr
     let mut report = evaluator.render_error(error);
     // a message of the program may end in spaces or empty lines, and they are shown
     report.pop_if(|last| *last == b'\n');
-    EngineError::Evaluation { report, is_mismatch: error.kind() == nopal_eval::ErrorKind::HashMismatch }
+    let kind = error.kind();
+    EngineError::Evaluation {
+        report,
+        is_mismatch: kind == nopal_eval::ErrorKind::HashMismatch,
+        is_usage: kind == nopal_eval::ErrorKind::Usage,
+    }
 }
 
 /// The value that is asked for.

@@ -18,7 +18,7 @@ use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_fs::{EntryKind, FileIdentity, FsError};
 use nopal_report::Level;
-use nopal_store::{AddOptions, Additions, Direction, Stopped, path_of_source};
+use nopal_store::{AddOptions, Additions, Direction, Stopped, StoreError, TreeError, path_of_source};
 
 use crate::closure;
 use crate::engine::Shared;
@@ -220,7 +220,10 @@ impl Host for EvalHost {
         if let Some(error) = callback_error {
             return Err(error);
         }
-        let info = added.map_err(failed)?;
+        let info = added.map_err(|error| match error {
+            StoreError::Fs(error) | StoreError::Tree(TreeError::Fs(error)) => fs_error(error),
+            error => failed(error),
+        })?;
         if let (Some(expected), Some(got)) = (&request.expected, info.ca.as_ref().map(|ca| &ca.hash))
             && expected != got
         {

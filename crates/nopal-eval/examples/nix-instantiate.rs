@@ -319,7 +319,12 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
                 (ev.source_read(Root::HOST, &path)?, Origin::File { root: Root::HOST, path })
             }
         };
-        let mut out = ev.parse_to_text(&text, origin, cwd)?;
+        let dir = match &origin {
+            Origin::File { path, .. } => path.iter().rposition(|byte| *byte == b'/').map_or(cwd, |end| &path[..end]),
+            _ => cwd,
+        };
+        let dir = dir.to_vec();
+        let mut out = ev.parse_to_text(&text, origin, &dir)?;
         out.push(b'\n');
         return Ok(out);
     }

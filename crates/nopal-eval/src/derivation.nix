@@ -1,8 +1,8 @@
 # The function `derivation`, which is written in Nix.
 #
-# Names and line numbers show in traces: frames from this text are printed with
-# an excerpt, and Nix's own wrapper has these lines at these places. Keep the
-# line that sets `outPath` at line 50, with its neighbours as they are.
+# Frames of traces show lines of this text with an excerpt, and a name that is
+# in it comes before those of all files. So its lines and names are those of
+# Nix's own wrapper: the line that sets `outPath` is line 50.
 
 /**
   Describe a build.
@@ -20,13 +20,13 @@
 
   A set for the first output: the attributes given, and `outPath`, `drvPath`,
   `type`, `outputName`, `all`, `drvAttrs`, and one such set for each output.
-  Nothing is computed before a path is asked for.
+
+  Nothing is computed before a path is asked for. So a set of many packages
+  costs little until one of them is used.
+
+
+
 */
-
-
-
-
-
 drvAttrs@{
   outputs ? [ "out" ],
   ...
@@ -38,13 +38,13 @@ let
 
   commonAttrs =
     drvAttrs
-    // builtins.listToAttrs outputsList
+    // (builtins.listToAttrs outputsList)
     // {
-      all = map (output: output.value) outputsList;
+      all = map (x: x.value) outputsList;
       inherit drvAttrs;
     };
 
-  outputsList = map (outputName: {
+  outputToAttrListElement = outputName: {
     name = outputName;
     value = commonAttrs // {
       outPath = builtins.getAttr outputName strict;
@@ -52,6 +52,9 @@ let
       type = "derivation";
       inherit outputName;
     };
-  }) outputs;
+  };
+
+  outputsList = map outputToAttrListElement outputs;
+
 in
 (builtins.head outputsList).value

@@ -46,13 +46,18 @@ pub enum NameError {
         component: &'static str,
     },
     /// A character outside `0-9a-zA-Z+-._?=`.
-    #[error("name '{name}' contains illegal character '{}'", .character.escape_ascii())]
+    #[error("name '{name}' contains illegal character '{}'", shown(*.character))]
     Character {
         /// The name.
         name: String,
         /// The offending byte.
         character: u8,
     },
+}
+
+/// A byte as a character; what is none by itself, as the character that stands for such bytes.
+fn shown(byte: u8) -> char {
+    if byte.is_ascii() { char::from(byte) } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// Why a text is not a store path.

@@ -41,7 +41,7 @@ pub enum TreeError {
         path: PathBuf,
     },
     /// A device, fifo or socket.
-    #[error("'{}' is a device, a fifo or a socket; a store keeps only files, directories and symbolic links", path.display())]
+    #[error("file '{}' has an unsupported type", path.display())]
     UnsupportedType {
         /// The entry.
         path: PathBuf,

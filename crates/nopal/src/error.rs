@@ -148,6 +148,11 @@ pub(crate) fn tell_as_nix(error: &CliError) {
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
 }
 
+/// Where to read on, as Nix says behind an error of usage.
+fn more(program: &str) -> Vec<u8> {
+    format!("\nTry '{program} --help' for more information.").into_bytes()
+}
+
 /// Tells how a command by one of Nix's names ended, in Nix's form, and gives Nix's exit code.
 pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str) -> ExitCode {
     let error = match outcome {
@@ -156,10 +161,14 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
         Err(error) => error,
     };
     let text = match &error {
-        CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
-        CliError::Usage { .. } => {
-            format!("{}\nTry '{program} --help' for more information.", render_as_nix(&error)).into_bytes()
+        CliError::Engine(error) if let EngineError::Evaluation { report, is_usage, .. } = &**error => {
+            if *is_usage {
+                [&report[..], &more(program)].concat()
+            } else {
+                report.clone()
+            }
         }
+        CliError::Usage { .. } => [render_as_nix(&error).into_bytes(), more(program)].concat(),
         _ => render_as_nix(&error).into_bytes(),
     };
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());

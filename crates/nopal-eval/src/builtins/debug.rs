@@ -56,7 +56,7 @@ fn trace(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         Some(string) => line.extend_from_slice(string.as_bytes()),
         None => line.extend(ev.show_value(forced)),
     }
-    ev.emit(Message::Trace(line));
+    ev.emit(Message::Trace(plain(&line)));
     ev.force(args[1], pos)
 }
 
@@ -67,7 +67,7 @@ fn trace_verbose(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
 fn warn(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument; the message passed to builtins.warn";
     let message = ev.force_string(args[0], pos, what)?;
-    let report = Report { level: Level::EvaluationWarning, ..Report::error(plain(message.as_bytes())) };
+    let report = Report { level: Level::EvaluationWarning, ..Report::error(message.as_bytes()) };
     ev.emit(Message::Report(report.render(false)));
     if ev.settings.abort_on_warn {
         let message = "aborting to reveal stack trace of warning, as abort-on-warn is set";

@@ -10,12 +10,23 @@ use crate::host::Message;
 use crate::pos::Pos;
 use crate::value::{AttrsBuilder, Value, View};
 
+// They are there without the experimental feature; references of most schemes need it.
 pub(super) const DEFS: &[BuiltinDef] = &[
-    def!(feature "flakes", "getFlake", ["args"], get_flake, "The outputs of the flake that a reference means."),
-    def!(feature "flakes", "parseFlakeRef", ["flake-ref"], parse_flake_ref, "The attributes that a flake reference \
-        means."),
-    def!(feature "flakes", "flakeRefToString", ["attrs"], flake_ref_to_string, "The flake reference that a set of \
-        attributes means."),
+    def!("getFlake", ["args"], get_flake, "The outputs of the flake that a reference means."),
+    def!(
+        "parseFlakeRef",
+        ["flake-ref"],
+        parse_flake_ref,
+        "The attributes that a flake reference \
+        means."
+    ),
+    def!(
+        "flakeRefToString",
+        ["attrs"],
+        flake_ref_to_string,
+        "The flake reference that a set of \
+        attributes means."
+    ),
 ];
 
 fn get_flake(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -43,7 +54,9 @@ pub(super) fn check_feature(ev: &Evaluator, input: &Input) -> Result<()> {
 fn parse_flake_ref(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the argument passed to builtins.parseFlakeRef";
     let text = ev.force_string_no_ctx(args[0], pos, what)?.to_lossy().into_owned();
-    let parsed = reading(ev, |warn| FlakeRef::parse(&text, true, false, warn))?.to_attrs();
+    let reference = reading(ev, |warn| FlakeRef::parse(&text, true, false, warn))?;
+    check_feature(ev, &reference.input)?;
+    let parsed = reference.to_attrs();
     let mut attrs = AttrsBuilder::with_capacity(parsed.len());
     for (key, value) in parsed {
         let value = match value {
@@ -84,6 +97,7 @@ fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
         list.insert(name, value);
     }
     let reference = reading(ev, |warn| FlakeRef::from_attrs(list, warn))?;
+    check_feature(ev, &reference.input)?;
     let text = reference.to_text().map_err(|error| Error::eval(error.to_string()))?;
     Ok(ev.heap.string(text.as_bytes()))
 }

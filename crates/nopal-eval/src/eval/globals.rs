@@ -14,6 +14,33 @@ pub const NIX_VERSION: &str = "2.34.8";
 /// `builtins.langVersion`
 const LANG_VERSION: i64 = 6;
 
+/// What Nix puts into the environment of all files, in its order, so that names get their symbols in that order: it shows
+/// in which of two errors is reported, and in whether `let a = b; b = …` makes one cell or two. A name that begins with
+/// `__` is in `builtins` without it.
+#[rustfmt::skip]
+const NAMES: &[&str] = &[
+    "builtins", "true", "false", "null", "__currentTime", "__currentSystem", "__nixVersion", "__storeDir",
+    "__langVersion", "__traceVerbose", "__nixPath", "scopedImport", "import", "__typeOf", "isNull", "__isFunction",
+    "__isInt", "__isFloat", "__isString", "__isBool", "__isPath", "__genericClosure", "break", "abort", "throw",
+    "__addErrorContext", "__ceil", "__floor", "__tryEval", "__getEnv", "__seq", "__deepSeq", "__trace", "__warn",
+    "derivationStrict", "placeholder", "__toPath", "__storePath", "__pathExists", "baseNameOf", "dirOf", "__readFile",
+    "__findFile", "__hashFile", "__readFileType", "__readDir", "__outputOf", "__toXML", "__toJSON", "__fromJSON",
+    "__toFile", "__filterSource", "__path", "__attrNames", "__attrValues", "__getAttr", "__unsafeGetAttrPos",
+    "__hasAttr", "__isAttrs", "removeAttrs", "__listToAttrs", "__intersectAttrs", "__catAttrs", "__functionArgs",
+    "__mapAttrs", "__zipAttrsWith", "__isList", "__elemAt", "__head", "__tail", "map", "__filter", "__elem",
+    "__concatLists", "__length", "__foldl'", "__any", "__all", "__genList", "__sort", "__partition", "__groupBy",
+    "__concatMap", "__add", "__sub", "__mul", "__div", "__bitAnd", "__bitOr", "__bitXor", "__lessThan", "toString",
+    "__substring", "__stringLength", "__hashString", "__convertHash", "__match", "__split", "__concatStringsSep",
+    "__replaceStrings", "__parseDrvName", "__compareVersions", "__splitVersion", "__unsafeDiscardStringContext",
+    "__hasContext", "__unsafeDiscardOutputDependency", "__addDrvOutputDependencies", "__getContext", "__appendContext",
+    "__fetchClosure", "fetchMercurial", "fetchTree", "fetchFinalTree", "__fetchurl", "fetchTarball", "fetchGit",
+    "fromTOML", "__getFlake", "__parseFlakeRef", "__flakeRefToString", "derivation",
+];
+
+/// Those of [`NAMES`] that there are only with an experimental feature.
+const GATED: [(&str, &str); 3] =
+    [("__outputOf", "dynamic-derivations"), ("__fetchClosure", "fetch-closure"), ("fetchTree", "fetch-tree")];
+
 /// Reads the clock. `currentTime` is an application of it, so that the host learns whether an evaluation depends on the
 /// time.
 static CLOCK: BuiltinDef = BuiltinDef {
@@ -39,7 +66,22 @@ impl Evaluator {
         }
     }
 
+    fn name_globals(&mut self) {
+        for name in NAMES {
+            let gate = GATED.iter().find(|(gated, _)| gated == name);
+            let is_there = match gate {
+                Some((_, feature)) => self.settings.has_feature(feature),
+                None => !(self.settings.pure_eval && name.starts_with("__current")),
+            };
+            if is_there {
+                self.symbols.intern(name.as_bytes());
+                self.symbols.intern(name.strip_prefix("__").unwrap_or(name).as_bytes());
+            }
+        }
+    }
+
     pub(super) fn make_globals(&mut self) {
+        self.name_globals();
         let mut all = AttrsBuilder::with_capacity(160);
         let tables = crate::builtins::tables().iter().copied();
         for table in tables.chain([super::intrinsics::DEFS, crate::derivation::DEFS]) {
