@@ -1,2 +1,2 @@
 # Tabs become spaces, escapes and carriage returns are cut, counting the column from the begin of the line's prefix.
-builtins.trace "a\tb\r\n\tc |" (builtins.warn "a\tb" (throw "x\ty"))
+builtins.trace "a\tb\r\n\tc |" (throw "x")

@@ -11,6 +11,7 @@ use crate::nix::Nix;
 use batch::{Fault, Outcome, Place, Question};
 use generate::Generator;
 use mutate::Corpus;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -91,6 +92,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         options,
         count: Count::default(),
         shown: Vec::new(),
+        kinds: BTreeMap::new(),
     };
     let start = Instant::now();
     let mut number = 0_usize;
@@ -116,6 +118,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         count.whole,
         count.whole_differ
     );
+    let mut kinds: Vec<_> = fuzz.kinds.iter().collect();
+    kinds.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    for ([our, their], times) in kinds {
+        println!("{times:6} times\n  {our}\n  {their}");
+    }
     Ok(count.faults == 0 && (count.messages == 0 || !options.messages))
 }
 
@@ -129,6 +136,8 @@ struct Fuzz<'a> {
     count: Count,
     /// Small programs that were shown already.
     shown: Vec<String>,
+    /// How often messages of two kinds stand beside each other.
+    kinds: BTreeMap<[String; 2], usize>,
 }
 
 impl Fuzz<'_> {
@@ -187,7 +196,9 @@ impl Fuzz<'_> {
         let Some(fault) = batch::fault(&our, &their) else { return Ok(()) };
         if fault == Fault::Message {
             self.count.messages += 1;
-            if !self.options.messages {
+            let times = self.kinds.entry([kind(&our), kind(&their)]).or_default();
+            *times += 1;
+            if !self.options.messages || *times > 1 {
                 return Ok(());
             }
         } else {
@@ -232,4 +243,13 @@ impl Fuzz<'_> {
             println!("-- {name}\n{}", text.trim_end());
         }
     }
+}
+
+/// The last error of a failure without what is quoted in it, so that errors of one kind are equal.
+fn kind(outcome: &Outcome) -> String {
+    let Outcome::Fails(said) = outcome else { return String::new() };
+    let error = said.rfind("error: ").map_or(&**said, |at| &said[at..]);
+    let error = error.lines().next().unwrap_or(error);
+    let outside = error.split('\'').step_by(2).collect::<Vec<_>>().join("'…'");
+    outside.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("0")
 }
