@@ -1,8 +1,8 @@
 # The function `derivation`, which is written in Nix.
 #
-# Frames of traces show lines of this text with an excerpt, and a name that is
-# in it comes before those of all files. So its lines and names are those of
-# Nix's own wrapper: the line that sets `outPath` is line 50.
+# Names and line numbers show in traces: frames from this text are printed with
+# an excerpt, and Nix's own wrapper has these lines at these places. Keep the
+# line that sets `outPath` at line 50, with its neighbours as they are.
 
 /**
   Describe a build.
@@ -20,13 +20,13 @@
 
   A set for the first output: the attributes given, and `outPath`, `drvPath`,
   `type`, `outputName`, `all`, `drvAttrs`, and one such set for each output.
-
-  Nothing is computed before a path is asked for. So a set of many packages
-  costs little until one of them is used.
-
-
-
+  Nothing is computed before a path is asked for.
 */
+
+
+
+
+
 drvAttrs@{
   outputs ? [ "out" ],
   ...
@@ -38,13 +38,13 @@ let
 
   commonAttrs =
     drvAttrs
-    // (builtins.listToAttrs outputsList)
+    // builtins.listToAttrs outputsList
     // {
       all = map (x: x.value) outputsList;
       inherit drvAttrs;
     };
 
-  outputToAttrListElement = outputName: {
+  outputsList = map (outputName: {
     name = outputName;
     value = commonAttrs // {
       outPath = builtins.getAttr outputName strict;
@@ -52,9 +52,6 @@ let
       type = "derivation";
       inherit outputName;
     };
-  };
-
-  outputsList = map outputToAttrListElement outputs;
-
+  }) outputs;
 in
 (builtins.head outputsList).value

@@ -16,7 +16,7 @@ const LANG_VERSION: i64 = 6;
 
 /// What Nix puts into the environment of all files, in its order, so that names get their symbols in that order: it shows
 /// in which of two errors is reported, and in whether `let a = b; b = …` makes one cell or two. A name that begins with
-/// `__` is in `builtins` without it.
+/// `__` is in `builtins` without it. The last is a name in the text of Nix's `derivation` and not in that of ours.
 #[rustfmt::skip]
 const NAMES: &[&str] = &[
     "builtins", "true", "false", "null", "__currentTime", "__currentSystem", "__nixVersion", "__storeDir",
@@ -34,7 +34,7 @@ const NAMES: &[&str] = &[
     "__replaceStrings", "__parseDrvName", "__compareVersions", "__splitVersion", "__unsafeDiscardStringContext",
     "__hasContext", "__unsafeDiscardOutputDependency", "__addDrvOutputDependencies", "__getContext", "__appendContext",
     "__fetchClosure", "fetchMercurial", "fetchTree", "fetchFinalTree", "__fetchurl", "fetchTarball", "fetchGit",
-    "fromTOML", "__getFlake", "__parseFlakeRef", "__flakeRefToString", "derivation",
+    "fromTOML", "__getFlake", "__parseFlakeRef", "__flakeRefToString", "derivation", "outputToAttrListElement",
 ];
 
 /// Those of [`NAMES`] that there are only with an experimental feature.
