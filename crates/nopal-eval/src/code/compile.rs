@@ -62,7 +62,7 @@ pub(crate) struct Later {
 }
 
 /// How deep an expression may be to be tried at once where a thunk would do.
-const MAX_CHEAP_DEPTH: u32 = 2;
+pub(crate) const MAX_CHEAP_DEPTH: u32 = 2;
 
 /// Compiles a source to the code of a thunk without captured words, but for the units in it.
 pub(crate) fn compile(source: &Arc<Source>, context: Context<'_>) -> Result<&'static ThunkCode> {

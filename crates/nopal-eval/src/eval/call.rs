@@ -4,6 +4,7 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
+use crate::code::compile::MAX_CHEAP_DEPTH;
 use crate::code::ir::{Delayed, Expr, Formals, Lambda, Name, Op, ThunkCode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -327,6 +328,8 @@ impl Evaluator {
                 let value = base.follow().as_attrs()?.get_cached(*name, cache)?.0.follow();
                 value.is_plain().then_some(value)
             }
+            // each operator is a call, which may be too deep
+            _ if !self.may_enter_deeper(MAX_CHEAP_DEPTH as usize) => None,
             _ => self.number_now(expr, env).map(|number| self.heap.int(number)),
         }
     }

@@ -190,6 +190,12 @@ impl Evaluator {
         self.depth <= self.settings.max_call_depth
     }
 
+    /// Whether so many levels could be entered, one in the other.
+    #[inline(always)]
+    pub(crate) fn may_enter_deeper(&self, levels: usize) -> bool {
+        self.depth + levels <= self.settings.max_call_depth
+    }
+
     /// Leaves a level entered by [`Evaluator::enter`].
     #[inline(always)]
     pub fn leave(&mut self) {

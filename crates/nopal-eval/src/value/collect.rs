@@ -372,15 +372,16 @@ impl<const SHARED: bool> Marker<SHARED> {
     }
 }
 
-/// Makes a place that holds an indirection hold its value, unless that is a function: functions are equal only to
-/// themselves, so that nothing else may hold the very same one. (Nor a float: one of them is not equal to itself.)
+/// Makes a place that holds an indirection hold its value, unless that is a function or a list: functions are equal only
+/// to themselves, and lists are shown as repeated only in the same place, so that nothing else may hold the very same one.
+/// (Nor a float: one of them is not equal to itself.)
 #[inline(always)]
 fn skip_indirection(slot: *mut u64) {
     // SAFETY: slots are words of live objects or of the value stack, and this one holds an object.
     let value = Value::from_object(unsafe { *slot } as *mut u64);
     if value.kind() == Some(Kind::Indirection) {
         let target = value.target();
-        if !matches!(target.kind(), Some(Kind::Closure | Kind::Builtin | Kind::PartialApp | Kind::Float)) {
+        if !matches!(target.kind(), Some(Kind::Closure | Kind::Builtin | Kind::PartialApp | Kind::List | Kind::Float)) {
             // SAFETY: as above.
             unsafe { *slot = target.bits() };
         }
