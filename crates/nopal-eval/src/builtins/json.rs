@@ -10,6 +10,7 @@ use crate::eval::parallel::Ahead;
 use crate::pos::Pos;
 use crate::pure::json_read::{self, JsonBuilder, JsonError};
 use crate::pure::json_write::{self, InvalidUtf8};
+use crate::pure::number;
 use crate::pure::text::show_nul;
 use crate::value::{AttrsBuilder, Value, View};
 use nopal_syntax::Symbol;
@@ -92,7 +93,7 @@ impl Writer<'_> {
     fn level(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         let forced = ev.force(value, pos)?;
         match forced.view() {
-            View::Int(i) => json_write::integer(&mut self.out, i),
+            View::Int(i) => number::write_int(i, &mut self.out),
             View::Bool(b) => self.out.extend_from_slice(if b { b"true" } else { b"false" }),
             View::Null => self.out.extend_from_slice(b"null"),
             View::Float(f) => json_write::float(&mut self.out, f),

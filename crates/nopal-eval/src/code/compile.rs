@@ -1,8 +1,8 @@
 //! The compiler: from the syntax tree of a file to code with every variable resolved.
 //!
 //! A *level* is the body of a function or of a thunk; it has a frame of slots and a list of captured words. A variable
-//! of an outer level is captured through every level in between (flat closures). Names are kept in one table of
-//! stacks, so that looking one up does not depend on how many are in scope.
+//! of an outer level is captured through every level in between (flat closures). One table has what each name
+//! stands for at the place at hand, so that looking one up does not depend on how many are in scope.
 
 use std::sync::Arc;
 

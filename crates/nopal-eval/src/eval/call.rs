@@ -5,7 +5,7 @@ use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
 use crate::code::compile::MAX_CHEAP_DEPTH;
-use crate::code::ir::{Delayed, Expr, Formals, Lambda, Name, Op, ThunkCode};
+use crate::code::ir::{Delayed, Expr, Formals, Function, Lambda, Name, Op, ThunkCode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
@@ -130,17 +130,7 @@ impl Evaluator {
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
-        let bound = match &function.formals {
-            Some(formals) => self.bind_formals(lambda, formals, env, arg, pos),
-            None => Ok(()),
-        };
-        let result = match bound {
-            Ok(()) => match self.eval(&function.body, env) {
-                Ok(value) => Ok(value),
-                Err(error) => Err(self.call_frames(error, lambda, pos)),
-            },
-            Err(error) => Err(error),
-        };
+        let result = self.run_function(lambda, function, env, arg, pos);
         self.heap.stack.reset(height);
         result
     }
@@ -171,19 +161,25 @@ impl Evaluator {
             last = *arg;
             lambda = inner;
         }
-        let bound = match &function.formals {
-            Some(formals) => self.bind_formals(lambda, formals, env, last, pos),
-            None => Ok(()),
-        };
-        let result = match bound {
-            Ok(()) => match self.eval(&function.body, env) {
-                Ok(value) => Ok(value),
-                Err(error) => Err(self.call_frames(error, lambda, pos)),
-            },
-            Err(error) => Err(error),
-        };
+        let result = self.run_function(lambda, function, env, last, pos);
         self.heap.stack.reset(height);
         result
+    }
+
+    /// Runs a function in the frame that was made for it and holds its argument.
+    #[inline(always)]
+    fn run_function(
+        &mut self,
+        lambda: &'static Lambda,
+        function: &'static Function,
+        env: Env,
+        arg: Value,
+        pos: Pos,
+    ) -> Result<Value> {
+        if let Some(formals) = &function.formals {
+            self.bind_formals(lambda, formals, env, arg, pos)?;
+        }
+        self.eval(&function.body, env).map_err(|error| self.call_frames(error, lambda, pos))
     }
 
     #[cold]

@@ -71,25 +71,6 @@ fn may_lead(byte: u8) -> bool {
     (0xC2..=0xF4).contains(&byte)
 }
 
-/// Appends an integer.
-pub fn integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 /// Appends a float in digits that read back as the same number; `null` if it is not finite.
 pub fn float(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
@@ -130,7 +111,7 @@ pub fn float(out: &mut Vec<u8>, value: f64) {
         if exponent < 10 {
             out.push(b'0');
         }
-        integer(out, i64::from(exponent));
+        super::number::write_int(i64::from(exponent), out);
     }
 }
 
@@ -174,14 +155,5 @@ mod tests {
         assert_eq!(fail(b"ab\xff_"), InvalidUtf8::Byte { index: 2, byte: 0xff });
         assert_eq!(fail(b"a\xc3_"), InvalidUtf8::Byte { index: 2, byte: b'_' });
         assert_eq!(fail(b"a\xe2\x82"), InvalidUtf8::Incomplete { last: 0x82 });
-    }
-
-    #[test]
-    fn integers() {
-        for value in [0, 7, -1, i64::MIN, i64::MAX] {
-            let mut out = Vec::new();
-            integer(&mut out, value);
-            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
-        }
     }
 }

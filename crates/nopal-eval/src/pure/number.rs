@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn integers() {
-        for value in [0, 7, -7, 10, 1234567890, i64::MAX, i64::MIN] {
+        for value in [0, 7, -1, -7, 10, 1234567890, i64::MAX, i64::MIN] {
             let mut text = Vec::new();
             write_int(value, &mut text);
             assert_eq!(text, value.to_string().as_bytes());

@@ -345,6 +345,13 @@ impl<'s, 'i> Parser<'s, 'i> {
         name
     }
 
+    /// The symbol of bytes in the pool.
+    fn pooled_symbol(&mut self, text: Bytes) -> Symbol {
+        let name = self.symbols.intern(&self.pool[text.0.indices()]);
+        self.names.push(name);
+        name
+    }
+
     /// Adds a node that begins at `start` and ends with the last token.
     #[inline]
     fn add(&mut self, expr: Expr, pos: Pos, start: u32) -> ExprId {

@@ -95,8 +95,7 @@ impl Parser<'_, '_> {
         let expr = if self.cur.kind == Kind::Quote {
             match self.string()? {
                 Stringy::Text(text) => {
-                    let name = self.symbols.intern(&self.pool[text.0.indices()]);
-                    self.names.push(name);
+                    let name = self.pooled_symbol(text);
                     // the name has its own copy
                     self.pool.truncate(text.0.start as usize);
                     return Ok(AttrName::Static(name));
@@ -107,11 +106,7 @@ impl Parser<'_, '_> {
             self.interpolation()?
         };
         Ok(match self.expr_at(expr) {
-            Expr::Str(text) => {
-                let name = self.symbols.intern(&self.pool[text.0.indices()]);
-                self.names.push(name);
-                AttrName::Static(name)
-            }
+            Expr::Str(text) => AttrName::Static(self.pooled_symbol(text)),
             _ => AttrName::Dynamic(expr),
         })
     }
