@@ -121,6 +121,8 @@ pub(super) fn leak_all<T>(nodes: impl IntoIterator<Item = T, IntoIter: ExactSize
 pub(super) struct Variable {
     pub(super) level: u32,
     pub(super) slot: u32,
+    /// Whether what the slot holds is the variable's cell (see [`super::ir::Overrides`]).
+    pub(super) is_cell: bool,
 }
 
 /// What names stand for at the place that is compiled.
@@ -219,19 +221,22 @@ impl<'a> Compiler<'a> {
             self.bind(*name, slot);
         }
         for (pos, slot) in later.withs.iter().zip(later.names.len() as u32..) {
-            self.withs.push((Variable { level: 0, slot }, *pos));
+            self.withs.push((Variable { level: 0, slot, is_cell: false }, *pos));
         }
-        let captured = (0..all as u32).map(|slot| Variable { level: 0, slot }).collect();
+        let captured = (0..all as u32).map(|slot| Variable { level: 0, slot, is_cell: false }).collect();
         self.levels.push(Level { captured, ..Level::default() });
     }
 
-    /// Puts a unit off: what it captures, and what it takes to compile it.
+    /// Puts a unit off: what it captures, and what it takes to compile it. Not one that captures a cell: those are rare,
+    /// and nothing would tell when it is compiled.
     fn put_off(&mut self, unit: Unit) -> Option<(&'static [Ref], &'static Later)> {
         let names = self.source.units.free_in(unit);
         let mut captures = Vec::with_capacity(names.len());
         for name in names {
-            let Some(Binding::Variable(variable)) = self.lookup(*name) else { return None };
-            captures.push(self.reference(variable));
+            match self.lookup(*name) {
+                Some(Binding::Variable(variable)) if !variable.is_cell => captures.push(self.reference(variable)),
+                _ => return None,
+            }
         }
         let withs = if unit.withs { self.withs.clone() } else { Vec::new() };
         captures.extend(withs.iter().map(|(variable, _)| self.reference(*variable)));
@@ -263,7 +268,13 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn bind(&mut self, name: Symbol, slot: u32) {
         let level = self.levels.len() as u32 - 1;
-        self.names.bind(name, Variable { level, slot });
+        self.names.bind(name, Variable { level, slot, is_cell: false });
+    }
+
+    /// As [`Compiler::bind`], to what is in the cell that the slot holds.
+    pub(super) fn bind_cell(&mut self, name: Symbol, slot: u32) {
+        let level = self.levels.len() as u32 - 1;
+        self.names.bind(name, Variable { level, slot, is_cell: true });
     }
 
     /// Forgets what the last so many names that were bound stand for.
@@ -310,6 +321,9 @@ impl<'a> Compiler<'a> {
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
         match self.lookup(name) {
             Some(Binding::Const(value)) => Ok(Expr::Const(value)),
+            Some(Binding::Variable(variable)) if variable.is_cell => {
+                Ok(Expr::Rare(leak(Rare::Cell(self.reference(variable), pos))))
+            }
             Some(Binding::Variable(variable)) => Ok(match self.reference(variable) {
                 Ref::Local(slot) => Expr::Local(slot, pos),
                 Ref::Captured(index) => Expr::Captured(index, pos),
@@ -385,7 +399,9 @@ impl<'a> Compiler<'a> {
         let ast = self.ast;
         match ast.expr(id) {
             ast::Expr::Int(_) => true,
-            ast::Expr::Var(name) => matches!(self.lookup(name), Some(Binding::Variable(_))),
+            ast::Expr::Var(name) => {
+                matches!(self.lookup(name), Some(Binding::Variable(variable)) if !variable.is_cell)
+            }
             ast::Expr::Binary { op: op @ (BinOp::Sub | BinOp::Mul), lhs, rhs } => {
                 depth > 0
                     && op.desugar().is_some_and(|call| self.is_builtin(call.function))
@@ -415,7 +431,8 @@ impl<'a> Compiler<'a> {
                 if variable.level as usize == here && uninitialised.is_some_and(|first| variable.slot >= first) {
                     return Ok(None);
                 }
-                Ok(Some(Delayed::Var(self.reference(variable))))
+                let reference = self.reference(variable);
+                Ok(Some(if variable.is_cell { Delayed::Cell(reference) } else { Delayed::Var(reference) }))
             }
             None => Ok(None),
         }
@@ -646,7 +663,7 @@ impl<'a> Compiler<'a> {
         let before = self.level().next_slot;
         let slot = self.new_slot();
         let level = self.levels.len() as u32 - 1;
-        self.withs.push((Variable { level, slot }, pos));
+        self.withs.push((Variable { level, slot, is_cell: false }, pos));
         let body = self.expr(body);
         self.withs.pop();
         self.level().next_slot = before;

@@ -203,6 +203,8 @@ pub(crate) enum Delayed {
     Const(Value),
     /// The value of a variable, as it is.
     Var(Ref),
+    /// What is in the cell of a variable now (see [`Overrides`]).
+    Cell(Ref),
     /// A function.
     Lambda(&'static Lambda),
     /// Evaluated on demand.
@@ -391,15 +393,14 @@ pub(crate) struct AttrsLit {
     pub(crate) pos: Pos,
 }
 
-/// What a recursive set with `__overrides` needs. Its attributes see each other through *forwarders*: thunks that
-/// evaluate to the thunk of the attribute and can be pointed elsewhere.
+/// What a recursive set with `__overrides` needs. Its attributes see each other through *cells*: what is captured is not
+/// the attribute but an object with one word that names it, until `__overrides` puts another one there. The object is
+/// made like a thunk that captures the attribute, but is never evaluated.
 pub(crate) struct Overrides {
     /// Index of `__overrides` in the shape.
     pub(crate) index: usize,
-    /// The slots of the forwarders, in the order of the shape.
-    pub(crate) slots: &'static [u32],
-    /// The code of every forwarder: its first captured word.
-    pub(crate) forward: &'static ThunkCode,
+    /// The slots of the cells, in the order of the shape.
+    pub(crate) cells: &'static [u32],
 }
 
 pub(crate) struct DynamicAttr {
@@ -437,6 +438,8 @@ pub(crate) enum Expr {
 pub(crate) enum Rare {
     /// `__curPos`
     CurPos(Pos),
+    /// A variable whose attribute is in a cell (see [`Overrides`]).
+    Cell(Ref, Pos),
     /// An argument that failed when it was computed before the call: fails now, as it would have done.
     Raised,
     /// Only where the evaluation is observed.
@@ -454,7 +457,8 @@ impl Expr {
     /// The position Nix reports for the expression, where there is one.
     pub(crate) fn pos(&self) -> Pos {
         match self {
-            Expr::Local(_, pos) | Expr::Captured(_, pos) | Expr::Rare(Rare::CurPos(pos)) => *pos,
+            Expr::Local(_, pos) | Expr::Captured(_, pos) => *pos,
+            Expr::Rare(Rare::CurPos(pos) | Rare::Cell(_, pos)) => *pos,
             Expr::Select(select) => select.pos,
             Expr::HasAttr(has) => has.pos,
             Expr::Call(call) => call.pos,

@@ -50,7 +50,7 @@ impl Counts {
         match delayed {
             // an empty list is made nowhere and counts as nothing
             Delayed::Const(value) if value.as_list().is_some_and(|list| list.is_empty()) => {}
-            Delayed::Const(_) | Delayed::Var(_) => self.avoided += 1,
+            Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) => self.avoided += 1,
             Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => self.thunks += 1,
         }
     }

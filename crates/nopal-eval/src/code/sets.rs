@@ -13,7 +13,7 @@ use crate::pos::Pos;
 impl Compiler<'_> {
     pub(super) fn let_in(&mut self, attrs: AttrsId, body: ExprId) -> Result<Expr> {
         let before = self.level().next_slot;
-        let scope = self.recursive_group(attrs)?;
+        let scope = self.recursive_group(attrs, false)?;
         let body = self.expr(body);
         self.end_group(&scope.names, before);
         Ok(Expr::Let(leak(Let { group: Group { bindings: leak_all(scope.bindings) }, body: body? })))
@@ -31,8 +31,9 @@ impl Compiler<'_> {
         attrs
     }
 
-    /// Slots for the attributes of a `let` or recursive set; on return the names are bound.
-    fn recursive_group(&mut self, id: AttrsId) -> Result<Recursive> {
+    /// Slots for the attributes of a `let` or recursive set; on return the names are bound. If they can be overridden, the
+    /// slots are for their cells, and everything in the set that is not inherited has a thunk, as in Nix.
+    fn recursive_group(&mut self, id: AttrsId, has_overrides: bool) -> Result<Recursive> {
         let ast = self.ast;
         let set = ast.attr_set(id);
         let attrs = self.by_symbol(set);
@@ -46,7 +47,10 @@ impl Compiler<'_> {
         let source_slots = sources.iter().map(|_| self.new_slot()).collect::<Vec<_>>();
         let names = attrs.iter().map(|attr| (attr.name, self.new_slot())).collect::<Vec<_>>();
         for (name, slot) in &names {
-            self.bind(*name, *slot);
+            match has_overrides {
+                true => self.bind_cell(*name, *slot),
+                false => self.bind(*name, *slot),
+            }
         }
         let outer = self.level().uninitialised;
         let mut bindings = Vec::with_capacity(source_slots.len() + names.len());
@@ -61,7 +65,12 @@ impl Compiler<'_> {
                     Some(delayed) => delayed,
                     None => self.inherited(attr)?,
                 },
-                AttrValue::Plain(expr) => self.delayed(expr)?,
+                AttrValue::Plain(expr) => match self.delayed(expr)? {
+                    Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) if has_overrides => {
+                        Delayed::Thunk(self.thunk(|compiler| compiler.expr(expr))?)
+                    }
+                    delayed => delayed,
+                },
                 AttrValue::InheritedFrom(index) => {
                     self.inherited_from(attr, source_slots[index as usize], sources[index as usize].pos)?
                 }
@@ -83,7 +92,7 @@ impl Compiler<'_> {
     fn inherited_from(&mut self, attr: &ast::Attr, slot: u32, source_pos: ast::Pos) -> Result<Delayed> {
         let (pos, source_pos) = (self.pos(attr.pos), self.pos(source_pos));
         let level = self.levels.len() as u32 - 1;
-        let source = Variable { level, slot };
+        let source = Variable { level, slot, is_cell: false };
         let code = self.thunk(|compiler| {
             let base = match compiler.reference(source) {
                 Ref::Local(slot) => Expr::Local(slot, source_pos),
@@ -104,11 +113,11 @@ impl Compiler<'_> {
             self.level().next_slot = before;
             return result;
         }
-        let mut scope = self.recursive_group(id)?;
+        let has_overrides = self.ast.attrs_in(set.attrs).iter().any(|attr| attr.name == sym::OVERRIDES);
+        let mut scope = self.recursive_group(id, has_overrides)?;
         let dynamic = self.dynamic_attrs(set);
         let keys = scope.names.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-        let overrides =
-            keys.iter().position(|key| *key == sym::OVERRIDES).map(|index| self.forwarders(&mut scope, index));
+        let overrides = keys.iter().position(|key| *key == sym::OVERRIDES).map(|index| self.cells(&mut scope, index));
         let values = match &overrides {
             None => leak_all(scope.names.iter().map(|(_, slot)| Delayed::Var(Ref::Local(*slot)))),
             Some((hidden, _)) => leak_all(hidden.iter().map(|slot| Delayed::Var(Ref::Local(*slot)))),
@@ -126,11 +135,10 @@ impl Compiler<'_> {
         })))
     }
 
-    /// Moves every attribute to a hidden slot and puts a forwarder into the slot that the others captured.
-    fn forwarders(&mut self, scope: &mut Recursive, index: usize) -> (Vec<u32>, Overrides) {
+    /// Moves every attribute to a hidden slot and puts a cell into the slot that the others captured.
+    fn cells(&mut self, scope: &mut Recursive, index: usize) -> (Vec<u32>, Overrides) {
         let mut hidden_slots = Vec::with_capacity(scope.names.len());
-        let mut forwarders = Vec::with_capacity(scope.names.len());
-        let forward_body = || Expr::Captured(0, Pos::NONE);
+        let mut cells = Vec::with_capacity(scope.names.len());
         for (_, slot) in &scope.names {
             let hidden = self.new_slot();
             hidden_slots.push(hidden);
@@ -138,15 +146,12 @@ impl Compiler<'_> {
                 binding.0 = hidden;
             }
             let captures = leak_all([Ref::Local(hidden)]);
-            let code = leak(ThunkCode::new(captures, forward_body(), 0));
-            forwarders.push((*slot, Delayed::Thunk(code)));
+            let code = leak(ThunkCode::new(captures, Expr::Captured(0, Pos::NONE), 0));
+            cells.push((*slot, Delayed::Thunk(code)));
         }
-        // Forwarders come first: other attributes may copy them as they are made.
-        forwarders.append(&mut scope.bindings);
-        scope.bindings = forwarders;
-        let forward = leak(ThunkCode::new(&[Ref::Local(0)], forward_body(), 0));
-        let slots = leak_all(scope.names.iter().map(|(_, slot)| *slot));
-        (hidden_slots, Overrides { index, slots, forward })
+        scope.bindings.append(&mut cells);
+        let cells = leak_all(scope.names.iter().map(|(_, slot)| *slot));
+        (hidden_slots, Overrides { index, cells })
     }
 
     fn dynamic_attrs(&mut self, set: ast::AttrSet) -> Result<&'static [DynamicAttr]> {

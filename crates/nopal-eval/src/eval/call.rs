@@ -360,6 +360,7 @@ impl Evaluator {
         match delayed {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
+            Delayed::Cell(var) => env.get(*var).in_cell(),
             Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => {
                 let value = self.allocate_delayed(delayed, env);
                 fill_delayed(delayed, value, env);
@@ -378,7 +379,9 @@ impl Evaluator {
                 Some(value) => return value,
                 None => cheap.later,
             },
-            Delayed::Const(_) | Delayed::Var(_) | Delayed::Lambda(_) => return self.delay(delayed, env),
+            Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) | Delayed::Lambda(_) => {
+                return self.delay(delayed, env);
+            }
         };
         match self.run_now(code, env) {
             Ok(value) => {
@@ -441,6 +444,7 @@ impl Evaluator {
         match delayed {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
+            Delayed::Cell(var) => env.get(*var).in_cell(),
             Delayed::Lambda(lambda) => self.heap.pending_closure(lambda, lambda.captures.len()),
             Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
             Delayed::Cheap(cheap) => self.heap.thunk(cheap.later, cheap.later.captures.len()),
@@ -452,7 +456,7 @@ impl Evaluator {
 #[inline(always)]
 pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
     let captures = match delayed {
-        Delayed::Const(_) | Delayed::Var(_) => return,
+        Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) => return,
         Delayed::Lambda(lambda) => &lambda.captures,
         Delayed::Thunk(code) => &code.captures,
         Delayed::Cheap(cheap) => &cheap.later.captures,

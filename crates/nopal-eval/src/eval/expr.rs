@@ -288,6 +288,7 @@ impl Evaluator {
     fn eval_rare(&mut self, rare: &'static Rare, env: Env) -> Result<Value> {
         match rare {
             Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
+            Rare::Cell(var, pos) => self.force(env.get(*var).in_cell(), *pos),
             Rare::Raised => Err(self.raised(env)),
             Rare::Observed(observed) => self.eval_observed(observed, env),
         }
@@ -530,12 +531,11 @@ impl Evaluator {
         let Some(attrs) = set.as_attrs() else { return Ok(set) };
         let value = attrs.flat_value(overrides.index);
         let pos = self.determine_pos(value);
-        let over = self.force_attrs(value, pos, "while evaluating the `__overrides` attribute")?;
-        // What the attributes captured are forwarders (see `Overrides`): point those at the overriding values.
-        for (index, key) in literal.shape.keys().iter().enumerate() {
+        // another thread must not see an attribute before or after it is overridden if this one would not
+        let over = self.alone(|ev| ev.force_attrs(value, pos, "while evaluating the `__overrides` attribute"))?;
+        for (key, slot) in literal.shape.keys().iter().zip(overrides.cells) {
             if let Some(value) = over.get(*key) {
-                let forwarder = env.frame.get(overrides.slots[index]);
-                self.heap.restart_thunk(forwarder, overrides.forward, value);
+                self.heap.set_cell(env.frame.get(*slot), value);
             }
         }
         Ok(self.heap.update(attrs, over))

@@ -102,6 +102,8 @@ pub struct Evaluator {
     is_ahead: bool,
     /// Whether it does so while it waits for another thread.
     is_helping: bool,
+    /// Whether this thread offers nothing to others at this time.
+    is_alone: bool,
     /// Whether something happened that must not happen ahead.
     tainted: Arc<AtomicBool>,
 }
@@ -179,6 +181,7 @@ impl Evaluator {
             workers: parallel::Workers::default(),
             is_ahead: false,
             is_helping: false,
+            is_alone: false,
             tainted,
         }
     }

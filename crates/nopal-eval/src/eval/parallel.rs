@@ -269,6 +269,9 @@ impl Evaluator {
 
     /// Starts the other threads, if there is enough to do. Whether there are some.
     fn start_workers(&mut self) -> bool {
+        if self.is_alone {
+            return false;
+        }
         if self.heap.is_shared() {
             return true;
         }
@@ -299,6 +302,14 @@ impl Evaluator {
         !self.workers.0.is_empty()
     }
 
+    /// Does something without offering any of it to other threads.
+    pub(super) fn alone<T>(&mut self, work: impl FnOnce(&mut Evaluator) -> T) -> T {
+        let was_alone = std::mem::replace(&mut self.is_alone, true);
+        let result = work(self);
+        self.is_alone = was_alone;
+        result
+    }
+
     /// The life of a thread that runs ahead.
     fn run_ahead(mut self) {
         let team = self.team.clone();
@@ -316,10 +327,11 @@ impl Evaluator {
     fn run_task(&mut self, task: &Task) -> bool {
         let depth = std::mem::replace(&mut self.depth, task.depth);
         let was_ahead = std::mem::replace(&mut self.is_ahead, true);
+        let was_alone = std::mem::replace(&mut self.is_alone, false);
         let result = (task.ahead)(self, task.value.0);
         let is_done = result.is_ok() && !self.is_tainted();
         self.tainted.store(false, Ordering::Relaxed);
-        (self.depth, self.is_ahead) = (depth, was_ahead);
+        (self.depth, self.is_ahead, self.is_alone) = (depth, was_ahead, was_alone);
         is_done
     }
 

@@ -479,6 +479,12 @@ impl Value {
         unsafe { *self.object().add(1 + index).cast::<Value>() = value };
     }
 
+    /// What is in a cell.
+    pub(crate) fn in_cell(self) -> Value {
+        debug_assert_eq!(self.thunk_code().captures.len(), 1);
+        self.captures().get(0)
+    }
+
     /// The code of a `Thunk` object.
     #[inline(always)]
     pub(crate) fn thunk_code(self) -> &'static ThunkCode {
@@ -541,14 +547,12 @@ impl Value {
 }
 
 impl Heap {
-    /// Makes a thunk of one captured word, in whatever state it is, unevaluated again.
-    pub(crate) fn restart_thunk(&mut self, thunk: Value, code: &'static ThunkCode, captured: Value) {
-        debug_assert_eq!(code.captures.len(), 1);
-        let old = thunk.header() & OLD_FLAG;
-        thunk.atomic_header().store(header_of(Kind::Thunk, code) | old, Ordering::Release);
-        thunk.set_captured(0, captured);
-        if old != 0 {
-            self.remember(thunk);
+    /// Puts something else into a cell: a thunk of one captured word that is never evaluated.
+    pub(crate) fn set_cell(&mut self, cell: Value, value: Value) {
+        debug_assert_eq!(cell.thunk_code().captures.len(), 1);
+        cell.set_captured(0, value);
+        if cell.header() & OLD_FLAG != 0 {
+            self.remember(cell);
         }
     }
 

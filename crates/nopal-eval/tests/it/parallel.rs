@@ -120,3 +120,22 @@ fn what_needs_itself_is_found_and_never_waited_for() {
     );
     same(r#"let s = { a = s.b + 1; b = s.c + 1; c = s.d + 1; d = s.a + 1; e = 5; }; in [ s.e s ]"#);
 }
+
+#[test]
+fn nothing_is_evaluated_ahead_that_an_override_changes() {
+    // the list fails at its first element; those after it are evaluated later, when `x` is another
+    same(
+        r#"
+        let
+          work = n: builtins.foldl' (a: b: a + b) 0 (builtins.genList (x: x * n) 4000);
+          set = i: rec {
+            __overrides =
+              let late = builtins.genList (k: x + k) 10;
+              in builtins.seq (builtins.tryEval (builtins.deepSeq ([ (throw "${toString (work i)}") ] ++ late) null))
+                { x = i * 10; inherit late; };
+            x = i;
+          };
+        in map set (builtins.genList (i: i) 8)
+        "#,
+    );
+}

@@ -1,0 +1,1 @@
+rec { __overrides = { y = x; }; x = 1 + y; y = 2; }.x
