@@ -112,7 +112,10 @@ impl EvalHost {
     pub(crate) fn read_file_identified(&self, path: &Path) -> HostResult<(Vec<u8>, Option<FileIdentity>)> {
         self.settle(path)?;
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
-        let (contents, identity) = nopal_fs::read_file_identified(&physical).map_err(fs_error)?;
+        let (contents, identity) = nopal_fs::read_file_identified(&physical).map_err(|error| match error.kind() {
+            std::io::ErrorKind::IsADirectory => directory_read(&physical).unwrap_or_else(|| fs_error(error)),
+            _ => fs_error(error),
+        })?;
         let is_plain = physical == path && identity.kind() == EntryKind::File;
         Ok((contents, is_plain.then_some(identity)))
     }
@@ -122,7 +125,7 @@ impl EvalHost {
         self.settle(path)?;
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
         let (entries, identity) = nopal_fs::read_dir_identified(&physical).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotADirectory => {
+            std::io::ErrorKind::NotADirectory if matches!(self.file_type(path), Ok(Some(_))) => {
                 HostError::Failed(format!("cannot read directory \"{}\": Not a directory", path.display()))
             }
             _ => fs_error(error),
@@ -140,9 +143,22 @@ impl Drop for EvalHost {
     }
 }
 
-/// A failed file operation as evaluation words it.
+/// A failed file operation as evaluation words it. A path through a file does not exist.
 fn fs_error(error: FsError) -> HostError {
-    if error.is_not_found() { HostError::NotFound(error.path().to_owned()) } else { failed(error) }
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            HostError::NotFound(error.path().to_owned())
+        }
+        _ => failed(error),
+    }
+}
+
+/// The error of whoever reads a directory as if it were a file, as Nix words it: by the size of what it tried to read.
+fn directory_read(path: &Path) -> Option<HostError> {
+    /// The size of Nix's buffer.
+    const BUFFER_BYTES: u64 = 64 << 10;
+    let metadata = nopal_fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+    Some(HostError::Failed(format!("read of {} bytes: Is a directory", metadata.len().min(BUFFER_BYTES))))
 }
 
 pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
@@ -222,6 +238,9 @@ impl Host for EvalHost {
         }
         let info = added.map_err(|error| match error {
             StoreError::Fs(error) | StoreError::Tree(TreeError::Fs(error)) => fs_error(error),
+            StoreError::NotAFile { path } => {
+                directory_read(&path).unwrap_or_else(|| failed(StoreError::NotAFile { path }))
+            }
             error => failed(error),
         })?;
         if let (Some(expected), Some(got)) = (&request.expected, info.ca.as_ref().map(|ca| &ca.hash))

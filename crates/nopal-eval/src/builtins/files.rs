@@ -184,7 +184,7 @@ fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     let (root, path) = ev.realise_path(args[0], pos, Links::Keep)?;
     match ev.source_type(root, &path)? {
         Some(kind) => Ok(type_value(ev, kind)),
-        None => Err(Error::eval(path_message(&path, b"does not exist"))),
+        None => Err(Error::eval(path_message(&ev.shown_path(root, &path), b"does not exist"))),
     }
 }
 
@@ -326,7 +326,10 @@ struct Addition {
 
 impl Addition {
     fn add(mut self, ev: &mut Evaluator, pos: Pos) -> Result<Value> {
-        let shown = self.path.clone();
+        let shown = match self.root {
+            Root::INTERNAL => ev.shown_path(self.root, &self.path),
+            _ => self.path.clone(),
+        };
         self.copy(ev, pos).map_err(|error| error.trace(pos, message(&[b"while adding path '", &shown, b"'"])))
     }
 
@@ -343,6 +346,9 @@ impl Addition {
         }
         let resolved = ev.resolve_links(self.root, &self.path, Links::Full)?;
         ev.check_access(self.root, &resolved)?;
+        if self.root == Root::INTERNAL {
+            ev.require_file_type(self.root, &resolved)?;
+        }
         let request = AddPath {
             name: &name,
             path: as_path(&resolved),

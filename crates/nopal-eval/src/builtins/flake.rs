@@ -87,7 +87,7 @@ fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
             View::Bool(flag) => Attr::Bool(flag),
             View::Str(text) => Attr::Str(text.to_lossy().into_owned()),
             _ => {
-                let found = ev.show_type(forced);
+                let (name, found) = (ev.shown(key), ev.show_type(forced));
                 return Err(Error::eval(format!(
                     "flake reference attribute sets may only contain integers, Booleans, and strings, but attribute \
                      '{name}' is {found}"

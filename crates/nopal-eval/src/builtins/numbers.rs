@@ -62,13 +62,13 @@ fn arithmetic(
         };
     }
     if a.as_float().is_some() || b.as_float().is_some() {
-        let x = ev.force_float(a, pos, words.first)?;
-        let y = ev.force_float(b, pos, words.second)?;
+        let x = ev.force_float(args[0], pos, words.first)?;
+        let y = ev.force_float(args[1], pos, words.second)?;
         return Ok(ev.heap.float(floats(x, y)));
     }
     // One of them is no number: this reports which.
-    ev.force_int(a, pos, words.first)?;
-    let y = ev.force_int(b, pos, words.second)?;
+    ev.force_int(args[0], pos, words.first)?;
+    let y = ev.force_int(args[1], pos, words.second)?;
     Ok(ev.heap.int(y))
 }
 
@@ -104,7 +104,7 @@ fn mul(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let (a, b) = (ev.force(args[0], pos)?, ev.force(args[1], pos)?);
     let float = a.as_float().is_some() || b.as_float().is_some();
     let words = if float { &FLOAT } else { &WORDS };
-    arithmetic(ev, &[a, b], pos, words, |a, b| a * b, i64::checked_mul)
+    arithmetic(ev, args, pos, words, |a, b| a * b, i64::checked_mul)
 }
 
 fn div(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -114,11 +114,12 @@ fn div(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         overflow: "dividing",
         sign: '/',
     };
-    let (a, b) = (ev.force(args[0], pos)?, ev.force(args[1], pos)?);
-    if ev.force_float(b, pos, WORDS.second)? == 0.0 {
+    ev.force(args[0], pos)?;
+    ev.force(args[1], pos)?;
+    if ev.force_float(args[1], pos, WORDS.second)? == 0.0 {
         return Err(Error::eval("division by zero").at(pos));
     }
-    arithmetic(ev, &[a, b], pos, &WORDS, |a, b| a / b, i64::checked_div)
+    arithmetic(ev, args, pos, &WORDS, |a, b| a / b, i64::checked_div)
 }
 
 fn bit_and(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -140,8 +141,9 @@ fn bit_xor(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 fn less_than(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let (a, b) = (ev.force(args[0], pos)?, ev.force(args[1], pos)?);
-    Ok(Value::bool(ev.less_than(a, b, Pos::NONE, "")?))
+    ev.force(args[0], pos)?;
+    ev.force(args[1], pos)?;
+    Ok(Value::bool(ev.less_than(args[0], args[1], Pos::NONE, "")?))
 }
 
 fn ceil(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

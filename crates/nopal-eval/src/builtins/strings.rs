@@ -87,7 +87,7 @@ fn string_length(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
     }
     let what = "while evaluating the argument passed to builtins.stringLength";
     let mut context = Context::EMPTY;
-    let string = ev.coerce_to_string(forced, pos, &mut context, what, Coerce::STRING)?;
+    let string = ev.coerce_to_string(args[0], pos, &mut context, what, Coerce::STRING)?;
     Ok(ev.heap.int(string.len() as i64))
 }
 

@@ -108,6 +108,9 @@ impl Compiler<'_> {
     pub(super) fn attrs(&mut self, id: AttrsId) -> Result<Expr> {
         let set = self.ast.attr_set(id);
         let before = self.level().next_slot;
+        if self.ast.attrs_in(set.attrs).is_empty() && self.ast.dynamic_in(set.dynamic).is_empty() {
+            return Ok(Expr::Const(self.heap.empty_attrs()));
+        }
         if !set.recursive {
             let result = self.plain_attrs(set);
             self.level().next_slot = before;
@@ -191,9 +194,6 @@ impl Compiler<'_> {
             });
         }
         let dynamic = self.dynamic_attrs(set)?;
-        if attrs.is_empty() && dynamic.is_empty() {
-            return Ok(Expr::Const(self.heap.empty_attrs()));
-        }
         let keys = attrs.iter().map(|attr| attr.name).collect::<Vec<_>>();
         let positions = attrs.iter().map(|attr| self.pos(attr.pos)).collect::<Vec<_>>();
         let pos = self.pos(set.pos);

@@ -121,15 +121,15 @@ impl Evaluator {
     pub fn require_file_type(&self, root: Root, path: &[u8]) -> Result<FileType> {
         match self.source_type(root, path)? {
             Some(found) => Ok(found),
-            None => Err(self.not_found(path)),
+            None => Err(self.not_found(root, path)),
         }
     }
 
-    /// The error for a file that does not come with the evaluator.
+    /// The error for a file that does not come with the evaluator, or is none of the kind.
     #[cold]
-    fn internal_not_found(&self, path: &[u8]) -> Error {
+    fn internal_file(&self, path: &[u8], fault: &str) -> Error {
         let shown = self.shown_path(Root::INTERNAL, path);
-        Error::new(ErrorKind::Host, [b"file '", &shown[..], b"' does not exist"].concat())
+        Error::new(ErrorKind::Host, [b"file '", &shown[..], b"' ", fault.as_bytes()].concat())
     }
 
     /// The contents of a file; links are followed.
@@ -137,7 +137,7 @@ impl Evaluator {
         if root == Root::INTERNAL {
             return match path {
                 b"/fetchurl.nix" => Ok(FETCHURL.as_bytes().to_vec()),
-                _ => Err(self.internal_not_found(path)),
+                _ => Err(self.internal_file(path, "does not exist")),
             };
         }
         let path = self.resolve_links(root, path, Links::Full)?;
@@ -154,10 +154,13 @@ impl Evaluator {
     /// The names in a directory with their types; links to the directory are followed.
     pub fn source_read_dir(&self, root: Root, path: &[u8]) -> Result<Vec<(Vec<u8>, FileType)>> {
         if root == Root::INTERNAL {
-            if path != b"/" {
-                return Err(self.internal_not_found(path));
-            }
-            return Ok(vec![(b"fetchurl.nix".to_vec(), FileType::Regular { executable: false })]);
+            return match self.source_type(root, path)? {
+                Some(FileType::Directory) => {
+                    Ok(vec![(b"fetchurl.nix".to_vec(), FileType::Regular { executable: false })])
+                }
+                Some(_) => Err(self.internal_file(path, "is not a directory")),
+                None => Err(self.internal_file(path, "does not exist")),
+            };
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;

@@ -122,7 +122,7 @@ impl Evaluator {
                 _ => {}
             }
         }
-        Err(self.cannot_coerce(forced).trace(pos, what))
+        Err(self.cannot_coerce(value).trace(pos, what))
     }
 
     #[cold]
@@ -204,7 +204,7 @@ impl Evaluator {
             let result = self.call(function, &[forced], pos)?;
             return self.coerce_to_path(result, pos, context, what);
         }
-        let text = self.coerce_to_string(forced, pos, context, what, Coerce::NO_COPY)?;
+        let text = self.coerce_to_string(value, pos, context, what, Coerce::NO_COPY)?;
         if text.first() != Some(&b'/') {
             let mut message = b"string '".to_vec();
             message.extend_from_slice(&text);

@@ -173,7 +173,7 @@ impl Evaluator {
             return Err(self.differ(x, y, "with value"));
         }
         if self.type_tag(x) != self.type_tag(y) {
-            return Err(self.differ(x, y, "of value"));
+            return Err(self.differ(a, b, "of value"));
         }
         match (x.view(), y.view()) {
             (View::Bool(i), View::Bool(j)) if i != j => Err(self.differ_plain("boolean", x, y, "")),
@@ -182,6 +182,7 @@ impl Evaluator {
                 Err(self.differ_plain("path", x, y, " because their accessors are different"))
             }
             (View::Path(i), View::Path(j)) if i.as_bytes() != j.as_bytes() => Err(self.differ_plain("path", x, y, "")),
+            (View::List(i), View::List(j)) if i.len() != j.len() => Err(self.lengths_differ(a, b, i.len(), j.len())),
             (View::List(i), View::List(j)) => self.assert_equal_lists(i, j, context),
             (View::Attrs(i), View::Attrs(j)) => self.assert_equal_attrs(i, j, context),
             (View::Closure(_) | View::Builtin(_) | View::PartialApp(_), _) => Err(Error::new(
@@ -211,17 +212,17 @@ impl Evaluator {
         Error::new(ErrorKind::Assertion, message)
     }
 
+    fn lengths_differ(&mut self, x: Value, y: Value, len_x: usize, len_y: usize) -> Error {
+        let sizes = format!("list of size '{len_x}' is not equal to list of size '{len_y}'");
+        let mut message = format!("{sizes}, left hand side is '").into_bytes();
+        message.extend(self.show_error_value(x));
+        message.extend_from_slice(b"', right hand side is '");
+        message.extend(self.show_error_value(y));
+        message.push(b'\'');
+        Error::new(ErrorKind::Assertion, message)
+    }
+
     fn assert_equal_lists(&mut self, x: List, y: List, context: &str) -> Result<()> {
-        if x.len() != y.len() {
-            let mut message =
-                format!("list of size '{}' is not equal to list of size '{}', left hand side is '", x.len(), y.len())
-                    .into_bytes();
-            message.extend(self.show_error_value(x.value()));
-            message.extend_from_slice(b"', right hand side is '");
-            message.extend(self.show_error_value(y.value()));
-            message.push(b'\'');
-            return Err(Error::new(ErrorKind::Assertion, message));
-        }
         for (index, (a, b)) in x.as_slice().iter().zip(y.as_slice()).enumerate() {
             self.assert_equal(*a, *b, context, true)
                 .map_err(|error| error.trace(Pos::NONE, format!("while comparing list element {index}")))?;

@@ -43,6 +43,17 @@ fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<(Value, Pos
     }
 }
 
+/// The cell of a variable: what it holds is shown as this in messages.
+#[cold]
+pub(super) fn cell(expr: &Expr, env: Env) -> Option<Value> {
+    match expr {
+        Expr::Local(slot, _) => Some(env.frame.get(*slot)),
+        Expr::Captured(index, _) => Some(env.captures.get(*index)),
+        Expr::Rare(Rare::Cell(var, _)) => Some(env.get(*var).in_cell()),
+        _ => None,
+    }
+}
+
 impl Evaluator {
     /// Evaluates code to weak head normal form.
     pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {

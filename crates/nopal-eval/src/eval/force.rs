@@ -275,6 +275,8 @@ impl Evaluator {
         }
     }
 
+    /// The error for a value of another type. It is shown as the cell that it is in, not as what that holds: a list that
+    /// contains itself is repeated where it says so.
     #[cold]
     #[inline(never)]
     fn unexpected(&mut self, value: Value, wanted: &str) -> Error {
@@ -289,7 +291,7 @@ impl Evaluator {
         let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
         match forced.as_int() {
             Some(i) => Ok(i),
-            None => Err(self.unexpected(forced, "an integer").at(pos).trace(pos, context)),
+            None => Err(self.unexpected(value, "an integer").at(pos).trace(pos, context)),
         }
     }
 
@@ -299,7 +301,7 @@ impl Evaluator {
         match forced.view() {
             View::Int(i) => Ok(i as f64),
             View::Float(f) => Ok(f),
-            _ => Err(self.unexpected(forced, "a float").at(pos).trace(pos, context)),
+            _ => Err(self.unexpected(value, "a float").at(pos).trace(pos, context)),
         }
     }
 
@@ -308,7 +310,7 @@ impl Evaluator {
         let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
         match forced.as_bool() {
             Some(b) => Ok(b),
-            None => Err(self.unexpected(forced, "a Boolean").at(pos).trace(pos, context)),
+            None => Err(self.unexpected(value, "a Boolean").at(pos).trace(pos, context)),
         }
     }
 
@@ -317,7 +319,7 @@ impl Evaluator {
         let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
         match forced.as_str() {
             Some(s) => Ok(s),
-            None => Err(self.unexpected(forced, "a string").at(pos).trace(pos, context)),
+            None => Err(self.unexpected(value, "a string").at(pos).trace(pos, context)),
         }
     }
 
@@ -342,7 +344,7 @@ impl Evaluator {
         let forced = self.force(value, pos)?;
         match forced.as_list() {
             Some(list) => Ok(list),
-            None => Err(self.unexpected(forced, "a list").trace(pos, context)),
+            None => Err(self.unexpected(value, "a list").trace(pos, context)),
         }
     }
 
@@ -352,7 +354,7 @@ impl Evaluator {
         let forced = self.force(value, pos)?;
         match forced.as_attrs() {
             Some(attrs) => Ok(attrs),
-            None => Err(self.unexpected(forced, "a set").trace(pos, context)),
+            None => Err(self.unexpected(value, "a set").trace(pos, context)),
         }
     }
 
@@ -362,7 +364,7 @@ impl Evaluator {
         match forced.view() {
             View::Closure(_) | View::Builtin(_) | View::PartialApp(_) => Ok(forced),
             View::Attrs(attrs) if attrs.contains(sym::FUNCTOR) => Ok(forced),
-            _ => Err(self.unexpected(forced, "a function").at(pos).trace(pos, context)),
+            _ => Err(self.unexpected(value, "a function").at(pos).trace(pos, context)),
         }
     }
 

@@ -59,11 +59,13 @@ impl Evaluator {
 
     /// The error for a path that is not there.
     #[cold]
-    pub(super) fn not_found(&self, path: &[u8]) -> Error {
-        if let Some((mount, rest)) = self.mount_of(path).filter(|(mount, _)| mount.is_worktree) {
+    pub(super) fn not_found(&self, root: Root, path: &[u8]) -> Error {
+        if root != Root::INTERNAL
+            && let Some((mount, rest)) = self.mount_of(path).filter(|(mount, _)| mount.is_worktree)
+        {
             return self.not_tracked(mount, rest.strip_prefix(b"/").unwrap_or(rest));
         }
-        let shown = self.shown_path(Root::HOST, path);
+        let shown = self.shown_path(root, path);
         Error::new(ErrorKind::Host, [b"path '", shown.as_slice(), b"' does not exist"].concat())
     }
 
@@ -71,7 +73,7 @@ impl Evaluator {
     #[cold]
     pub(super) fn read_error(&self, error: HostError, path: &[u8]) -> Error {
         match (&error, self.mount_of(path)) {
-            (HostError::NotFound(_), Some((mount, _))) if mount.is_worktree => self.not_found(path),
+            (HostError::NotFound(_), Some((mount, _))) if mount.is_worktree => self.not_found(Root::HOST, path),
             (HostError::NotFound(_), Some((mount, rest))) => {
                 let message = [b"'", mount.shown.as_slice(), rest, b"' does not exist"].concat();
                 Error::new(ErrorKind::Host, message)

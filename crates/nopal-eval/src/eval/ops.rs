@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
 use crate::eval::coerce::Coerce;
-use crate::eval::expr::Env;
+use crate::eval::expr::{Env, cell};
 use crate::pos::Pos;
 use crate::value::{Attrs, List, NixStr, Root, Value, View};
 
@@ -199,7 +199,7 @@ impl Evaluator {
         {
             return Ok(self.heap.int(result));
         }
-        self.arithmetic(a, b, how)
+        self.arithmetic(cell(&binary.lhs, env).unwrap_or(a), cell(&binary.rhs, env).unwrap_or(b), how)
     }
 
     #[inline(never)]
@@ -207,7 +207,7 @@ impl Evaluator {
         if how.sign == '/' && self.force_float(b, Pos::NONE, how.second)? == 0.0 {
             return Err(Error::eval("division by zero"));
         }
-        if a.as_float().is_some() || b.as_float().is_some() {
+        if a.follow().as_float().is_some() || b.follow().as_float().is_some() {
             let x = self.force_float(a, Pos::NONE, how.first)?;
             let y = self.force_float(b, Pos::NONE, how.second)?;
             return Ok(self.heap.float((how.floats)(x, y)));
@@ -221,8 +221,8 @@ impl Evaluator {
     }
 
     fn arithmetic_of_args(&mut self, a: Value, b: Value, how: &Arithmetic) -> Result<Value> {
-        let a = self.force(a, Pos::NONE)?;
-        let b = self.force(b, Pos::NONE)?;
+        self.force(a, Pos::NONE)?;
+        self.force(b, Pos::NONE)?;
         self.arithmetic(a, b, how)
     }
 
@@ -259,15 +259,15 @@ impl Evaluator {
 
     #[inline(always)]
     fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<Value> {
-        let a = self.eval_leaf(a, env)?;
-        let b = self.eval_leaf(b, env)?;
-        if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int()) {
+        let x = self.eval_leaf(a, env)?;
+        let y = self.eval_leaf(b, env)?;
+        if let (Some(x), Some(y)) = (x.as_small_int(), y.as_small_int()) {
             return Ok(Value::bool(x < y));
         }
-        if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
+        if let (Some(x), Some(y)) = (x.as_str(), y.as_str()) {
             return Ok(Value::bool(x.is_before(y)));
         }
-        self.less_than(a, b, Pos::NONE, "").map(Value::bool)
+        self.less_than(cell(a, env).unwrap_or(x), cell(b, env).unwrap_or(y), Pos::NONE, "").map(Value::bool)
     }
 
     /// Nix's order of numbers, strings, paths and lists of these; both values must be forced. `context` is the frame
@@ -297,7 +297,7 @@ impl Evaluator {
             let Some(right) = y.get(index) else { return Ok(false) };
             let Some(left) = x.get(index) else { return Ok(true) };
             if !self.equal(left, right, pos, context)? {
-                return self.less_than(left.follow(), right.follow(), pos, "while comparing two list elements");
+                return self.less_than(left, right, pos, "while comparing two list elements");
             }
             index += 1;
         }

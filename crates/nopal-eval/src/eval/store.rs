@@ -25,11 +25,11 @@ impl Evaluator {
         }
         let resolved = self.resolve_links(root, path, Links::Ancestors)?;
         let name = String::from_utf8_lossy(crate::pure::path::base_name(path)).into_owned();
+        self.require_file_type(root, &resolved)?;
         let store_path = if root == Root::INTERNAL {
             let contents = self.source_read(root, &resolved)?;
             self.host().add_text(&name, &contents, &[]).map_err(|error| self.host_error(error, Pos::NONE))?
         } else {
-            self.require_file_type(root, &resolved)?;
             let request = AddPath {
                 name: &name,
                 path: crate::eval::as_path(&resolved),

@@ -1,0 +1,1 @@
+throw (builtins.groupBy builtins.typeOf [ { } (rec { }) { } ])

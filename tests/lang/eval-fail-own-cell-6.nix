@@ -1,0 +1,1 @@
+let x = [ x ]; in assert [ x ] == [ 1 ]; x

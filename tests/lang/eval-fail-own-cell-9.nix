@@ -1,0 +1,1 @@
+let x = [ x ]; in builtins.sort builtins.lessThan [ 1 x ]
