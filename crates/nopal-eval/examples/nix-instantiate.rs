@@ -1,6 +1,7 @@
 //! A small `nix-instantiate` over the real file system, for running Nix's own test suites against the evaluator while
 //! it is developed. It never writes to a store. The real command is in the roof.
 
+use std::cell::RefCell;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,7 +14,7 @@ use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{AttrsBuilder, Root};
-use nopal_eval::{Evaluator, Host, HostError, MemHost, Pos, Settings, Value};
+use nopal_eval::{Evaluator, Host, HostError, MemHost, Pos, Settings, Value, evaluate};
 use nopal_format::nar::Tree;
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
 use nopal_syntax::parser::Lint;
@@ -279,41 +280,42 @@ fn run() -> ExitCode {
         settings.nix_path.push(entry(part));
     }
     settings.show_trace |= args.parse;
-    let host = Arc::new(DevHost { store: MemHost::new(StoreDir::default()) });
-    let mut ev = Evaluator::new(settings, host);
+    let host: Arc<dyn Host> = Arc::new(DevHost { store: MemHost::new(StoreDir::default()) });
     if args.files.is_empty() {
         args.files.push("./default.nix".to_owned());
     }
-    for file in args.files.clone() {
-        match one(&mut ev, &args, &file, &cwd) {
-            Ok(out) => {
-                use std::io::Write as _;
-                let _ = std::io::stdout().write_all(&out);
-            }
-            Err(error) => {
-                use std::io::Write as _;
-                let _ = std::io::stderr().write_all(&ev.render_error(&error));
-                std::mem::forget(ev);
-                return ExitCode::FAILURE;
-            }
-        }
+    let mut stdin = Vec::new();
+    if args.files.iter().any(|file| file == "-") {
+        use std::io::Read as _;
+        let _ = std::io::stdin().read_to_end(&mut stdin);
     }
+    let printed = RefCell::new(Vec::new());
+    let (ev, result) = evaluate(settings, &host, |ev| {
+        printed.take();
+        args.files.iter().try_for_each(|file| {
+            printed.borrow_mut().extend(one(ev, &args, file, &cwd, &stdin)?);
+            Ok(())
+        })
+    });
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(&printed.take());
+    let code = match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = std::io::stderr().write_all(&ev.render_error(&error));
+            ExitCode::FAILURE
+        }
+    };
     // The process ends; taking the tables apart would only take time.
     std::mem::forget(ev);
-    ExitCode::SUCCESS
+    code
 }
 
-fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::Result<Vec<u8>> {
-    let stdin = || {
-        use std::io::Read as _;
-        let mut text = Vec::new();
-        let _ = std::io::stdin().read_to_end(&mut text);
-        text
-    };
+fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8], stdin: &[u8]) -> nopal_eval::Result<Vec<u8>> {
     if args.parse {
         let (text, origin) = match file {
             text if args.expr => (text.as_bytes().to_vec(), Origin::Text),
-            "-" => (stdin(), Origin::Stdin),
+            "-" => (stdin.to_vec(), Origin::Stdin),
             path => {
                 let path = nopal_eval::pure::path::absolute(cwd, path.as_bytes());
                 (ev.source_read(Root::HOST, &path)?, Origin::File { root: Root::HOST, path })
@@ -330,7 +332,7 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8]) -> nopal_eval::R
     }
     let value = match file {
         text if args.expr => ev.eval_text(text.as_bytes(), cwd)?,
-        "-" => ev.eval_stdin(&stdin(), cwd)?,
+        "-" => ev.eval_stdin(stdin, cwd)?,
         path => {
             let path = nopal_eval::pure::path::absolute(cwd, path.as_bytes());
             ev.eval_main_file(Root::HOST, &path)?
