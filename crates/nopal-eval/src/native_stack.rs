@@ -95,7 +95,9 @@ pub(crate) fn for_each_word_between(from: usize, to: usize, mut visit: impl FnMu
 pub(crate) fn standing<T>(wait: impl FnOnce(usize, usize) -> T) -> T {
     let registers = saved_registers();
     let here = (&raw const registers as usize) & !7;
-    let result = wait(here, begin().unwrap_or(here));
+    // Others read this frame and all above it while `wait` runs, so what that changes must not be in them.
+    let wait: Box<dyn FnOnce(usize, usize) -> T + '_> = Box::new(wait);
+    let result = std::hint::black_box(wait)(here, begin().unwrap_or(here));
     std::hint::black_box(&registers);
     result
 }

@@ -97,10 +97,13 @@ pub(crate) fn compile_function(later: &Later, context: Context<'_>) -> Result<Fu
     })
 }
 
+/// The room for code that a thread begins with. Not none: arenas without room share a word that is written to.
+const CODE_BYTES: usize = 4 << 10;
+
 thread_local! {
     /// Where code lives: closures made from it may outlive its compiler, so it lives as long as the process. What is
     /// evaluated together was compiled together, and so lies together.
-    static CODE: &'static Bump = Box::leak(Box::new(Bump::new()));
+    static CODE: &'static Bump = Box::leak(Box::new(Bump::with_capacity(CODE_BYTES)));
 }
 
 /// The code of [`Rare::Raised`].
