@@ -86,7 +86,7 @@ fn messages_come_in_order() {
     same(
         r#"
         let say = i: builtins.trace "now ${toString i}" (builtins.length (builtins.genList (x: x) (i * 50)));
-        in builtins.genList (i: { a = say i; b = [ (say (i + 1000)) (i * 2) ]; c = builtins.warn "w${toString i}" i; }) 25
+        in builtins.genList (i: { a = say i; b = [ (say (i + 100)) (i * 2) ]; c = builtins.warn "w${toString i}" i; }) 25
         "#,
     );
 }
