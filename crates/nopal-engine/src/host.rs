@@ -157,7 +157,7 @@ fn fs_error(error: FsError) -> HostError {
 fn directory_read(path: &Path) -> Option<HostError> {
     /// The size of Nix's buffer.
     const BUFFER_BYTES: u64 = 64 << 10;
-    let metadata = nopal_fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+    let metadata = nopal_fs::symlink_metadata(path).ok().filter(|metadata| metadata.is_dir())?;
     Some(HostError::Failed(format!("read of {} bytes: Is a directory", metadata.len().min(BUFFER_BYTES))))
 }
 

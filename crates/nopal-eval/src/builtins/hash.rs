@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::Message;
 use crate::pos::Pos;
 use crate::value::{NixStr, Value};
+use nopal_format::hash::HashError;
 use nopal_format::{Hash, HashAlgorithm, HashEncoding};
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -47,7 +48,13 @@ pub(crate) fn parse(ev: &Evaluator, text: &str, expected: Option<HashAlgorithm>)
     if text.strip_prefix("blake3").is_some_and(|rest| rest.starts_with([':', '-'])) {
         ev.require_feature(BLAKE3_FEATURE, "")?;
     }
-    Hash::parse_any(text, expected).map_err(|error| Error::eval(error.to_string()))
+    Hash::parse_any(text, expected).map_err(|error| {
+        let kind = match error {
+            HashError::UnknownAlgorithm { .. } => ErrorKind::Usage,
+            _ => ErrorKind::Eval,
+        };
+        Error::new(kind, error.to_string())
+    })
 }
 
 fn hash_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
