@@ -242,27 +242,30 @@ impl Chunk {
         Some(self.0.as_ptr().cast::<u64>().wrapping_add(index))
     }
 
-    /// The next run of free lines from an offset on: begin and end as offsets, at most `most` bytes apart.
-    fn free_run(self, from: usize, most: usize) -> Option<(usize, usize)> {
-        let lines = &self.header().lines;
-        let is_free = |line: usize| lines[line / WORD_BITS] & 1 << (line % WORD_BITS) == 0;
+    /// The next run of free lines from an offset on, of at least `least` and at most `most` bytes: begin and end as
+    /// offsets.
+    fn free_run(self, from: usize, least: usize, most: usize) -> Option<(usize, usize)> {
+        let kept = &self.header().lines;
+        let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
+        // The first line from `line` to `end` that is kept if `is_kept`, or else free; `end` if there is none.
+        let find = |line: usize, end: usize, is_kept: bool| {
+            let flip = if is_kept { 0 } else { u64::MAX };
+            let mut skipped = u64::MAX << (line % WORD_BITS);
+            for word in line / WORD_BITS..end.div_ceil(WORD_BITS) {
+                let bits = (kept[word] ^ flip) & skipped;
+                if bits != 0 {
+                    return end.min(word * WORD_BITS + bits.trailing_zeros() as usize);
+                }
+                skipped = u64::MAX;
+            }
+            end
+        };
         let total = CHUNK_BYTES / LINE_BYTES;
         let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
         while line < total {
-            if lines[line / WORD_BITS] == u64::MAX {
-                line = (line / WORD_BITS + 1) * WORD_BITS;
-                continue;
-            }
-            if !is_free(line) {
-                line += 1;
-                continue;
-            }
-            let begin = line;
-            let last = (begin + most / LINE_BYTES).min(total);
-            while line < last && is_free(line) {
-                line += 1;
-            }
-            if (line - begin) * LINE_BYTES >= MIN_RUN_BYTES {
+            let begin = find(line, total, false);
+            line = find(begin, total.min(begin + most), true);
+            if line - begin >= least {
                 return Some((begin * LINE_BYTES, line * LINE_BYTES));
             }
         }
@@ -290,8 +293,6 @@ struct Filled {
     run: Run,
     /// Whether their begins are in the bitmaps.
     is_known: bool,
-    /// Whether it is one object that has its lines for itself.
-    is_big: bool,
 }
 
 /// All chunks of a heap.
@@ -308,7 +309,9 @@ pub(super) struct Space {
     big_cursors: [(usize, usize); BIG_CLASSES],
     /// Parts of runs that were filled since the last collection.
     filled: Vec<Filled>,
-    /// Bytes in them and in large objects made since.
+    /// Objects of more than [`SMALL_BYTES`] made since, which share no line with others. Their begins are in the bitmaps.
+    big: Vec<Run>,
+    /// Bytes in both, and in large objects made since.
     filled_bytes: usize,
     /// Bytes in objects that survived the last collection.
     live_bytes: usize,
@@ -340,16 +343,16 @@ impl Space {
     }
 
     /// Takes note of a run as far as it is filled.
-    pub(super) fn retire(&mut self, filled: Run) {
-        if filled.bytes() > 0 {
-            self.take_note(filled, false);
+    pub(super) fn retire(&mut self, run: Run) {
+        if run.bytes() > 0 {
+            self.count(run.bytes());
+            self.filled.push(Filled { run, is_known: false });
         }
     }
 
-    fn take_note(&mut self, run: Run, is_big: bool) {
-        self.filled_bytes += run.bytes();
-        self.total_bytes += run.bytes() as u64;
-        self.filled.push(Filled { run, is_known: false, is_big });
+    fn count(&mut self, bytes: usize) {
+        self.filled_bytes += bytes;
+        self.total_bytes += bytes as u64;
     }
 
     /// A run of at most `most` bytes for small objects; `None` when the system has no memory.
@@ -360,7 +363,7 @@ impl Space {
                 self.add_chunk()?;
                 continue;
             };
-            match chunk.free_run(offset, most) {
+            match chunk.free_run(offset, MIN_RUN_BYTES, most) {
                 Some((begin, end)) => {
                     self.cursor = (index, end);
                     return Some(clear(chunk, begin, end));
@@ -378,8 +381,7 @@ impl Space {
             self.insert(chunk);
             let object = chunk.first_object();
             chunk.set_start(object);
-            self.filled_bytes += bytes;
-            self.total_bytes += bytes as u64;
+            self.count(bytes);
             return Some(object);
         }
         let room = bytes.next_multiple_of(LINE_BYTES);
@@ -391,18 +393,18 @@ impl Space {
                 self.add_chunk()?;
                 continue;
             };
-            let Some((begin, end)) = chunk.free_run(offset, room) else {
+            let Some((begin, end)) = chunk.free_run(offset, room, room) else {
                 self.big_cursors[class] = (index + 1, 0);
                 continue;
             };
             self.big_cursors[class] = (index, end);
-            if end - begin == room {
-                let run = clear(chunk, begin, end);
-                // runs for small objects go round it
-                chunk.keep_lines(run.begin, bytes);
-                self.take_note(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) }, true);
-                return Some(run.begin);
-            }
+            let run = clear(chunk, begin, end);
+            // runs for small objects go round it
+            chunk.keep_lines(run.begin, bytes);
+            chunk.set_start(run.begin);
+            self.count(bytes);
+            self.big.push(Run { begin: run.begin, end: run.begin.wrapping_byte_add(bytes) });
+            return Some(run.begin);
         }
     }
 
@@ -420,10 +422,11 @@ impl Space {
 
     /// Prepares a collection: of all objects, or of those that are not old.
     pub(super) fn prepare(&mut self, all: bool) {
-        self.filled.sort_unstable_by_key(|filled| filled.run.begin);
+        // they nearly are in this order, of which only the stable sort makes use
+        self.filled.sort_by_key(|filled| filled.run.begin);
         if !all {
-            for filled in self.filled.iter().filter(|filled| filled.is_big) {
-                Chunk::of(filled.run.begin).free_lines(filled.run.begin, filled.run.bytes());
+            for big in &self.big {
+                Chunk::of(big.begin).free_lines(big.begin, big.bytes());
             }
             return;
         }
@@ -465,10 +468,10 @@ impl Space {
     /// Ends a collection for which the same was prepared: what is not marked is free, and the rest is old.
     pub(super) fn sweep(&mut self, all: bool) {
         let mut live_bytes = 0;
-        for filled in self.filled.iter().filter(|_| !all) {
-            let chunk = Chunk::of(filled.run.begin);
-            let (first, _) = chunk.bit_of(filled.run.begin as usize);
-            let (last, _) = chunk.bit_of(filled.run.end as usize - 8);
+        for run in self.filled.iter().map(|filled| &filled.run).chain(&self.big).filter(|_| !all) {
+            let chunk = Chunk::of(run.begin);
+            let (first, _) = chunk.bit_of(run.begin as usize);
+            let (last, _) = chunk.bit_of(run.end as usize - 8);
             let header = chunk.header();
             header.starts[first..=last].copy_from_slice(&header.marks[first..=last]);
         }
@@ -499,6 +502,7 @@ impl Space {
             self.least_live_bytes = live_bytes;
         }
         self.filled.clear();
+        self.big.clear();
         self.filled_bytes = 0;
         self.cursor = (0, 0);
         self.big_cursors = Default::default();
