@@ -277,6 +277,27 @@ pub fn is_writable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
+/// What a user may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// See that it is there.
+    Exist,
+    /// Read it.
+    Read,
+    /// Execute it, or look into it if it is a directory.
+    Search,
+}
+
+/// Whether the user may do that with what `path` leads to.
+pub fn may(path: &Path, permission: Permission) -> bool {
+    let access = match permission {
+        Permission::Exist => rustix::fs::Access::EXISTS,
+        Permission::Read => rustix::fs::Access::READ_OK,
+        Permission::Search => rustix::fs::Access::EXEC_OK,
+    };
+    rustix::fs::access(path, access).is_ok()
+}
+
 /// Bytes of disk that the metadata's file occupies.
 pub fn disk_usage_bytes(metadata: &Metadata) -> u64 {
     // st_blocks counts units of 512 bytes whatever the block size of the file system

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`file`](read_file) | the thin layer that replaces `std::fs` |
 //! | [`replace`] | write a file so that a crash leaves the old or the new one, never half of one |
+//! | [`patch_file`] | change parts of a file so that what fails leaves the old one |
 //! | [`lock`] | advisory locks whose state is a type |
 //! | [`walk`] | a tree in canonical (bytewise) order, without following links |
 //! | [`canon`] | permissions, times and attributes as a store keeps them |
@@ -23,6 +24,7 @@ mod error;
 mod file;
 pub mod identity;
 pub mod lock;
+mod patch;
 pub mod proc;
 pub mod remove;
 pub mod replace;
@@ -37,6 +39,7 @@ pub use error::FsError;
 pub use file::*;
 pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
 pub use lock::{ExclusiveLock, LockFile, NumberLocks, PathLock, SharedLock};
+pub use patch::{FilePart, patch_copy, patch_file, patch_stream};
 pub use remove::{Removed, remove_tree, remove_tree_if_exists};
 pub use replace::{AtomicFile, replace, replace_with, symlink_replace};
 pub use sync::{SyncMethod, sync_directory, sync_file, sync_filesystem, sync_tree};

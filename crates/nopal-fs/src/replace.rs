@@ -74,6 +74,13 @@ impl AtomicFile {
         &mut self.file
     }
 
+    /// Gives the contents their name, without waiting for the disk: after a power cut the old file may be there.
+    pub fn commit_quickly(mut self) -> Result<(), FsError> {
+        crate::rename(&self.temporary, &self.destination)?;
+        self.committed = true;
+        Ok(())
+    }
+
     /// Makes the contents durable, gives them their name and makes the name durable.
     pub fn commit(mut self) -> Result<(), FsError> {
         crate::sync_file(&self.file, &self.temporary)?;

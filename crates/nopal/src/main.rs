@@ -13,6 +13,7 @@ mod manual;
 mod nix;
 mod nix_conf;
 mod output;
+mod patchelf;
 mod repl;
 mod settings;
 mod ui;
@@ -28,6 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if name == "patchelf" {
+        return patchelf::main(arguments());
+    }
     match nix::command(name) {
         Some(_) if name != "nix" && arguments().iter().any(|word| word == "--help") => {
             error::conclude_as_nix(Err(nix::show_manual(name)), name)

@@ -1,0 +1,164 @@
+//! The resolution cache of a file: making one, and dropping one that no longer holds.
+
+use std::collections::BTreeMap;
+
+use super::{Editor, read};
+use crate::error::ElfError;
+use crate::note::{cache_note, cache_of, descriptor};
+use crate::raw::{DT_RPATH, DT_RUNPATH, PT_LOAD, PT_NOTE, Section};
+
+/// What a directory of a run path is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directory {
+    /// One that can be searched now.
+    Searchable,
+    /// One that the loader has to look into each time: it is not there, is no directory, may not be searched, or has
+    /// variants of libraries for kinds of processors (`glibc-hwcaps`).
+    AtRunTime,
+}
+
+/// What is asked about the directories of a run path.
+pub trait RunPathDirectories {
+    /// What the directory is like.
+    fn directory(&self, directory: &[u8]) -> Directory;
+
+    /// Whether there is such a file that may be read.
+    fn is_readable(&self, path: &[u8]) -> bool;
+}
+
+/// What became of a resolution cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// It is written.
+    Written,
+    /// It was there already.
+    UpToDate,
+    /// There is nothing to write, for this reason.
+    Nothing(&'static str),
+}
+
+/// Where a cache stands in a file.
+struct Found {
+    offset: u64,
+    bytes: u64,
+    section: Option<usize>,
+}
+
+impl Editor<'_> {
+    fn find_cache(&self) -> Option<Found> {
+        if let Some(index) = self.section_named(".note.nixos.ldcache") {
+            let section = self.sections[index];
+            return Some(Found { offset: section.offset, bytes: section.bytes, section: Some(index) });
+        }
+        let notes = self.segments.iter().filter(|segment| segment.kind == PT_NOTE);
+        notes
+            .filter(|segment| {
+                let note = read(self.bytes, segment.offset, segment.file_bytes);
+                note.is_ok_and(|note| cache_of(self.format(), &note).is_some())
+            })
+            .map(|segment| Found { offset: segment.offset, bytes: segment.file_bytes, section: None })
+            .next()
+    }
+
+    /// Drops the resolution cache if there is one, bytes and all, so that nothing takes them for references.
+    ///
+    /// # Errors
+    /// The names of sections are in it.
+    pub fn remove_cache(&mut self) -> Result<(), ElfError> {
+        self.cache = None;
+        let Some(found) = self.find_cache() else { return Ok(()) };
+        if found.offset.checked_add(found.bytes).is_some_and(|end| end <= self.bytes.len()) {
+            self.patch(found.offset, vec![0; found.bytes as usize]);
+        }
+        self.segments.retain(|segment| {
+            !(matches!(segment.kind, PT_LOAD | PT_NOTE)
+                && segment.offset == found.offset
+                && segment.file_bytes == found.bytes)
+        });
+        self.segments_changed = true;
+        if let Some(index) = found.section {
+            if index == usize::from(self.header.names_index) {
+                let message = "cannot remove resolution cache note: section name table index points to it";
+                return Err(ElfError::Refused(message.to_owned()));
+            }
+            // The numbers of other sections stay.
+            if index + 1 == self.sections.len() {
+                self.sections.pop();
+                self.header.section_count -= 1;
+            } else {
+                self.sections[index] = Section::default();
+            }
+            self.sections_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Notes where the needed libraries are found by the run path. In a directory that only the loader can judge it has
+    /// to look itself, before what comes later.
+    ///
+    /// # Errors
+    /// Another cache is there already; or as for [`Editor::run_path`].
+    pub fn build_cache(&mut self, directories: &dyn RunPathDirectories) -> Result<CacheOutcome, ElfError> {
+        let found = self.find_cache();
+        let stale = || {
+            let message = "--build-resolution-cache: a resolution cache note is already present; rebuild from an \
+                           unpatched binary";
+            ElfError::Refused(message.to_owned())
+        };
+        let nothing = |reason| if found.is_some() { Err(stale()) } else { Ok(CacheOutcome::Nothing(reason)) };
+        if self.place.is_none() {
+            return nothing("no dynamic section (statically linked?)");
+        }
+        let needed = self.needed()?;
+        let last = |tag: u64| self.entries.iter().rfind(|entry| entry.tag == tag);
+        let path = match last(DT_RUNPATH).or_else(|| last(DT_RPATH)) {
+            Some(entry) => self.string(entry.value)?,
+            None => Vec::new(),
+        };
+        if needed.is_empty() || path.is_empty() {
+            return nothing("no DT_NEEDED entries or run path to resolve");
+        }
+        let places = places(&needed, &path, directories);
+        if places.is_empty() {
+            return nothing("no libraries resolved against the run path");
+        }
+        let descriptor = descriptor(&places);
+        if let Some(found) = found {
+            let note = read(self.bytes, found.offset, found.bytes);
+            return match note.ok().as_deref().and_then(|note| cache_of(self.format(), note)) {
+                Some(known) if known == descriptor => Ok(CacheOutcome::UpToDate),
+                _ => Err(stale()),
+            };
+        }
+        self.cache = Some(cache_note(self.format(), &descriptor));
+        Ok(CacheOutcome::Written)
+    }
+}
+
+/// For each library by name, where it may be.
+fn places(needed: &[Vec<u8>], path: &[u8], directories: &dyn RunPathDirectories) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut places = BTreeMap::<Vec<u8>, Vec<u8>>::new();
+    let mut add = |library: &[u8], place: &[u8]| {
+        let list = places.entry(library.to_vec()).or_default();
+        if !list.is_empty() {
+            list.push(b':');
+        }
+        list.extend_from_slice(place);
+    };
+    // what has a slash is opened as it is
+    let searched = || needed.iter().filter(|library| !library.contains(&b'/'));
+    for directory in path.split(|byte| *byte == b':') {
+        let is_fixed = directory.first() == Some(&b'/') && !directory.contains(&b'$');
+        if is_fixed && directories.directory(directory) == Directory::Searchable {
+            for library in searched() {
+                let file = [directory, b"/", library].concat();
+                if directories.is_readable(&file) {
+                    add(library, &[b"=", &file[..]].concat());
+                }
+            }
+        } else {
+            searched().for_each(|library| add(library, &[b"?", directory].concat()));
+        }
+    }
+    places
+}

@@ -1,0 +1,656 @@
+//! What an edit means for the bytes of the file: what fits stays where it is, what does not gets a new place behind the
+//! end, in one segment.
+
+use std::collections::BTreeMap;
+
+use super::{Changes, Editor, Patch, read};
+use crate::error::ElfError;
+use crate::note::CACHE_SECTION;
+use crate::raw::{
+    DT_MIPS_RLD_MAP_REL, DT_STRSZ, DT_STRTAB, Dynamic, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_PROPERTY,
+    PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR, SHF_ALLOC, SHT_NOBITS, SHT_NOTE, Section, Segment,
+};
+
+/// Larger alignments of segments would make a file grow by as much; linkers use 2 MiB at most.
+const MAX_ALIGN: u64 = 16 << 20;
+
+/// Every table begins at a multiple of this, as the largest of their numbers ask for.
+const TABLE_ALIGN: u64 = 8;
+
+/// What is moved as it is keeps its address modulo this.
+const BLOCK_ALIGN: u64 = 16;
+
+/// Entries that a dynamic section and a table of program headers get beyond those they need, when they move.
+const SPARE_ENTRIES: usize = 4;
+
+/// The largest hole in a file that is made so that program headers lie where kernels before 5.18 look for them.
+const MAX_HOLE_BYTES: u64 = 256 << 20;
+
+/// The indices of what a dynamic section and others refer to.
+#[derive(Clone, Copy)]
+struct Places {
+    interpreter: Option<usize>,
+    strings: Option<usize>,
+}
+
+/// Notes, and perhaps the interpreter, that follow the program headers and make room for more of them.
+#[derive(Clone, Copy)]
+struct Block {
+    begin: u64,
+    end: u64,
+    address: u64,
+}
+
+/// What is written behind the end of the file.
+struct Region {
+    /// Where it begins.
+    offset: u64,
+    address: u64,
+    bytes: Vec<u8>,
+    /// The segment that is made longer, if one is.
+    extended: Option<usize>,
+}
+
+impl Region {
+    /// Makes room for `size` bytes; their offset and address.
+    fn reserve(&mut self, size: usize, align: u64) -> (u64, u64) {
+        let address = (self.address + self.bytes.len() as u64).next_multiple_of(align);
+        self.bytes.resize((address - self.address) as usize + size, 0);
+        (self.offset + (address - self.address), address)
+    }
+
+    fn fill(&mut self, offset: u64, bytes: &[u8]) {
+        let begin = (offset - self.offset) as usize;
+        self.bytes[begin..begin + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn push(&mut self, bytes: &[u8], align: u64) -> (u64, u64) {
+        let place = self.reserve(bytes.len(), align);
+        self.fill(place.0, bytes);
+        place
+    }
+}
+
+/// Bytes over those of the file: later ones win.
+#[derive(Default)]
+struct Overlay(BTreeMap<u64, Vec<u8>>);
+
+impl Overlay {
+    fn write(&mut self, offset: u64, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end = offset + bytes.len() as u64;
+        let touched = self.0.range(..end).rev().map(|(begin, old)| (*begin, *begin + old.len() as u64));
+        let touched = touched.take_while(|(_, old_end)| *old_end > offset).map(|(begin, _)| begin).collect::<Vec<_>>();
+        for begin in touched {
+            let Some(old) = self.0.remove(&begin) else { continue };
+            if let Some(after) = (begin + old.len() as u64).checked_sub(end).filter(|after| *after > 0) {
+                self.0.insert(end, old[old.len() - after as usize..].to_vec());
+            }
+            if begin < offset {
+                self.0.insert(begin, old[..(offset - begin) as usize].to_vec());
+            }
+        }
+        self.0.insert(offset, bytes);
+    }
+
+    /// Bytes of the file with those over them.
+    fn apply(&self, offset: u64, bytes: &mut [u8]) {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let at = offset + index as u64;
+            if let Some((begin, over)) = self.0.range(..=at).next_back()
+                && let Some(new) = over.get((at - begin) as usize)
+            {
+                *byte = *new;
+            }
+        }
+    }
+}
+
+impl Editor<'_> {
+    /// What is to be written.
+    ///
+    /// # Errors
+    /// The file has no room for what is asked for, or its tables contradict each other.
+    pub fn finish(mut self) -> Result<Changes, ElfError> {
+        let mut over = Overlay::default();
+        for Patch { offset, bytes } in std::mem::take(&mut self.patches) {
+            over.write(offset, bytes);
+        }
+        let places = self.places();
+        self.keep_interpreter_in_place(places, &mut over);
+        self.keep_strings_in_place(places, &mut over);
+        if !self.needs_region()? {
+            self.write_dynamic(&mut over);
+            let len = self.bytes.len();
+            return Ok(self.write_tables(over, len, Vec::new()));
+        }
+        let warnings = self.nameless_warnings()?;
+        let region = self.move_what_grows(places, &mut over)?;
+        let mut len = region.offset + region.bytes.len() as u64;
+        over.write(region.offset, region.bytes);
+        if self.section_table_moves() {
+            self.header.sections_offset = len.next_multiple_of(TABLE_ALIGN);
+            len = self.header.sections_offset + self.section_table_bytes();
+            self.header.section_count = self.sections.len() as u16;
+            self.sections_changed = true;
+        }
+        Ok(self.write_tables(over, len, warnings))
+    }
+
+    fn section_table_bytes(&self) -> u64 {
+        (self.sections.len() * self.header.format.section_bytes()) as u64
+    }
+
+    /// The table of sections follows what is added, if it was at the end before or grows.
+    fn section_table_moves(&self) -> bool {
+        let is_longer = self.sections.len() > usize::from(self.header.section_count);
+        is_longer || self.end() < self.bytes.len()
+    }
+
+    /// Where the file ends but for the table of sections.
+    fn end(&self) -> u64 {
+        let size = u64::from(self.header.section_count) * self.header.format.section_bytes() as u64;
+        let is_last = size > 0 && self.header.sections_offset.checked_add(size) == Some(self.bytes.len());
+        if is_last { self.header.sections_offset } else { self.bytes.len() }
+    }
+
+    fn places(&self) -> Places {
+        let interpreter = self.interpreter_segment().map(|index| self.segments[index]);
+        let at = |offset: u64| {
+            self.sections.iter().position(|section| {
+                section.offset == offset
+                    && section.flags & SHF_ALLOC != 0
+                    && section.kind != SHT_NOBITS
+                    && section.bytes > 0
+            })
+        };
+        Places {
+            interpreter: interpreter.and_then(|segment| at(segment.offset)),
+            strings: self.place.and_then(|place| at(place.strings_offset)),
+        }
+    }
+
+    /// An interpreter that is not longer than the one before takes its place.
+    fn keep_interpreter_in_place(&mut self, places: Places, over: &mut Overlay) {
+        let (Some(index), Some(interpreter)) = (self.interpreter_segment(), &self.interpreter) else { return };
+        let segment = &mut self.segments[index];
+        let room = segment.file_bytes as usize;
+        let size = interpreter.len() + 1;
+        if size > room {
+            return;
+        }
+        let mut bytes = interpreter.clone();
+        bytes.resize(room, 0);
+        over.write(segment.offset, bytes);
+        (segment.file_bytes, segment.memory_bytes) = (size as u64, size as u64);
+        if let Some(section) = places.interpreter {
+            self.sections[section].bytes = size as u64;
+            self.sections_changed = true;
+        }
+        self.segments_changed = true;
+        self.interpreter = None;
+    }
+
+    /// Strings are added where they are if nothing follows them.
+    fn keep_strings_in_place(&mut self, places: Places, over: &mut Overlay) {
+        let (Some(place), Some(section), false) = (self.place, places.strings, self.added.is_empty()) else { return };
+        let end = place.strings_offset + place.strings_bytes;
+        let follows = self.sections.iter().filter(|other| other.kind != SHT_NOBITS && other.bytes > 0);
+        let follows = follows.map(|other| other.offset).chain(self.segments.iter().map(|segment| segment.offset));
+        let tables = [self.header.sections_offset, self.header.segments_offset];
+        let Some(next) = follows.chain(tables).filter(|offset| *offset >= end).min() else { return };
+        let is_mapped = self.segments.iter().any(|segment| {
+            segment.kind == PT_LOAD && segment.offset <= end && end + self.added.len() as u64 <= segment.file_end()
+        });
+        if !is_mapped || next - end < self.added.len() as u64 {
+            return;
+        }
+        match read(self.bytes, end, self.added.len() as u64) {
+            Ok(gap) if gap.iter().all(|byte| *byte == 0) => {}
+            _ => return,
+        }
+        let added = std::mem::take(&mut self.added);
+        let size = place.strings_bytes + added.len() as u64;
+        over.write(end, added);
+        self.sections[section].bytes = size;
+        self.sections_changed = true;
+        self.set_entry(DT_STRSZ, size);
+    }
+
+    fn set_entry(&mut self, tag: u64, value: u64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.tag == tag) {
+            entry.value = value;
+        }
+        self.entries_changed = true;
+    }
+
+    fn dynamic_fits(&self) -> bool {
+        !self.entries_changed || self.place.is_none_or(|place| self.entries.len() < place.room)
+    }
+
+    fn needs_region(&self) -> Result<bool, ElfError> {
+        let moves =
+            self.interpreter.is_some() || !self.added.is_empty() || self.cache.is_some() || !self.dynamic_fits();
+        if moves || self.segments.len() <= usize::from(self.header.segment_count) {
+            return Ok(moves);
+        }
+        Ok(!matches!(self.room_for_segments(self.segments.len())?, (None, false)))
+    }
+
+    /// Gives what grows a place behind the end.
+    fn move_what_grows(&mut self, places: Places, over: &mut Overlay) -> Result<Region, ElfError> {
+        if self.segments.iter().any(|segment| segment.kind == PT_LOAD && segment.align > MAX_ALIGN) {
+            return Err(ElfError::Alignment);
+        }
+        let extended = self.extensible_segment();
+        let more = usize::from(self.cache.is_some()) + usize::from(extended.is_none());
+        self.segments.retain(|segment| segment.kind != PT_NULL);
+        let extended = extended.and_then(|segment| self.segments.iter().position(|other| *other == segment));
+        let count = self.segments.len() + more;
+        let (block, moves_segments) = self.room_for_segments(count)?;
+        let mut region = self.region(extended, moves_segments)?;
+        let format = self.header.format;
+
+        let segments_place =
+            moves_segments.then(|| region.reserve((count + SPARE_ENTRIES) * format.segment_bytes(), TABLE_ALIGN));
+        if let Some(block) = block {
+            self.move_block(block, places, &mut region, over)?;
+        }
+        self.move_interpreter(places, &mut region, over)?;
+        let has_writable = self.move_dynamic(&mut region, over);
+        self.move_cache(&mut region)?;
+        self.move_strings(places, &mut region, over)?;
+        self.write_moved_dynamic(has_writable, &mut region, over);
+
+        self.map_region(&region, has_writable.is_some())?;
+        self.segments_changed = true;
+        let (count, table_bytes) = (self.segments.len(), self.segments.len() * format.segment_bytes());
+        self.header.segment_count =
+            u16::try_from(count).map_err(|_| ElfError::Malformed("too many program headers"))?;
+        if let Some((offset, _)) = segments_place {
+            self.header.segments_offset = offset;
+        }
+        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.kind == PT_PHDR) {
+            if let Some((offset, address)) = segments_place {
+                segment.place(offset, address);
+            }
+            (segment.file_bytes, segment.memory_bytes) = (table_bytes as u64, table_bytes as u64);
+        }
+        if let Some((offset, _)) = segments_place {
+            for (index, segment) in self.segments.iter().enumerate() {
+                region.fill(offset + (index * format.segment_bytes()) as u64, &segment.write(format));
+            }
+        }
+        Ok(region)
+    }
+
+    /// The last segment, if the file ends with it: what is added can be part of it.
+    fn extensible_segment(&self) -> Option<Segment> {
+        let last =
+            self.segments.iter().filter(|segment| segment.kind == PT_LOAD).max_by_key(|segment| segment.address)?;
+        let gap = self.end().checked_sub(last.file_end())?;
+        let is_last = gap < TABLE_ALIGN && last.file_bytes == last.memory_bytes && last.flags & PF_X == 0;
+        let is_unused =
+            is_last && read(self.bytes, last.file_end(), gap).is_ok_and(|gap| gap.iter().all(|byte| *byte == 0));
+        is_unused.then_some(*last)
+    }
+
+    /// Where there is room for so many program headers: behind those there are; or in the place of a block that moves; or
+    /// (true) they move themselves.
+    fn room_for_segments(&self, count: usize) -> Result<(Option<Block>, bool), ElfError> {
+        let size = self.header.format.segment_bytes() as u64;
+        let begin = self.header.segments_offset;
+        let end = begin + count as u64 * size;
+        if count <= usize::from(self.header.segment_count) {
+            return Ok((None, false));
+        }
+        if self.sections.is_empty() {
+            return Ok((None, true));
+        }
+        let is_mapped = self
+            .segments
+            .iter()
+            .any(|segment| segment.kind == PT_LOAD && segment.offset <= begin && end <= segment.file_end());
+        let mut in_the_way = self.sections.iter().skip(1).filter(|section| {
+            section.kind != SHT_NOBITS && section.bytes > 0 && section.offset < end && section.end() > begin
+        });
+        let table_end =
+            self.header.sections_offset + self.sections.len() as u64 * self.header.format.section_bytes() as u64;
+        if !is_mapped || (self.header.sections_offset < end && table_end > begin) {
+            return Ok((None, true));
+        }
+        if in_the_way.clone().next().is_none() && !self.segment_begins_in(begin, end) {
+            return Ok((None, false));
+        }
+        let is_movable = |section: &Section| section.kind == SHT_NOTE || self.section_name(section) == b".interp";
+        if !in_the_way.all(is_movable) {
+            return Ok((None, true));
+        }
+        Ok(match self.block(begin, end, is_movable) {
+            Some(block) => (Some(block), false),
+            None => (None, true),
+        })
+    }
+
+    /// Whether a part of the file begins there, of which no section tells.
+    fn segment_begins_in(&self, begin: u64, end: u64) -> bool {
+        self.segments.iter().any(|segment| {
+            segment.kind != PT_PHDR && segment.file_bytes > 0 && (begin + 1..end).contains(&segment.offset)
+        })
+    }
+
+    /// The sections in a range, and those that share a segment of notes with them.
+    fn block(&self, begin: u64, end: u64, is_movable: impl Fn(&Section) -> bool) -> Option<Block> {
+        let (mut first, mut last) = (u64::MAX, end);
+        loop {
+            let before = (first, last);
+            for section in
+                self.sections.iter().skip(1).filter(|section| section.kind != SHT_NOBITS && section.bytes > 0)
+            {
+                if section.offset >= begin && section.offset < last {
+                    if !is_movable(section) {
+                        return None;
+                    }
+                    first = first.min(section.offset);
+                    last = last.max(section.end());
+                }
+            }
+            for segment in &self.segments {
+                let overlaps = segment.file_bytes > 0 && segment.offset < last && segment.file_end() > first;
+                match segment.kind {
+                    PT_NOTE | PT_GNU_PROPERTY | PT_INTERP if overlaps => {
+                        first = first.min(segment.offset);
+                        last = last.max(segment.file_end());
+                    }
+                    PT_LOAD | PT_PHDR => {}
+                    _ if overlaps => return None,
+                    _ => {}
+                }
+            }
+            if before == (first, last) {
+                break;
+            }
+        }
+        let section = self.sections.iter().find(|section| section.offset == first && section.kind != SHT_NOBITS)?;
+        Some(Block { begin: first, end: last, address: section.address })
+    }
+
+    /// The alignment of a new segment: that of the others, which some programs expect to be one.
+    fn segment_align(&self) -> u64 {
+        let loads = self.segments.iter().filter(|segment| segment.kind == PT_LOAD);
+        let aligns = loads.map(|segment| segment.align).filter(|align| align.is_power_of_two());
+        aligns.max().unwrap_or(0).max(self.page_bytes())
+    }
+
+    /// The place of what is added.
+    fn region(&self, extended: Option<usize>, moves_segments: bool) -> Result<Region, ElfError> {
+        if let Some(index) = extended {
+            let last = &self.segments[index];
+            return Ok(Region { offset: last.file_end(), address: last.memory_end(), bytes: Vec::new(), extended });
+        }
+        let loads = || self.segments.iter().filter(|segment| segment.kind == PT_LOAD);
+        let (page, align) = (self.page_bytes(), self.segment_align());
+        let end = loads().map(Segment::memory_end).max().unwrap_or(0);
+        let base = end.checked_next_multiple_of(page).ok_or(ElfError::Malformed("segments fill the address space"))?;
+        let offset = self.end().next_multiple_of(BLOCK_ALIGN);
+        let starts = self.header.kind == ET_EXEC || self.interpreter_segment().is_some();
+        if moves_segments
+            && starts
+            && let Some(first) = loads().min_by_key(|segment| segment.address)
+            && let Some(bias) = first.address.checked_sub(first.offset)
+            && let Some(wanted) = base.checked_sub(bias)
+            && wanted.max(offset) - offset <= MAX_HOLE_BYTES
+        {
+            // Kernels before 5.18 tell the loader that the program headers are at their offset from the first segment.
+            let offset = offset.max(wanted);
+            return Ok(Region { offset, address: offset + bias, bytes: Vec::new(), extended });
+        }
+        let address = base + (offset % align + align - base % align) % align;
+        Ok(Region { offset, address, bytes: Vec::new(), extended })
+    }
+
+    fn move_block(
+        &mut self,
+        block: Block,
+        places: Places,
+        region: &mut Region,
+        over: &mut Overlay,
+    ) -> Result<(), ElfError> {
+        let mut bytes = read(self.bytes, block.begin, block.end - block.begin)?;
+        over.apply(block.begin, &mut bytes);
+        if self.interpreter.is_some()
+            && let Some(index) = places.interpreter
+            && let Some(before) = self.sections[index].offset.checked_sub(block.begin)
+            && let Some(old) = bytes.get_mut(before as usize..(before + self.sections[index].bytes) as usize)
+        {
+            old.fill(0);
+        }
+        // the same address modulo the alignment that notes may have
+        let lead = block.address % BLOCK_ALIGN;
+        let (offset, _) = region.reserve(bytes.len() + lead as usize, BLOCK_ALIGN);
+        let (offset, address) = (offset + lead, region.address + (offset - region.offset) + lead);
+        region.fill(offset, &bytes);
+        let inside = |begin: u64, end: u64| begin >= block.begin && end <= block.end;
+        for section in self.sections.iter_mut().skip(1) {
+            if section.kind != SHT_NOBITS && section.bytes > 0 && inside(section.offset, section.end()) {
+                section.address = section.address - block.address + address;
+                section.offset = section.offset - block.begin + offset;
+            }
+        }
+        self.sections_changed = true;
+        for segment in &mut self.segments {
+            if !matches!(segment.kind, PT_LOAD | PT_PHDR)
+                && segment.file_bytes > 0
+                && inside(segment.offset, segment.file_end())
+            {
+                segment.place(segment.offset - block.begin + offset, segment.address - block.address + address);
+            }
+        }
+        over.write(block.begin, vec![0; bytes.len()]);
+        Ok(())
+    }
+
+    fn move_interpreter(&mut self, places: Places, region: &mut Region, over: &mut Overlay) -> Result<(), ElfError> {
+        let (Some(index), Some(interpreter)) = (self.interpreter_segment(), self.interpreter.take()) else {
+            return Ok(());
+        };
+        let bytes = [&interpreter[..], b"\0"].concat();
+        let (offset, address) = region.push(&bytes, 1);
+        let segment = &mut self.segments[index];
+        if self.options.clobber && segment.offset < region.offset {
+            over.write(segment.offset, vec![0; segment.file_bytes as usize]);
+        }
+        segment.place(offset, address);
+        (segment.file_bytes, segment.memory_bytes) = (bytes.len() as u64, bytes.len() as u64);
+        if let Some(index) = places.interpreter {
+            let section = &mut self.sections[index];
+            (section.offset, section.address, section.bytes) = (offset, address, bytes.len() as u64);
+            self.sections_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Makes room for the dynamic section, if it has none where it is; its new place.
+    fn move_dynamic(&mut self, region: &mut Region, over: &mut Overlay) -> Option<(u64, u64)> {
+        let place = self.place?;
+        if self.dynamic_fits() {
+            return None;
+        }
+        let size = self.header.format.dynamic_bytes();
+        let room = self.entries.len() + 1 + SPARE_ENTRIES;
+        let (offset, address) = region.reserve(room * size, TABLE_ALIGN);
+        let bytes = (room * size) as u64;
+        let mut moved = 0;
+        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.kind == PT_DYNAMIC) {
+            moved = address.wrapping_sub(segment.address);
+            segment.place(offset, address);
+            (segment.file_bytes, segment.memory_bytes) = (bytes, bytes);
+        }
+        for entry in self.entries.iter_mut().filter(|entry| entry.tag == DT_MIPS_RLD_MAP_REL) {
+            entry.value = entry.value.wrapping_sub(moved);
+        }
+        if let Some(index) = self.dynamic_section() {
+            let section = &mut self.sections[index];
+            (section.offset, section.address, section.bytes) = (offset, address, bytes);
+            self.sections_changed = true;
+        }
+        if self.options.clobber {
+            over.write(place.offset, vec![0; place.room * size]);
+        }
+        Some((offset, address))
+    }
+
+    /// Appends the resolution cache, its segment and its section.
+    fn move_cache(&mut self, region: &mut Region) -> Result<(), ElfError> {
+        let Some(note) = self.cache.take() else { return Ok(()) };
+        let (offset, address) = region.push(&note, TABLE_ALIGN);
+        let bytes = note.len() as u64;
+        self.segments.push(Segment {
+            kind: PT_NOTE,
+            flags: PF_R,
+            offset,
+            address,
+            physical: address,
+            file_bytes: bytes,
+            memory_bytes: bytes,
+            align: 4,
+        });
+        if self.sections.is_empty() {
+            return Ok(());
+        }
+        let name = self.name_of_cache_section(region);
+        self.sections.push(Section {
+            name,
+            kind: SHT_NOTE,
+            flags: SHF_ALLOC,
+            address,
+            offset,
+            bytes,
+            align: 4,
+            ..Section::default()
+        });
+        u16::try_from(self.sections.len()).map_err(|_| ElfError::Malformed("too many section headers"))?;
+        self.sections_changed = true;
+        Ok(())
+    }
+
+    /// The number of the cache's name among those of sections, to which it is added.
+    fn name_of_cache_section(&mut self, region: &mut Region) -> u32 {
+        let name = [CACHE_SECTION, b"\0"].concat();
+        if let Some(known) = memchr::memmem::find(&self.names, &name) {
+            return known as u32;
+        }
+        let index = self.names.len();
+        self.names.extend_from_slice(&name);
+        let (offset, _) = region.push(&self.names, 1);
+        let names = &mut self.sections[usize::from(self.header.names_index)];
+        (names.offset, names.bytes) = (offset, self.names.len() as u64);
+        index as u32
+    }
+
+    /// Copies the strings of the dynamic section to the end, where more can follow the next time.
+    fn move_strings(&mut self, places: Places, region: &mut Region, over: &mut Overlay) -> Result<(), ElfError> {
+        let Some(place) = self.place.filter(|_| !self.added.is_empty()) else { return Ok(()) };
+        let added = std::mem::take(&mut self.added);
+        let size = place.strings_bytes + added.len() as u64;
+        self.set_entry(DT_STRSZ, size);
+        let end = place.strings_offset + place.strings_bytes;
+        let (offset, address) = if region.extended.is_some() && end == region.offset && region.bytes.is_empty() {
+            region.push(&added, 1);
+            (place.strings_offset, None)
+        } else {
+            let mut strings = read(self.bytes, place.strings_offset, place.strings_bytes)?;
+            over.apply(place.strings_offset, &mut strings);
+            strings.extend(added);
+            let (offset, address) = region.push(&strings, 1);
+            if self.options.clobber {
+                over.write(place.strings_offset, vec![0; place.strings_bytes as usize]);
+            }
+            self.set_entry(DT_STRTAB, address);
+            (offset, Some(address))
+        };
+        if let Some(index) = places.strings {
+            let section = &mut self.sections[index];
+            (section.offset, section.bytes) = (offset, size);
+            section.address = address.unwrap_or(section.address);
+            self.sections_changed = true;
+        }
+        Ok(())
+    }
+
+    fn dynamic_bytes(&self, room: usize) -> Vec<u8> {
+        let format = self.header.format;
+        let mut bytes = self.entries.iter().flat_map(|entry: &Dynamic| entry.write(format)).collect::<Vec<_>>();
+        bytes.resize(room * format.dynamic_bytes(), 0);
+        bytes
+    }
+
+    /// Writes the dynamic section where it is.
+    fn write_dynamic(&self, over: &mut Overlay) {
+        if let Some(place) = self.place.filter(|_| self.entries_changed) {
+            over.write(place.offset, self.dynamic_bytes(place.room));
+        }
+    }
+
+    fn write_moved_dynamic(&self, moved: Option<(u64, u64)>, region: &mut Region, over: &mut Overlay) {
+        match moved {
+            Some((offset, _)) => region.fill(offset, &self.dynamic_bytes(self.entries.len() + 1)),
+            None => self.write_dynamic(over),
+        }
+    }
+
+    /// Makes a segment of the region, or the last one longer.
+    fn map_region(&mut self, region: &Region, is_writable: bool) -> Result<(), ElfError> {
+        let bytes = region.bytes.len() as u64;
+        let writable = if is_writable { PF_W } else { 0 };
+        let end = region.address.checked_add(bytes);
+        if end.is_none_or(|end| !self.header.format.is_64 && end > u64::from(u32::MAX)) {
+            return Err(ElfError::Malformed("the address space has no room for another segment"));
+        }
+        if let Some(index) = region.extended {
+            let segment = &mut self.segments[index];
+            segment.file_bytes += bytes;
+            segment.memory_bytes += bytes;
+            segment.flags |= writable;
+            return Ok(());
+        }
+        let load = Segment {
+            kind: PT_LOAD,
+            flags: PF_R | writable,
+            offset: region.offset,
+            address: region.address,
+            physical: region.address,
+            file_bytes: bytes,
+            memory_bytes: bytes,
+            align: self.segment_align(),
+        };
+        // the loader wants them in the order of their addresses
+        let after = self.segments.iter().rposition(|segment| segment.kind == PT_LOAD).map_or(0, |index| index + 1);
+        self.segments.insert(after, load);
+        Ok(())
+    }
+
+    /// Writes the tables of headers that changed, and the header of the file.
+    fn write_tables(mut self, mut over: Overlay, len: u64, warnings: Vec<String>) -> Changes {
+        let format = self.header.format;
+        if self.segments_changed {
+            // a table that became shorter says so to nobody but the header
+            let table = usize::from(self.header.segment_count).max(self.segments.len()) * format.segment_bytes();
+            let mut bytes = self.segments.iter().flat_map(|segment| segment.write(format)).collect::<Vec<_>>();
+            bytes.resize(table, 0);
+            self.header.segment_count = self.segments.len() as u16;
+            over.write(self.header.segments_offset, bytes);
+        }
+        if self.sections_changed {
+            let bytes = self.sections.iter().flat_map(|section| section.write(format)).collect::<Vec<_>>();
+            over.write(self.header.sections_offset, bytes);
+        }
+        if let Some(header) = self.header.changed_bytes() {
+            over.write(0, header);
+        }
+        let patches = over.0.into_iter().map(|(offset, bytes)| Patch { offset, bytes }).collect();
+        Changes { patches, len, warnings }
+    }
+}
