@@ -33,3 +33,13 @@ impl Bytes for [u8] {
         Ok(())
     }
 }
+
+impl<T: Bytes + ?Sized> Bytes for &T {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
+        (**self).read_at(offset, into)
+    }
+}

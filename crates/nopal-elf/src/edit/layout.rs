@@ -244,12 +244,16 @@ impl Editor<'_> {
         if self.segments.iter().any(|segment| segment.kind == PT_LOAD && segment.align > MAX_ALIGN) {
             return Err(ElfError::Alignment);
         }
-        let extended = self.extensible_segment();
-        let more = usize::from(self.cache.is_some()) + usize::from(extended.is_none());
         self.segments.retain(|segment| segment.kind != PT_NULL);
-        let extended = extended.and_then(|segment| self.segments.iter().position(|other| *other == segment));
-        let count = self.segments.len() + more;
-        let (block, moves_segments) = self.room_for_segments(count)?;
+        let more = usize::from(self.cache.is_some());
+        let mut extended = self.extensible_segment();
+        let mut count = self.segments.len() + more + usize::from(extended.is_none());
+        let (mut block, mut moves_segments) = self.room_for_segments(count)?;
+        if moves_segments && extended.is_some_and(|index| !self.suits_segments(index)) {
+            extended = None;
+            count += 1;
+            (block, moves_segments) = self.room_for_segments(count)?;
+        }
         let mut region = self.region(extended, moves_segments)?;
         let format = self.header.format;
 
@@ -287,14 +291,29 @@ impl Editor<'_> {
     }
 
     /// The last segment, if the file ends with it: what is added can be part of it.
-    fn extensible_segment(&self) -> Option<Segment> {
-        let last =
-            self.segments.iter().filter(|segment| segment.kind == PT_LOAD).max_by_key(|segment| segment.address)?;
+    fn extensible_segment(&self) -> Option<usize> {
+        let loads = (0..self.segments.len()).filter(|index| self.segments[*index].kind == PT_LOAD);
+        let index = loads.max_by_key(|index| self.segments[*index].address)?;
+        let last = &self.segments[index];
         let gap = self.end().checked_sub(last.file_end())?;
         let is_last = gap < TABLE_ALIGN && last.file_bytes == last.memory_bytes && last.flags & PF_X == 0;
         let is_unused =
             is_last && read(self.bytes, last.file_end(), gap).is_ok_and(|gap| gap.iter().all(|byte| *byte == 0));
-        is_unused.then_some(*last)
+        is_unused.then_some(index)
+    }
+
+    /// Whether program headers in this segment would be found: kernels before 5.18 tell the loader of a program that they
+    /// are at their offset from its first segment.
+    fn suits_segments(&self, index: usize) -> bool {
+        let bias = |segment: &Segment| segment.address.wrapping_sub(segment.offset);
+        let first =
+            self.segments.iter().filter(|segment| segment.kind == PT_LOAD).min_by_key(|segment| segment.address);
+        !self.starts() || first.is_none_or(|first| bias(first) == bias(&self.segments[index]))
+    }
+
+    /// Whether this is a program, or can be started as one.
+    fn starts(&self) -> bool {
+        self.header.kind == ET_EXEC || self.interpreter_segment().is_some()
     }
 
     /// Where there is room for so many program headers: behind those there are; or in the place of a block that moves; or
@@ -395,15 +414,14 @@ impl Editor<'_> {
         let end = loads().map(Segment::memory_end).max().unwrap_or(0);
         let base = end.checked_next_multiple_of(page).ok_or(ElfError::Malformed("segments fill the address space"))?;
         let offset = self.end().next_multiple_of(BLOCK_ALIGN);
-        let starts = self.header.kind == ET_EXEC || self.interpreter_segment().is_some();
         if moves_segments
-            && starts
+            && self.starts()
             && let Some(first) = loads().min_by_key(|segment| segment.address)
             && let Some(bias) = first.address.checked_sub(first.offset)
             && let Some(wanted) = base.checked_sub(bias)
             && wanted.max(offset) - offset <= MAX_HOLE_BYTES
         {
-            // Kernels before 5.18 tell the loader that the program headers are at their offset from the first segment.
+            // see `suits_segments`
             let offset = offset.max(wanted);
             return Ok(Region { offset, address: offset + bias, bytes: Vec::new(), extended });
         }
@@ -435,7 +453,7 @@ impl Editor<'_> {
         let inside = |begin: u64, end: u64| begin >= block.begin && end <= block.end;
         for section in self.sections.iter_mut().skip(1) {
             if section.kind != SHT_NOBITS && section.bytes > 0 && inside(section.offset, section.end()) {
-                section.address = section.address - block.address + address;
+                section.address = section.address.wrapping_sub(block.address).wrapping_add(address);
                 section.offset = section.offset - block.begin + offset;
             }
         }
@@ -445,7 +463,8 @@ impl Editor<'_> {
                 && segment.file_bytes > 0
                 && inside(segment.offset, segment.file_end())
             {
-                segment.place(segment.offset - block.begin + offset, segment.address - block.address + address);
+                let moved = segment.address.wrapping_sub(block.address).wrapping_add(address);
+                segment.place(segment.offset - block.begin + offset, moved);
             }
         }
         over.write(block.begin, vec![0; bytes.len()]);

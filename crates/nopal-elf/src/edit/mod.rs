@@ -188,6 +188,9 @@ impl<'a> Editor<'a> {
         if let (Some(address), Some(strings_bytes)) = (value(DT_STRTAB), value(DT_STRSZ))
             && let Some(strings_offset) = self.offset_of(address)
         {
+            if strings_offset.checked_add(strings_bytes).is_none_or(|end| end > self.bytes.len()) {
+                return Err(ElfError::Outside { offset: strings_offset });
+            }
             self.place = Some(DynamicPlace { offset, room, strings_offset, strings_bytes });
             self.entries = entries;
         }

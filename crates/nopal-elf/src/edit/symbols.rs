@@ -106,7 +106,7 @@ impl Editor<'_> {
         let (format, size) = (self.format(), self.format().symbol_bytes());
         let mut changed = false;
         for (symbol, name) in raw.chunks_exact_mut(size).zip(&mut names) {
-            if let Some(new) = renames.get(name) {
+            if let Some(new) = renames.get(name).filter(|new| *new != name) {
                 let string = self.add_string(new)?;
                 format.put(symbol, 0, 4, string);
                 name.clone_from(new);

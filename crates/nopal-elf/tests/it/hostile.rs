@@ -1,0 +1,78 @@
+//! Files that lie: an error, or an edit, and never a panic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nopal_elf::{Directory, Editor, Options, RunPath, RunPathDirectories};
+use proptest::prelude::*;
+
+use crate::sample::Sample;
+
+struct Everything;
+
+impl RunPathDirectories for Everything {
+    fn directory(&self, _: &[u8]) -> Directory {
+        Directory::Searchable
+    }
+
+    fn is_readable(&self, _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Does everything that can be done to a file.
+fn edit_all(bytes: &[u8]) {
+    let open = || Editor::open(&bytes, Options::default());
+    let finish = |editor: Editor<'_>| {
+        if let Ok(changes) = editor.finish() {
+            // nobody has the room that a lying header may ask for
+            assert!(changes.patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() < 64 << 20);
+        }
+    };
+    let Ok(editor) = open() else { return };
+    let _ = (editor.interpreter(), editor.run_path(), editor.needed(), editor.soname(), editor.exec_stack());
+    let edits: &[&dyn Fn(&mut Editor<'_>)] = &[
+        &|editor| drop(editor.set_interpreter(&[b'/'; 90])),
+        &|editor| drop(editor.change_run_path(RunPath::Set(vec![b'/'; 90]))),
+        &|editor| drop(editor.change_run_path(RunPath::Remove)),
+        &|editor| drop(editor.set_soname(b"x")),
+        &|editor| drop(editor.add_needed(&BTreeSet::from([b"x".to_vec()]))),
+        &|editor| drop(editor.remove_needed(&BTreeSet::from([b"liba.so".to_vec()]))),
+        &|editor| drop(editor.replace_needed(&BTreeMap::from([(b"liba.so".to_vec(), b"y".to_vec())]))),
+        &|editor| drop(editor.clear_symbol_versions(&BTreeSet::from([b"needle".to_vec()]))),
+        &|editor| drop(editor.rename_symbols(&BTreeMap::from([(b"needle".to_vec(), b"thread".to_vec())]))),
+        &|editor| drop(editor.build_cache(&Everything)),
+        &|editor| editor.set_exec_stack(true),
+        &|editor| drop(editor.add_debug_tag()),
+    ];
+    for edit in edits {
+        if let Ok(mut editor) = open() {
+            edit(&mut editor);
+            finish(editor);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_byte_makes_it_panic(
+        is_64: bool, is_big_endian: bool, has_sections: bool,
+        cut in prop_oneof![3 => Just(usize::MAX), 1 => 0..1500_usize],
+        changes in proptest::collection::vec((0..1500_usize, any::<u8>()), 1..5),
+        words in proptest::collection::vec((0..1500_usize, prop_oneof![Just(u64::MAX), Just(1 << 63), Just(0), any::<u64>()]), 0..2),
+    ) {
+        let sample = Sample { is_64, is_big_endian, is_fixed: false, starts: true, has_sections, spare: 1, payload: 0 };
+        let mut bytes = sample.bytes();
+        for (at, byte) in changes {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        for (at, word) in words {
+            let at = (at % (bytes.len() - 8)) & !7;
+            bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        bytes.truncate(cut);
+        edit_all(&bytes);
+    }
+}
