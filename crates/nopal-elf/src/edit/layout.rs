@@ -59,6 +59,12 @@ impl Region {
         (self.offset + (address - self.address), address)
     }
 
+    /// What follows does not begin before that offset.
+    fn skip_to(&mut self, offset: u64) {
+        let skipped = offset.saturating_sub(self.offset) as usize;
+        self.bytes.resize(self.bytes.len().max(skipped), 0);
+    }
+
     fn fill(&mut self, offset: u64, bytes: &[u8]) {
         let begin = (offset - self.offset) as usize;
         self.bytes[begin..begin + bytes.len()].copy_from_slice(bytes);
@@ -257,6 +263,9 @@ impl Editor<'_> {
         let mut region = self.region(extended, moves_segments)?;
         let format = self.header.format;
 
+        if moves_segments {
+            region.skip_to(self.end_of_cleared_pages());
+        }
         let segments_place =
             moves_segments.then(|| region.reserve((count + SPARE_ENTRIES) * format.segment_bytes(), TABLE_ALIGN));
         if let Some(block) = block {
@@ -394,6 +403,20 @@ impl Editor<'_> {
         }
         let section = self.sections.iter().find(|section| section.offset == first && section.kind != SHT_NOBITS)?;
         Some(Block { begin: first, end: last, address: section.address })
+    }
+
+    /// Where pages end of which the loader clears a part. It takes the first segment whose pages have the program headers
+    /// of a library for the one that they are in.
+    fn end_of_cleared_pages(&self) -> u64 {
+        let page = self.page_bytes();
+        let cleared = |segment: &&Segment| segment.kind == PT_LOAD && segment.memory_bytes > segment.file_bytes;
+        let pages = self
+            .segments
+            .iter()
+            .filter(cleared)
+            .map(|segment| segment.file_end().saturating_add(page - 1) / page * page);
+        // those that end far behind the file have lying headers
+        pages.filter(|end| *end < self.bytes.len() + page).max().unwrap_or(0)
     }
 
     /// The alignment of a new segment: that of the others, which some programs expect to be one.

@@ -185,6 +185,19 @@ fn check<H: FileHeader<Endian = Endianness>>(bytes: &[u8], payload: usize) {
         let bias = range(first).0 - number(first.p_offset(endian));
         assert_eq!(number(table.p_offset(endian)) + bias, number(table.p_vaddr(endian)));
     }
+    // where glibc looks for those of a library: in the first segment whose pages have them
+    let table = number(header.e_phoff(endian));
+    let table_end = table + u64::from(header.e_phnum(endian)) * u64::from(header.e_phentsize(endian));
+    let page = |address: u64| address & !0xfff;
+    let found = loads.iter().find(|load| {
+        let (offset, begin) = (number(load.p_offset(endian)), range(load).0);
+        let mapped = page(begin + number(load.p_filesz(endian)) + 0xfff) - page(begin);
+        page(offset) <= table && table_end <= page(offset) + mapped
+    });
+    let found = found.expect("program headers are nowhere in memory");
+    let (offset, size) = (number(found.p_offset(endian)), number(found.p_filesz(endian)));
+    let is_cleared = number(found.p_memsz(endian)) > size;
+    assert!(!is_cleared || table_end <= offset + size, "program headers are cleared when they are mapped");
     let sections = header.sections(endian, bytes).unwrap();
     for (index, section) in sections.enumerate() {
         assert!(sections.section_name(endian, section).is_ok() || index.0 == 0);
@@ -237,9 +250,11 @@ fn edits() -> impl Strategy<Value = Edit> {
 
 fn samples() -> impl Strategy<Value = Sample> {
     let kinds = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (kinds, 0..4_usize, prop_oneof![Just(0_usize), Just(1), Just(50)]).prop_map(|(kinds, spare, payload)| {
+    let sizes =
+        (0..4_usize, prop_oneof![Just(0), Just(8), Just(0x5000)], prop_oneof![Just(0_usize), Just(1), Just(50)]);
+    (kinds, sizes).prop_map(|(kinds, (spare, cleared, payload))| {
         let (is_64, is_big_endian, is_fixed, starts, has_sections) = kinds;
-        Sample { is_64, is_big_endian, is_fixed, starts: starts || is_fixed, has_sections, spare, payload }
+        Sample { is_64, is_big_endian, is_fixed, starts: starts || is_fixed, has_sections, spare, cleared, payload }
     })
 }
 

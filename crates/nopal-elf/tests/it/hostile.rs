@@ -62,7 +62,7 @@ proptest! {
         changes in proptest::collection::vec((0..1500_usize, any::<u8>()), 1..5),
         words in proptest::collection::vec((0..1500_usize, prop_oneof![Just(u64::MAX), Just(1 << 63), Just(0), any::<u64>()]), 0..2),
     ) {
-        let sample = Sample { is_64, is_big_endian, is_fixed: false, starts: true, has_sections, spare: 1, payload: 0 };
+        let sample = Sample { is_64, is_big_endian, is_fixed: false, starts: true, has_sections, spare: 1, cleared: 8, payload: 0 };
         let mut bytes = sample.bytes();
         for (at, byte) in changes {
             let at = at % bytes.len();

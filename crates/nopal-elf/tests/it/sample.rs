@@ -13,6 +13,8 @@ pub(crate) struct Sample {
     pub(crate) has_sections: bool,
     /// Entries of the dynamic section that are not used, the last one aside.
     pub(crate) spare: usize,
+    /// Bytes of memory behind the data that the file does not have.
+    pub(crate) cleared: u64,
     /// Bytes behind the end of all that the headers tell of.
     pub(crate) payload: usize,
 }
@@ -64,11 +66,16 @@ impl Writer {
     }
 
     fn segment(&mut self, kind: u64, flags: u64, offset: u64, address: u64, size: u64, align: u64) {
+        self.segment_with(kind, flags, offset, address, [size, size], align);
+    }
+
+    /// A segment with another size in memory than in the file.
+    fn segment_with(&mut self, kind: u64, flags: u64, offset: u64, address: u64, sizes: [u64; 2], align: u64) {
         self.word(kind);
         if self.is_64 {
             self.word(flags);
         }
-        for number in [offset, address, address, size, size] {
+        for number in [offset, address, address, sizes[0], sizes[1]] {
             self.address(number);
         }
         if !self.is_64 {
@@ -195,7 +202,8 @@ impl Sample {
             out.segment(3, 4, interpreter, base + interpreter, INTERPRETER.len() as u64 + 1, 1);
         }
         out.segment(1, 4, 0, base, first_end, 0x1000);
-        out.segment(1, 6, dynamic, dynamic_address, second_end - dynamic, 0x1000);
+        let data = second_end - dynamic;
+        out.segment_with(1, 6, dynamic, dynamic_address, [data, data + self.cleared], 0x1000);
         out.segment(2, 6, dynamic, dynamic_address, dynamic_end - dynamic, 8);
         out.segment(4, 4, note, base + note, 20, 4);
         out.segment(0x6474_e551, 6, 0, 0, 0, 16);
