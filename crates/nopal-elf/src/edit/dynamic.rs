@@ -123,6 +123,9 @@ impl Editor<'_> {
         let new = match change {
             RunPath::Remove => {
                 self.remove_cache()?;
+                if let (Some(index), Some(old)) = (self.run_path_entry(), &old) {
+                    self.take_string(self.entries[index].value, old)?;
+                }
                 self.remove_entries(|entry| entry.tag == DT_RPATH || entry.tag == DT_RUNPATH);
                 return Ok(());
             }

@@ -24,7 +24,7 @@ const VERSION: &str = "0.19.1";
 /// The permissions of a file that is made.
 const NEW_MODE: u32 = 0o755;
 
-/// What went wrong, as patchelf tells it.
+/// What went wrong, as patchelf tells it; empty if there is nobody to tell.
 type Failure = String;
 
 /// Runs it with the words after its name.
@@ -35,6 +35,8 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     }
     match run(words) {
         Ok(()) => ExitCode::SUCCESS,
+        // the reader of our output went away: no reason to say anything
+        Err(failure) if failure.is_empty() => ExitCode::FAILURE,
         Err(failure) => {
             tell(&format!("patchelf: {failure}\n"));
             ExitCode::FAILURE
@@ -61,7 +63,10 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    output::data(bytes).map_err(|error: CliError| error.to_string())
+    output::data(bytes).map_err(|error: CliError| match error {
+        CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Failure::new(),
+        error => error.to_string(),
+    })
 }
 
 fn print_line(text: &[u8]) -> Result<(), Failure> {

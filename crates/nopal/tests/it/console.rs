@@ -65,9 +65,17 @@ pub(crate) fn environment() -> CliEnv {
     if fs::hard_link(built, &nopal).is_err() {
         fs::copy(built, &nopal).unwrap();
     }
-    for name in
-        ["nix", "nix-build", "nix-collect-garbage", "nix-env", "nix-hash", "nix-instantiate", "nix-shell", "nix-store"]
-    {
+    for name in [
+        "nix",
+        "nix-build",
+        "nix-collect-garbage",
+        "nix-env",
+        "nix-hash",
+        "nix-instantiate",
+        "nix-shell",
+        "nix-store",
+        "patchelf",
+    ] {
         std::os::unix::fs::symlink("nopal", bin.join(name)).unwrap();
     }
     env.set("PATH", &format!("{}:/usr/bin:/bin", bin.display()));

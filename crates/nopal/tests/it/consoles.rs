@@ -32,6 +32,7 @@ consoles! {
     nix_store
     observe
     parse_cache
+    patchelf
     repl
     store
 }
