@@ -11,7 +11,7 @@ use crate::error::Context;
 use crate::replace::AtomicFile;
 
 /// A file larger than this is not copied to change some bytes of it.
-const IN_PLACE_BYTES: u64 = 1 << 20;
+const IN_PLACE_BYTES: u64 = 64 << 10;
 
 /// Bytes that are to stand somewhere in a file.
 #[derive(Debug, Clone, Copy)]

@@ -31,12 +31,20 @@ impl Editor<'_> {
         last(DT_RUNPATH).or_else(|| last(DT_RPATH))
     }
 
+    /// The entries of the dynamic section; none of debugging information.
+    fn dynamic_entries(&self) -> Result<&[Dynamic], ElfError> {
+        if !self.is_debug_information() {
+            self.dynamic_place()?;
+        }
+        Ok(&self.entries)
+    }
+
     /// The directories to look for libraries in; empty if there are none.
     ///
     /// # Errors
     /// The file is not linked dynamically, or its strings lie outside of it.
     pub fn run_path(&self) -> Result<Option<Vec<u8>>, ElfError> {
-        self.dynamic_place()?;
+        self.dynamic_entries()?;
         self.run_path_entry().map(|index| self.string(self.entries[index].value)).transpose()
     }
 
@@ -45,8 +53,7 @@ impl Editor<'_> {
     /// # Errors
     /// As for [`Editor::run_path`].
     pub fn needed(&self) -> Result<Vec<Vec<u8>>, ElfError> {
-        self.dynamic_place()?;
-        let needed = self.entries.iter().filter(|entry| entry.tag == DT_NEEDED);
+        let needed = self.dynamic_entries()?.iter().filter(|entry| entry.tag == DT_NEEDED);
         needed.map(|entry| self.string(entry.value)).collect()
     }
 
@@ -58,8 +65,7 @@ impl Editor<'_> {
         if self.header.kind != ET_DYN {
             return Ok(None);
         }
-        self.dynamic_place()?;
-        let entry = self.entries.iter().rfind(|entry| entry.tag == DT_SONAME);
+        let entry = self.dynamic_entries()?.iter().rfind(|entry| entry.tag == DT_SONAME);
         entry.map(|entry| self.string(entry.value)).transpose()
     }
 
