@@ -7,6 +7,8 @@ mod edit;
 mod error;
 mod note;
 mod raw;
+pub mod read;
+pub mod resolve;
 
 pub use bytes::Bytes;
 pub use edit::{CacheOutcome, Changes, Directory, Editor, ExecStack, Options, Patch, RunPath, RunPathDirectories};

@@ -13,6 +13,7 @@
 //! | [`remove`] | remove a tree whatever its permissions |
 //! | [`sync`] | make a tree durable |
 //! | [`identity`] | whether a file is still the one that was read, without reading it again |
+//! | [`RandomFile`] | parts of a file, wherever they lie |
 //! | [`proc`] | what running processes hold open |
 //!
 //! All calls block. Nothing here reads the environment or prints.
@@ -26,6 +27,7 @@ pub mod identity;
 pub mod lock;
 mod patch;
 pub mod proc;
+mod random;
 pub mod remove;
 pub mod replace;
 pub mod sync;
@@ -40,6 +42,7 @@ pub use file::*;
 pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
 pub use lock::{ExclusiveLock, LockFile, NumberLocks, PathLock, SharedLock};
 pub use patch::{FilePart, patch_copy, patch_file, patch_stream};
+pub use random::RandomFile;
 pub use remove::{Removed, remove_tree, remove_tree_if_exists};
 pub use replace::{AtomicFile, replace, replace_with, symlink_replace};
 pub use sync::{SyncMethod, sync_directory, sync_file, sync_filesystem, sync_tree};

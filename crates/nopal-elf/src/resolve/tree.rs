@@ -1,0 +1,45 @@
+//! The files among which libraries are looked for.
+
+use crate::Bytes;
+
+/// A file system, or a part of one that is to be looked at as if it were the whole.
+///
+/// Paths are bytes, as they stand in ELF files; those that do not begin with `/` are below the working directory. Links
+/// are followed.
+pub trait Tree {
+    /// An open file.
+    type File: Bytes;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened.
+    fn open(&self, path: &[u8]) -> Result<Opened<Self::File>, OpenError>;
+
+    /// Whether there is a directory.
+    fn is_dir(&self, path: &[u8]) -> bool;
+
+    /// The path without links, from the root on.
+    fn canonical(&self, path: &[u8]) -> Option<Vec<u8>>;
+
+    /// The path from the root on, links and all.
+    fn absolute(&self, path: &[u8]) -> Vec<u8>;
+}
+
+/// A file that was opened.
+#[derive(Debug)]
+pub struct Opened<F> {
+    /// The file.
+    pub file: F,
+    /// What it has in common only with itself, under whatever name: its device and inode.
+    pub identity: (u64, u64),
+}
+
+/// Why a file is not to be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenError {
+    /// It is not there, or may not be seen: the search goes on.
+    Absent,
+    /// Something else: the loader gives up the list of directories that it is searching.
+    Failed,
+}
