@@ -9,6 +9,8 @@ mod note;
 mod raw;
 pub mod read;
 pub mod resolve;
+#[cfg(test)]
+mod sample;
 
 pub use bytes::Bytes;
 pub use edit::{CacheOutcome, Changes, Directory, Editor, ExecStack, Options, Patch, RunPath, RunPathDirectories};

@@ -2,7 +2,7 @@
 
 use crate::args::{Colour, GlobalArgs};
 use crate::commands::{
-    build, completions, derivation, doctor, eval, flake, import, instantiate, log, man, repl, run, store,
+    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, repl, run, store,
 };
 use crate::error::CliError;
 use crate::settings::Settings;
@@ -35,6 +35,7 @@ enum Command {
     Instantiate(instantiate::InstantiateArgs),
     Derivation(derivation::DerivationArgs),
     Store(store::StoreArgs),
+    Elf(elf::ElfArgs),
     Import(import::ImportArgs),
     Log(log::LogArgs),
     Doctor(doctor::DoctorArgs),
@@ -87,6 +88,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Instantiate(args) => instantiate::run(context, args),
         Command::Derivation(args) => derivation::run(context, args),
         Command::Store(args) => store::run(context, args),
+        Command::Elf(args) => elf::run(&context, &args),
         Command::Import(args) => import::run(context, args),
         Command::Log(args) => log::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),

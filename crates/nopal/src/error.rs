@@ -58,6 +58,18 @@ pub(crate) enum CliError {
         /// The exit code of Nix's old commands.
         code: u8,
     },
+    /// A file is no ELF file, or makes no sense as one.
+    #[error("cannot read {}", path.display())]
+    Elf {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: nopal_elf::read::ReadError,
+    },
+    /// Nothing can be said of what a program loads.
+    #[error(transparent)]
+    Resolve(#[from] nopal_elf::resolve::ResolveError),
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),

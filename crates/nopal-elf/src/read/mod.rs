@@ -10,6 +10,8 @@ mod header;
 mod layout;
 mod notes;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use crate::Bytes;
 use header::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};

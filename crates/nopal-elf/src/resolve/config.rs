@@ -1,12 +1,12 @@
 //! What a loader was built with, what the machine is, and what the user asked for.
 
 use super::cache::LdCache;
-use crate::read::{Header, machine};
+use crate::read::{ByteOrder, Class, Header, machine};
 
 /// A loader and the machine it runs on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LoaderConfig {
-    /// Where the loader itself is, as programs name it. Used for programs that name none.
+    /// The path by which the loader was started: the one that the program names, unless it is started by hand.
     pub interpreter: Vec<u8>,
     /// Directories that are searched last, in order.
     pub system_directories: Vec<Vec<u8>>,
@@ -50,7 +50,12 @@ pub struct LoaderFacts {
     pub cache_path: Option<Vec<u8>>,
     /// What `$LIB` stands for.
     pub lib: Vec<u8>,
+    /// Whether it searches subdirectories by the processor's name and abilities, as versions before 2.37 do.
+    pub has_legacy_subdirectories: bool,
 }
+
+/// What the help of loaders from 2.33 to 2.36 says.
+const LEGACY: &[u8] = b"Legacy HWCAP subdirectories";
 
 impl LoaderFacts {
     /// Looks for them in all bytes of a loader of glibc, which are few. Nothing if it is no such loader.
@@ -80,7 +85,26 @@ impl LoaderFacts {
         let at = (0..lib.len()).rev().find(|at| lib[*at..].starts_with(b"/lib"))?;
         cache_path.as_ref()?;
         let system_directories = best.iter().map(|path| path.to_vec()).collect();
-        Some(Self { system_directories, cache_path, lib: lib[at + 1..].to_vec() })
+        let has_legacy_subdirectories = loader.windows(LEGACY.len()).any(|text| text == LEGACY);
+        Some(Self { system_directories, cache_path, lib: lib[at + 1..].to_vec(), has_legacy_subdirectories })
+    }
+
+    /// Subdirectories that are searched by the processor's name. Those by its abilities, which few systems ever had, are
+    /// left out.
+    pub fn legacy_subdirectories(&self, machine: u16) -> Vec<Vec<u8>> {
+        let Some(name) = platform(machine).filter(|_| self.has_legacy_subdirectories) else { return Vec::new() };
+        let below = |prefix: &str| {
+            let name = name.escape_ascii();
+            match machine {
+                // it is the name of an ability as well
+                machine::X86_64 => {
+                    vec![format!("{prefix}{name}/{name}"), format!("{prefix}{name}"), format!("{prefix}{name}")]
+                }
+                _ => vec![format!("{prefix}{name}")],
+            }
+        };
+        let all = [below("tls/"), vec!["tls".to_owned()], below("")].concat();
+        all.into_iter().map(String::into_bytes).collect()
     }
 }
 
@@ -97,6 +121,24 @@ pub fn platform(machine: u16) -> Option<&'static [u8]> {
         machine::I386 => b"i686",
         machine::AARCH64 => b"aarch64",
         machine::ARM => b"v7l",
+        _ => return None,
+    })
+}
+
+/// Where loaders of glibc are on most systems; what libraries, which name none, are loaded by there.
+pub fn usual_interpreter(header: &Header) -> Option<&'static str> {
+    const ARM_HARD_FLOAT: u32 = 0x400;
+    Some(match (header.machine, header.class(), header.byte_order()) {
+        (machine::X86_64, Class::Elf64, _) => "/lib64/ld-linux-x86-64.so.2",
+        (machine::X86_64, Class::Elf32, _) => "/libx32/ld-linux-x32.so.2",
+        (machine::I386, ..) => "/lib/ld-linux.so.2",
+        (machine::AARCH64, Class::Elf64, ByteOrder::Little) => "/lib/ld-linux-aarch64.so.1",
+        (machine::ARM, ..) if header.flags & ARM_HARD_FLOAT != 0 => "/lib/ld-linux-armhf.so.3",
+        (machine::ARM, ..) => "/lib/ld-linux.so.3",
+        (machine::RISCV, Class::Elf64, _) => "/lib/ld-linux-riscv64-lp64d.so.1",
+        (machine::PPC64, _, ByteOrder::Little) => "/lib64/ld64.so.2",
+        (machine::S390, Class::Elf64, _) => "/lib/ld64.so.1",
+        (machine::LOONGARCH, Class::Elf64, _) => "/lib64/ld-linux-loongarch-lp64d.so.1",
         _ => return None,
     })
 }
@@ -126,6 +168,15 @@ mod tests {
         let loader = b"\0/nix/store/abc-lib-glibc/lib/\0x\0/nix/store/abc-lib-glibc/etc/ld.so.cache\0";
         assert_eq!(LoaderFacts::find(loader).unwrap().lib, b"lib");
         assert_eq!(LoaderFacts::find(b"\0/lib/\0musl"), None);
+    }
+
+    #[test]
+    fn subdirectories_of_old_loaders() {
+        let mut facts = LoaderFacts::default();
+        assert!(facts.legacy_subdirectories(machine::AARCH64).is_empty());
+        facts.has_legacy_subdirectories = true;
+        assert_eq!(facts.legacy_subdirectories(machine::AARCH64), [&b"tls/aarch64"[..], b"tls", b"aarch64"]);
+        assert_eq!(facts.legacy_subdirectories(machine::X86_64).len(), 7);
     }
 
     #[test]

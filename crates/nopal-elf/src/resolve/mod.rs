@@ -19,6 +19,7 @@
 mod cache;
 mod config;
 mod directories;
+mod explain;
 mod memory;
 mod outcome;
 mod resolver;
@@ -34,7 +35,8 @@ use resolver::Resolver;
 use thiserror::Error;
 
 pub use cache::{CacheError, LdCache};
-pub use config::{Environment, LoaderConfig, LoaderFacts, platform};
+pub use config::{Environment, LoaderConfig, LoaderFacts, platform, usual_interpreter};
+pub use explain::{RunPathEntry, run_path};
 pub use memory::{MemoryFile, MemoryTree};
 pub use outcome::{Answer, Attempt, Mismatch, Object, Refusal, Request, RequestKind, Resolution, Rule};
 pub use tree::{OpenError, Opened, Tree};

@@ -57,7 +57,7 @@ impl<'a, T: Tree> Resolver<'a, T> {
             false => [name, &b"/"[..]].concat(),
         });
         let system_directories = system.map(|name| directories.intern(name)).collect();
-        let interpreter = image.interpreter.clone().unwrap_or_else(|| config.interpreter.clone());
+        let interpreter = config.interpreter.clone();
         let object =
             |path: &[u8], image, rule| Object { path: path.to_vec(), image, loader: None, rule, requests: Vec::new() };
         // the loader is there already: whatever it is, nothing is looked for

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod derivation;
 pub(crate) mod doctor;
+pub(crate) mod elf;
 pub(crate) mod eval;
 pub(crate) mod flake;
 pub(crate) mod import;

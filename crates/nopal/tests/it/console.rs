@@ -3,9 +3,9 @@
 //! In a block, `$ ` begins a command, `> ` goes on with it, and the lines up to the next command are what it prints,
 //! stdout and stderr together; `[exit code N]` stands last unless it is 0. `...` in a line stands for anything, a line of
 //! `...` alone for any lines. The commands of a file share a home and a working folder. A block marked `network` runs
-//! only where `NOPAL_TEST_NETWORK` is set.
+//! only where `NOPAL_TEST_NETWORK` is set, one marked `needs=TOOL` only where there is such a program.
 
-use nopal_test::{CliEnv, blessing, diff, skip};
+use nopal_test::{CliEnv, Tool, blessing, diff, skip};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -26,8 +26,13 @@ pub(crate) fn check(path: &Path) {
         blessed += &format!("{line}\n");
         let Some(marks) = line.strip_prefix("```console") else { continue };
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        if marks.contains("network") && std::env::var_os("NOPAL_TEST_NETWORK").is_none() {
+        let mut tools = marks.split(' ').filter_map(|mark| mark.strip_prefix("needs="));
+        let has_tools = tools.all(|tool| Tool::find(tool).is_some());
+        let has_network = !marks.contains("network") || std::env::var_os("NOPAL_TEST_NETWORK").is_some();
+        if !has_network {
             skip("needs a Debian mirror; set NOPAL_TEST_NETWORK=1");
+        }
+        if !has_tools || !has_network {
             blessed += &block.iter().map(|line| format!("{line}\n")).collect::<String>();
         } else {
             for step in steps(&block) {
