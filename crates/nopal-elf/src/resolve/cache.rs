@@ -168,7 +168,7 @@ fn flags(header: &Header) -> Option<u32> {
 
 /// Whether names are the same to the loader, to which 1 and 01 are.
 fn is_same_name(one: &[u8], other: &[u8]) -> bool {
-    one == other || (one.len() != other.len() && pieces(one).eq(pieces(other)))
+    one == other || pieces(one).eq(pieces(other))
 }
 
 /// Numbers, and the bytes between them.

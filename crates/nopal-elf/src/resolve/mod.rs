@@ -44,7 +44,7 @@ pub use tree::{OpenError, Opened, Tree};
 /// The largest programs load some hundreds.
 const MAX_OBJECTS: usize = 16 * 1024;
 /// Programs of two hundred libraries, each with its directory, take some ten thousand.
-const MAX_STEPS: usize = 2_000_000;
+const MAX_STEPS: usize = 1_000_000;
 
 /// Why nothing can be said about a program.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@ use super::search::{Outcome, read_library, unreadable};
 use super::tree::Tree;
 use super::{MAX_OBJECTS, ResolveError};
 use crate::read::{Dependency, DependencyKind, Dynamic, Header, Image};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The state of a resolution.
@@ -23,6 +23,8 @@ pub(super) struct Resolver<'a, T: Tree> {
     /// `DT_RPATH` or `DT_RUNPATH` of objects, split.
     pub(super) paths: HashMap<usize, Rc<[DirectoryId]>>,
     pub(super) steps: usize,
+    /// Objects that have a place in the order of symbols.
+    in_scope: HashSet<usize>,
     /// Which object first goes by a name.
     names: HashMap<Vec<u8>, usize>,
     identities: HashMap<(u64, u64), usize>,
@@ -72,6 +74,7 @@ impl<'a, T: Tree> Resolver<'a, T> {
             objects: vec![object(program, Some(image), Rule::Program), object(&interpreter, loader, Rule::Loader)],
             paths: HashMap::new(),
             steps: 0,
+            in_scope: HashSet::from([PROGRAM]),
             names: HashMap::new(),
             identities: HashMap::new(),
             nothing: Dynamic::default(),
@@ -95,7 +98,7 @@ impl<'a, T: Tree> Resolver<'a, T> {
         let mut scope = vec![Place { object: PROGRAM, is_done: false }];
         for name in preload {
             if let Some(object) = self.request(name, RequestKind::Preload, PROGRAM)?
-                && scope.iter().all(|place| place.object != object)
+                && self.in_scope.insert(object)
             {
                 scope.push(Place { object, is_done: false });
             }
@@ -120,17 +123,18 @@ impl<'a, T: Tree> Resolver<'a, T> {
         let dependencies = self.dynamic(object).dependencies.clone();
         for Dependency { kind, name } in dependencies {
             let Some(found) = self.request(&name, RequestKind::Dependency(kind), object)? else { continue };
-            let known = scope.iter().position(|place| place.object == found);
+            let is_new = self.in_scope.insert(found);
             let new = Place { object: found, is_done: false };
-            match (kind, known) {
-                (DependencyKind::Needed, Some(_)) => {}
-                (DependencyKind::Needed, None) => scope.push(new),
-                (_, Some(known)) if known <= own_place => {}
-                (_, known) => {
-                    if let Some(known) = known {
-                        scope.remove(known);
-                    }
-                    scope.insert(own_place, new);
+            if kind == DependencyKind::Needed {
+                scope.extend(is_new.then_some(new));
+                continue;
+            }
+            match scope.iter().position(|place| place.object == found) {
+                Some(known) if known <= own_place => {}
+                known => {
+                    // what is done stays so: files that filter each other have the loader go round for ever
+                    let moved = known.map_or(new, |known| scope.remove(known));
+                    scope.insert(own_place, moved);
                     own_place += 1;
                 }
             }
@@ -140,6 +144,7 @@ impl<'a, T: Tree> Resolver<'a, T> {
 
     /// Finds what an object asks for, loads it if it is not there yet, and says which object it is.
     fn request(&mut self, name: &[u8], kind: RequestKind, asking: usize) -> Result<Option<usize>, ResolveError> {
+        self.step()?;
         let mut attempts = Vec::new();
         let expanded = self.expand(name, asking).filter(|name| !name.is_empty());
         let name = expanded.clone().unwrap_or_else(|| name.to_vec());

@@ -211,7 +211,7 @@ impl<T: Tree> Resolver<'_, T> {
     }
 
     /// Counts work, so that files of hostile make cannot make more than anybody has time for.
-    fn step(&mut self) -> Result<(), ResolveError> {
+    pub(super) fn step(&mut self) -> Result<(), ResolveError> {
         self.steps += 1;
         if self.steps > MAX_STEPS { Err(ResolveError::TooMuch { steps: MAX_STEPS }) } else { Ok(()) }
     }

@@ -283,6 +283,10 @@ fn other_classes_and_byte_orders_resolve_the_same() {
 
 #[test]
 fn files_of_hostile_make_end() {
+    let filters = World::new(&Sample::program().needs(&["liba.so"]))
+        .with("/lib/liba.so", &library("").with(FILTER, "libb.so"))
+        .with("/lib/libb.so", &library("").with(FILTER, "liba.so").with(AUXILIARY, "libb.so"));
+    assert_eq!(filters.scope(), "/lib/liba.so /lib/libb.so");
     // each of many names in each of many directories, none of which is there
     let list: String = (0..3000).map(|number| format!("d{number}:")).collect();
     let names: Vec<String> = (0..1000).map(|number| format!("lib{number}.so")).collect();

@@ -133,20 +133,26 @@ fn answer(resolution: &Resolution, request: &Request) -> String {
     match &request.answer {
         Answer::Loaded(object) => format!("{way} => {} ({})", path(*object), rule(resolution, *object)),
         Answer::Known(object) => format!("{way} => {} (loaded already)", path(*object)),
-        Answer::Missing => {
-            let other = request.attempts.iter().find(|attempt| attempt.found != Mismatch::Nothing);
-            let hint = other.map(|attempt| format!("; {} is for another machine", lossy(&attempt.path)));
-            format!("{way} => not found{}", hint.unwrap_or_default())
-        }
+        Answer::Missing => format!("{way} => not found{}", other(request)),
         Answer::Refused { path, reason } => format!("{way} => {} cannot be loaded: {reason}", lossy(path)),
     }
+}
+
+/// A file for another machine, if there is one by that name.
+fn other(request: &Request) -> String {
+    let other = request.attempts.iter().find(|attempt| attempt.found != Mismatch::Nothing);
+    other.map(|attempt| format!("; {} is for another machine", lossy(&attempt.path))).unwrap_or_default()
 }
 
 /// What libraries need and is not found.
 fn add_missing(lines: &mut Lines, resolution: &Resolution) {
     for (asking, request) in resolution.requests().filter(|(asking, request)| *asking > 0 && !request.is_satisfied()) {
         let (by, name) = (lossy(&resolution.objects[asking].path), lossy(&request.name));
-        lines.add(format!("missing: {name}, needed by {by}{}", answer(resolution, request)));
+        let why = match &request.answer {
+            Answer::Missing => other(request),
+            _ => answer(resolution, request),
+        };
+        lines.add(format!("missing: {name}, needed by {by}{why}"));
     }
 }
 
@@ -160,7 +166,7 @@ fn add_scope(lines: &mut Lines, resolution: &Resolution) {
 /// What a start opens in vain, by directory or all of it.
 fn add_probes(lines: &mut Lines, resolution: &Resolution, all: bool) {
     let total = resolution.failed_opens();
-    lines.add(format!("opened in vain at start: {total}{}", if total == 0 { "" } else { ":" }));
+    lines.add(format!("opened in vain at start: {total}"));
     let attempts = resolution.requests().flat_map(|(_, request)| &request.attempts);
     if all {
         for attempt in attempts {
