@@ -89,22 +89,24 @@ impl LoaderFacts {
         Some(Self { system_directories, cache_path, lib: lib[at + 1..].to_vec(), has_legacy_subdirectories })
     }
 
-    /// Subdirectories that are searched by the processor's name. Those by its abilities, which few systems ever had, are
-    /// left out.
+    /// Subdirectories that such loaders search: all ways to go down by `tls`, the processor's name, and what nearly all
+    /// processors of the machine can do.
     pub fn legacy_subdirectories(&self, machine: u16) -> Vec<Vec<u8>> {
         let Some(name) = platform(machine).filter(|_| self.has_legacy_subdirectories) else { return Vec::new() };
-        let below = |prefix: &str| {
-            let name = name.escape_ascii();
-            match machine {
-                // it is the name of an ability as well
-                machine::X86_64 => {
-                    vec![format!("{prefix}{name}/{name}"), format!("{prefix}{name}"), format!("{prefix}{name}")]
-                }
-                _ => vec![format!("{prefix}{name}")],
-            }
+        let ability: Option<&[u8]> = match machine {
+            machine::X86_64 => Some(b"x86_64"),
+            machine::I386 => Some(b"sse2"),
+            _ => None,
         };
-        let all = [below("tls/"), vec!["tls".to_owned()], below("")].concat();
-        all.into_iter().map(String::into_bytes).collect()
+        let names: Vec<&[u8]> = [&b"tls"[..], name].into_iter().chain(ability).collect();
+        // those of more parts first, and those that begin with the first name
+        let ways = (1..1_usize << names.len()).rev();
+        let chosen = |way: usize| {
+            let is_chosen = |place: usize| way >> (names.len() - 1 - place) & 1 == 1;
+            let parts = names.iter().enumerate().filter(move |(place, _)| is_chosen(*place));
+            parts.map(|(_, name)| *name).collect::<Vec<_>>().join(&b'/')
+        };
+        ways.map(chosen).collect()
     }
 }
 
@@ -175,8 +177,10 @@ mod tests {
         let mut facts = LoaderFacts::default();
         assert!(facts.legacy_subdirectories(machine::AARCH64).is_empty());
         facts.has_legacy_subdirectories = true;
-        assert_eq!(facts.legacy_subdirectories(machine::AARCH64), [&b"tls/aarch64"[..], b"tls", b"aarch64"]);
-        assert_eq!(facts.legacy_subdirectories(machine::X86_64).len(), 7);
+        let joined = |machine| facts.legacy_subdirectories(machine).join(&b' ').escape_ascii().to_string();
+        assert_eq!(joined(machine::AARCH64), "tls/aarch64 tls aarch64");
+        assert_eq!(joined(machine::I386), "tls/i686/sse2 tls/i686 tls/sse2 tls i686/sse2 i686 sse2");
+        assert_eq!(joined(machine::X86_64), "tls/x86_64/x86_64 tls/x86_64 tls/x86_64 tls x86_64/x86_64 x86_64 x86_64");
     }
 
     #[test]
