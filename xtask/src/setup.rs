@@ -15,6 +15,7 @@ const NEEDS: &[Need] = &[
     Need { program: "busybox", package: "busybox-static", why: "shell inside of sandboxes under test" },
     Need { program: "git", package: "git", why: "fetches repositories for evaluation" },
     Need { program: "gpg", package: "gnupg", why: "makes signed indexes for tests" },
+    Need { program: "readelf", package: "binutils", why: "reads programs that were edited" },
     Need { program: "dpkg-deb", package: "dpkg", why: "makes packages for tests" },
 ];
 

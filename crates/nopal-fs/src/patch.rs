@@ -1,7 +1,7 @@
 //! Changing parts of a file, so that what fails leaves the whole old one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -40,15 +40,14 @@ pub fn patch_file(path: &Path, parts: &[FilePart<'_>], len: u64) -> Result<(), F
             Err(error) => return Err(FsError::new("open", &path, error)),
         }
     }
-    let mut source = crate::open_read(&path)?;
-    replace_patched(&mut source, &path, metadata.permissions().mode() & 0o7777, parts, len)
+    replace_patched(&path, &path, metadata.permissions().mode() & 0o7777, parts, len)
 }
 
 /// Writes a changed copy of a file to another place; what was there is replaced.
 ///
 /// # Errors
 /// As for [`patch_file`].
-pub fn patch_copy(source: &mut File, to: &Path, mode: u32, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
+pub fn patch_copy(source: &Path, to: &Path, mode: u32, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
     match crate::if_exists(crate::canonicalize(to))? {
         Some(to) => replace_patched(source, &to, mode, parts, len),
         None => replace_patched(source, to, mode, parts, len),
@@ -59,9 +58,8 @@ pub fn patch_copy(source: &mut File, to: &Path, mode: u32, parts: &[FilePart<'_>
 ///
 /// # Errors
 /// One of them cannot be read or written.
-pub fn patch_stream(source: &mut File, to: &Path, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
-    let mut bytes = Vec::new();
-    source.read_to_end(&mut bytes).on("read", to)?;
+pub fn patch_stream(source: &Path, to: &Path, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
+    let mut bytes = crate::read_file(source)?;
     bytes.resize(len as usize, 0);
     for part in parts {
         let begin = part.offset as usize;
@@ -70,9 +68,10 @@ pub fn patch_stream(source: &mut File, to: &Path, parts: &[FilePart<'_>], len: u
     OpenOptions::new().write(true).open(to).and_then(|mut file| file.write_all(&bytes)).on("write", to)
 }
 
-fn replace_patched(source: &mut File, to: &Path, mode: u32, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
+fn replace_patched(source: &Path, to: &Path, mode: u32, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
+    let mut source = crate::open_read(source)?;
     let mut copy = AtomicFile::create(to, 0o600)?;
-    reflink_or_copy(source, copy.file()).on("write", to)?;
+    reflink_or_copy(&mut source, copy.file()).on("write", to)?;
     let write = |file: &File| {
         file.set_len(len)?;
         parts.iter().try_for_each(|part| file.write_all_at(part.bytes, part.offset))?;

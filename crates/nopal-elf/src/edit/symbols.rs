@@ -9,6 +9,13 @@ use crate::raw::{DT_GNU_HASH, DT_HASH, DT_SYMTAB, DT_VERSYM, SHT_DYNSYM, SHT_REL
 /// The version of a symbol that is global and has none.
 const GLOBAL_VERSION: u64 = 1;
 
+/// The dynamic symbols.
+struct Symbols {
+    offset: u64,
+    raw: Vec<u8>,
+    names: Vec<Vec<u8>>,
+}
+
 /// The GNU hash table: counts, a Bloom filter of words, buckets, chains.
 struct GnuHash {
     offset: u64,
@@ -61,8 +68,7 @@ impl Editor<'_> {
         self.offset_of(entry.value).ok_or(ElfError::NoSection(name))
     }
 
-    /// The dynamic symbols: where they are, their bytes, their names.
-    fn symbols(&self) -> Result<(u64, Vec<u8>, Vec<Vec<u8>>), ElfError> {
+    fn symbols(&self) -> Result<Symbols, ElfError> {
         let size = self.format().symbol_bytes();
         let offset = self.table(DT_SYMTAB, ".dynsym")?;
         let (_, count) = self.dynamic_symbols()?.ok_or(ElfError::NoSection(".dynsym"))?;
@@ -74,7 +80,7 @@ impl Editor<'_> {
             Ok(string.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
         };
         let names = raw.chunks_exact(size).map(name).collect::<Result<_, ElfError>>()?;
-        Ok((offset, raw, names))
+        Ok(Symbols { offset, raw, names })
     }
 
     /// Makes symbols ask for no version.
@@ -86,7 +92,7 @@ impl Editor<'_> {
             return Ok(());
         }
         self.dynamic_place()?;
-        let (_, _, names) = self.symbols()?;
+        let names = self.symbols()?.names;
         let versions = self.table(DT_VERSYM, ".gnu.version")?;
         for (index, _) in names.iter().enumerate().filter(|(_, name)| symbols.contains(*name)) {
             let mut raw = vec![0; 2];
@@ -102,7 +108,7 @@ impl Editor<'_> {
     /// The file has no dynamic symbols, or a hash table contradicts itself.
     pub fn rename_symbols(&mut self, renames: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), ElfError> {
         self.dynamic_place()?;
-        let (offset, mut raw, mut names) = self.symbols()?;
+        let Symbols { offset, mut raw, mut names } = self.symbols()?;
         let (format, size) = (self.format(), self.format().symbol_bytes());
         let mut changed = false;
         for (symbol, name) in raw.chunks_exact_mut(size).zip(&mut names) {

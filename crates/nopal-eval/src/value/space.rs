@@ -251,8 +251,9 @@ impl Chunk {
         let find = |line: usize, end: usize, is_kept: bool| {
             let flip = if is_kept { 0 } else { u64::MAX };
             let mut skipped = u64::MAX << (line % WORD_BITS);
-            for word in line / WORD_BITS..end.div_ceil(WORD_BITS) {
-                let bits = (kept[word] ^ flip) & skipped;
+            let first = line / WORD_BITS;
+            for (word, lines) in (first..).zip(&kept[first..end.div_ceil(WORD_BITS)]) {
+                let bits = (lines ^ flip) & skipped;
                 if bits != 0 {
                     return end.min(word * WORD_BITS + bits.trailing_zeros() as usize);
                 }

@@ -1,47 +1,17 @@
 //! Files and directories, as the ELF engine asks for them.
 
 use super::{Failure, with_cause};
-use nopal_elf::{Bytes, Directory, RunPathDirectories};
-use nopal_fs::FsFile;
+use crate::commands::elf::TreeFile;
+use nopal_elf::{Directory, RunPathDirectories};
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// A file of which only what is asked for is read.
-pub(super) struct FileBytes {
-    file: FsFile,
-    len: u64,
-}
-
-impl FileBytes {
-    /// Opens a file.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let metadata = nopal_fs::metadata(path)
-            .map_err(|error| with_cause(&format!("getting info about '{shown}'"), error.io()))?;
-        let file = nopal_fs::open_read(path).map_err(|error| with_cause(&format!("opening '{shown}'"), error.io()))?;
-        if metadata.is_dir() {
-            return Err(format!("reading '{shown}': Is a directory"));
-        }
-        Ok(FileBytes { file, len: metadata.len() })
-    }
-
-    /// The file, from its begin.
-    pub(super) fn file(&mut self) -> &mut FsFile {
-        &mut self.file
-    }
-}
-
-impl Bytes for FileBytes {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(into, offset)
-    }
+/// Opens a file, of which only what is asked for is read.
+pub(super) fn open(path: &Path) -> Result<TreeFile, Failure> {
+    let file = nopal_fs::RandomFile::open(path)
+        .map_err(|error| with_cause(&format!("getting info about '{}'", path.display()), error.io()))?;
+    Ok(file.into())
 }
 
 /// The directories of this machine.

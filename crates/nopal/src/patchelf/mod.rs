@@ -7,7 +7,7 @@ mod shrink;
 
 use crate::error::CliError;
 use crate::output;
-use file::{Directories, FileBytes};
+use file::Directories;
 use flags::{Flags, Task};
 use nopal_elf::{CacheOutcome, Changes, Editor, ElfError, ExecStack, RunPath};
 use nopal_fs::FilePart;
@@ -27,7 +27,7 @@ const NEW_MODE: u32 = 0o755;
 /// What went wrong, as patchelf tells it; empty if there is nobody to tell.
 type Failure = String;
 
-/// Runs it with the words after its name.
+/// Runs it with the words after its name, which is `patchelf` or `nopal elf patch`.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     if words.is_empty() {
         tell(&flags::help("patchelf"));
@@ -85,11 +85,11 @@ fn elf(error: ElfError) -> Failure {
 }
 
 fn patch(flags: &Flags, path: &Path) -> Result<(), Failure> {
-    let mut bytes = FileBytes::open(path)?;
+    let bytes = file::open(path)?;
     let editor = Editor::open(&bytes, flags.options).map_err(elf)?;
     let changes = edit(editor, flags)?;
     changes.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}\n")));
-    write(flags, path, &mut bytes, &changes)
+    write(flags, path, &changes)
 }
 
 /// Prints and changes what the flags say, in the order in which patchelf does.
@@ -176,7 +176,7 @@ fn change_run_path(editor: &mut Editor<'_>, flags: &Flags) -> Result<(), Failure
     editor.change_run_path(change).map_err(elf)
 }
 
-fn write(flags: &Flags, path: &Path, bytes: &mut FileBytes, changes: &Changes) -> Result<(), Failure> {
+fn write(flags: &Flags, path: &Path, changes: &Changes) -> Result<(), Failure> {
     let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
     let parts = parts.collect::<Vec<_>>();
     let result = match &flags.output {
@@ -184,15 +184,13 @@ fn write(flags: &Flags, path: &Path, bytes: &mut FileBytes, changes: &Changes) -
             let output = Path::new(std::ffi::OsStr::from_bytes(output));
             match nopal_fs::metadata(output) {
                 // a device, a pipe
-                Ok(metadata) if !metadata.is_file() => {
-                    nopal_fs::patch_stream(bytes.file(), output, &parts, changes.len)
-                }
+                Ok(metadata) if !metadata.is_file() => nopal_fs::patch_stream(path, output, &parts, changes.len),
                 // a file that is there keeps its mode, a new one may be executed
                 Ok(metadata) => {
                     let mode = metadata.permissions().mode() & 0o7777;
-                    nopal_fs::patch_copy(bytes.file(), output, mode, &parts, changes.len)
+                    nopal_fs::patch_copy(path, output, mode, &parts, changes.len)
                 }
-                Err(_) => nopal_fs::patch_copy(bytes.file(), output, NEW_MODE, &parts, changes.len),
+                Err(_) => nopal_fs::patch_copy(path, output, NEW_MODE, &parts, changes.len),
             }
         }
         None if parts.is_empty() => return Ok(()),

@@ -1,6 +1,6 @@
 //! `--shrink-rpath`: the directories of a run path that have a library that is needed.
 
-use super::{Failure, file::FileBytes};
+use super::Failure;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -41,6 +41,6 @@ fn has_library(directory: &[u8], library: &[u8], machine: u16) -> Result<bool, F
         Err(error) if error.is_not_found() => return Ok(false),
         _ => {}
     }
-    let bytes = FileBytes::open(path)?;
+    let bytes = super::file::open(path)?;
     nopal_elf::machine(&bytes).map(|found| found == machine).map_err(super::elf)
 }

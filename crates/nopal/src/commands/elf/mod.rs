@@ -1,15 +1,18 @@
-//! `nopal elf`: programs and libraries as the dynamic loader sees them.
+//! `nopal elf`: programs and libraries as the dynamic loader sees them, and changes to what it sees.
 
 mod loader;
+mod patch;
 mod show;
 mod tree;
+
+pub(crate) use tree::TreeFile;
 
 use crate::cli::Context;
 use crate::error::CliError;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Look at programs and libraries as the dynamic loader does
+/// Look at programs and libraries as the dynamic loader does, and change them
 #[derive(Args, Debug)]
 pub(crate) struct ElfArgs {
     #[command(subcommand)]
@@ -19,11 +22,13 @@ pub(crate) struct ElfArgs {
 #[derive(Debug, Subcommand)]
 enum ElfCommand {
     Show(show::ShowArgs),
+    Patch(patch::PatchArgs),
 }
 
 /// Runs it.
 pub(crate) fn run(context: &Context, args: &ElfArgs) -> Result<ExitCode, CliError> {
     match &args.command {
         ElfCommand::Show(args) => show::run(context, args),
+        ElfCommand::Patch(args) => Ok(patch::run(args)),
     }
 }
