@@ -28,7 +28,7 @@ impl Nix {
         let binary = build(root, release)?;
         let bin = folder.join("ours");
         fs::create_dir_all(&bin).map_err(|error| format!("cannot make {}: {error}", bin.display()))?;
-        for name in ["nopal", "nix", "nix-instantiate", "nix-build", "nix-store"] {
+        for name in ["nopal", "nix", "nix-instantiate", "nix-build", "nix-store", "patchelf"] {
             std::os::unix::fs::symlink(&binary, bin.join(name))
                 .map_err(|error| format!("cannot link {name}: {error}"))?;
         }

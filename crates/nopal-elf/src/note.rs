@@ -11,8 +11,9 @@ use crate::raw::Format;
 /// The name of the section.
 pub(crate) const CACHE_SECTION: &[u8] = b".note.nixos.ldcache";
 
-const OWNER: &[u8] = b"NixOS\0";
-const CACHE_TYPE: u32 = 0x63a8_6cb6;
+/// Whose note it is.
+pub(crate) const OWNER: &[u8] = b"NixOS\0";
+pub(crate) const CACHE_TYPE: u32 = 0x63a8_6cb6;
 
 /// Sizes of the numbers that a note begins with.
 const NOTE_HEADER_BYTES: usize = 12;

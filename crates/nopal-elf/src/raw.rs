@@ -21,6 +21,7 @@ pub(crate) const PT_INTERP: u32 = 3;
 pub(crate) const PT_NOTE: u32 = 4;
 pub(crate) const PT_PHDR: u32 = 6;
 pub(crate) const PT_GNU_STACK: u32 = 0x6474_e551;
+pub(crate) const PT_GNU_RELRO: u32 = 0x6474_e552;
 pub(crate) const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 
 pub(crate) const PF_X: u32 = 1;
@@ -53,6 +54,11 @@ pub(crate) const DT_VERDEF: u64 = 0x6fff_fffc;
 pub(crate) const DT_VERDEFNUM: u64 = 0x6fff_fffd;
 pub(crate) const DT_VERNEED: u64 = 0x6fff_fffe;
 pub(crate) const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
+pub(crate) const DT_TEXTREL: u64 = 22;
+pub(crate) const DT_BIND_NOW: u64 = 24;
+pub(crate) const DT_FLAGS: u64 = 30;
+pub(crate) const DT_AUXILIARY: u64 = 0x7fff_fffd;
+pub(crate) const DT_FILTER: u64 = 0x7fff_ffff;
 pub(crate) const DT_MIPS_RLD_MAP_REL: u64 = 0x7000_0035;
 pub(crate) const DF_1_NODEFLIB: u64 = 0x800;
 

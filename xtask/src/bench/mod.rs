@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: ours and Nix in one run, taking turns, CPU time and memory, medians.
+//! `cargo xtask bench`: ours and Nix (or patchelf) in one run, taking turns, CPU time and memory, medians.
 
 mod build;
 mod corpora;
+mod elf;
 mod eval;
 mod measure;
 mod store;
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     peer_share: Option<PathBuf>,
     #[command(flatten)]
     corpora: corpora::Corpora,
+    #[command(flatten)]
+    elf: elf::ElfOptions,
     /// How often each is measured.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -56,6 +59,8 @@ enum What {
     Build,
     /// A tree added to a store, and the store verified.
     Store,
+    /// ELF files edited, beside patchelf.
+    Elf,
 }
 
 /// Where things are for us and for the peer.
@@ -97,6 +102,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     }
     if wanted(What::Store) && !options.callgrind {
         store::run(&bench)?;
+    }
+    if wanted(What::Elf) && !options.callgrind {
+        elf::run(&bench)?;
     }
     Ok(true)
 }

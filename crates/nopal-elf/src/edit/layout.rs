@@ -1,8 +1,7 @@
 //! What an edit means for the bytes of the file: what fits stays where it is, what does not gets a new place behind the
 //! end, in one segment.
 
-use std::collections::BTreeMap;
-
+use super::region::{Overlay, Region};
 use super::{Changes, Editor, Patch, read};
 use crate::error::ElfError;
 use crate::note::CACHE_SECTION;
@@ -39,79 +38,6 @@ struct Block {
     begin: u64,
     end: u64,
     address: u64,
-}
-
-/// What is written behind the end of the file.
-struct Region {
-    /// Where it begins.
-    offset: u64,
-    address: u64,
-    bytes: Vec<u8>,
-    /// The segment that is made longer, if one is.
-    extended: Option<usize>,
-}
-
-impl Region {
-    /// Makes room for `size` bytes; their offset and address.
-    fn reserve(&mut self, size: usize, align: u64) -> (u64, u64) {
-        let address = (self.address + self.bytes.len() as u64).next_multiple_of(align);
-        self.bytes.resize((address - self.address) as usize + size, 0);
-        (self.offset + (address - self.address), address)
-    }
-
-    /// What follows does not begin before that offset.
-    fn skip_to(&mut self, offset: u64) {
-        let skipped = offset.saturating_sub(self.offset) as usize;
-        self.bytes.resize(self.bytes.len().max(skipped), 0);
-    }
-
-    fn fill(&mut self, offset: u64, bytes: &[u8]) {
-        let begin = (offset - self.offset) as usize;
-        self.bytes[begin..begin + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn push(&mut self, bytes: &[u8], align: u64) -> (u64, u64) {
-        let place = self.reserve(bytes.len(), align);
-        self.fill(place.0, bytes);
-        place
-    }
-}
-
-/// Bytes over those of the file: later ones win.
-#[derive(Default)]
-struct Overlay(BTreeMap<u64, Vec<u8>>);
-
-impl Overlay {
-    fn write(&mut self, offset: u64, bytes: Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        let end = offset + bytes.len() as u64;
-        let touched = self.0.range(..end).rev().map(|(begin, old)| (*begin, *begin + old.len() as u64));
-        let touched = touched.take_while(|(_, old_end)| *old_end > offset).map(|(begin, _)| begin).collect::<Vec<_>>();
-        for begin in touched {
-            let Some(old) = self.0.remove(&begin) else { continue };
-            if let Some(after) = (begin + old.len() as u64).checked_sub(end).filter(|after| *after > 0) {
-                self.0.insert(end, old[old.len() - after as usize..].to_vec());
-            }
-            if begin < offset {
-                self.0.insert(begin, old[..(offset - begin) as usize].to_vec());
-            }
-        }
-        self.0.insert(offset, bytes);
-    }
-
-    /// Bytes of the file with those over them.
-    fn apply(&self, offset: u64, bytes: &mut [u8]) {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let at = offset + index as u64;
-            if let Some((begin, over)) = self.0.range(..=at).next_back()
-                && let Some(new) = over.get((at - begin) as usize)
-            {
-                *byte = *new;
-            }
-        }
-    }
 }
 
 impl Editor<'_> {

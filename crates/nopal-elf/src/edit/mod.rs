@@ -8,6 +8,7 @@
 mod cache;
 mod dynamic;
 mod layout;
+mod region;
 mod stack;
 mod strings;
 mod symbols;

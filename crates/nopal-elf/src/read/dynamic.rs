@@ -1,9 +1,12 @@
 //! The dynamic section: what a file asks of the loader.
 
 use super::error::ReadError;
-use super::header::{PT_DYNAMIC, Segment};
 use super::layout::Layout;
 use super::source::{Source, place, string, table};
+use crate::raw::{
+    DT_AUXILIARY, DT_BIND_NOW, DT_DEBUG, DT_FILTER, DT_FLAGS, DT_FLAGS_1, DT_GNU_HASH, DT_HASH, DT_NEEDED, DT_NULL,
+    DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_TEXTREL, PT_DYNAMIC, Segment,
+};
 
 /// What a file asks of the loader.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -59,24 +62,6 @@ pub(crate) struct Symbols {
     pub(crate) gnu_hash: Option<u64>,
     pub(crate) hash: Option<u64>,
 }
-
-const DT_NULL: u64 = 0;
-const DT_NEEDED: u64 = 1;
-const DT_HASH: u64 = 4;
-const DT_STRTAB: u64 = 5;
-const DT_SYMTAB: u64 = 6;
-const DT_STRSZ: u64 = 10;
-const DT_SONAME: u64 = 14;
-const DT_RPATH: u64 = 15;
-const DT_DEBUG: u64 = 21;
-const DT_TEXTREL: u64 = 22;
-const DT_BIND_NOW: u64 = 24;
-const DT_RUNPATH: u64 = 29;
-const DT_FLAGS: u64 = 30;
-const DT_GNU_HASH: u64 = 0x6fff_fef5;
-const DT_FLAGS_1: u64 = 0x6fff_fffb;
-const DT_AUXILIARY: u64 = 0x7fff_fffd;
-const DT_FILTER: u64 = 0x7fff_ffff;
 
 const DF_TEXTREL: u64 = 0x4;
 const DF_BIND_NOW: u64 = 0x8;

@@ -4,6 +4,7 @@ use super::error::ReadError;
 use super::layout::{ByteOrder, Class, Layout};
 use super::source::{Source, table};
 use crate::Bytes;
+use crate::raw::Segment;
 
 /// The file header: what says how everything else is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,26 +84,6 @@ pub mod machine {
         })
     }
 }
-
-/// A stretch of the file and where it lies in memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Segment {
-    pub(crate) kind: u32,
-    pub(crate) flags: u32,
-    pub(crate) offset: u64,
-    pub(crate) address: u64,
-    pub(crate) file_bytes: u64,
-    pub(crate) align: u64,
-}
-
-pub(crate) const PT_LOAD: u32 = 1;
-pub(crate) const PT_DYNAMIC: u32 = 2;
-pub(crate) const PT_INTERP: u32 = 3;
-pub(crate) const PT_NOTE: u32 = 4;
-pub(crate) const PT_GNU_STACK: u32 = 0x6474_e551;
-pub(crate) const PT_GNU_RELRO: u32 = 0x6474_e552;
-/// Flag of a segment that may be executed.
-pub(crate) const PF_X: u32 = 1;
 
 /// Length of the header in files of 64 bits, the longer one.
 const HEADER_BYTES: usize = 64;
@@ -185,17 +166,6 @@ impl Header {
         }
         let length = u64::from(self.segments) * size as u64;
         let bytes = table(source, "the table of segments", self.segments_offset, length, MAX_SEGMENTS_BYTES)?;
-        let field = |entry: &[u8], narrow, wide| self.layout.field(entry, narrow, wide);
-        Ok(bytes
-            .chunks_exact(size)
-            .map(|entry| Segment {
-                kind: field(entry, (0, 4), (0, 4)) as u32,
-                flags: field(entry, (24, 4), (4, 4)) as u32,
-                offset: field(entry, (4, 4), (8, 8)),
-                address: field(entry, (8, 4), (16, 8)),
-                file_bytes: field(entry, (16, 4), (32, 8)),
-                align: field(entry, (28, 4), (48, 8)),
-            })
-            .collect())
+        Ok(bytes.chunks_exact(size).map(|entry| Segment::read(self.layout.format(), entry)).collect())
     }
 }

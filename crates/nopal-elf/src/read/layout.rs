@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::raw::Format;
+
 /// How wide addresses are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -64,6 +66,11 @@ impl Layout {
     pub(crate) fn field(self, record: &[u8], narrow: Field, wide: Field) -> u64 {
         let (at, length) = self.pick(narrow, wide);
         record.get(at..at + length).map_or(0, |bytes| self.order.number(bytes))
+    }
+
+    /// The same, as tables are read by.
+    pub(crate) fn format(self) -> Format {
+        Format { is_64: self.class == Class::Elf64, is_big_endian: self.order == ByteOrder::Big }
     }
 
     /// One of two, by class.

@@ -14,7 +14,7 @@ mod source;
 mod tests;
 
 use crate::Bytes;
-use header::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};
+use crate::raw::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};
 use source::{Source, table};
 
 pub use dynamic::{Dependency, DependencyKind, Dynamic};

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::source::memchr;
+use crate::note::{CACHE_TYPE, OWNER};
 
 /// What notes say that is of use here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,7 +30,6 @@ pub enum Hint {
 }
 
 const NT_GNU_BUILD_ID: u32 = 3;
-const NT_NIXOS_LDCACHE: u32 = 0x63a8_6cb6;
 
 impl Notes {
     /// Takes in what the notes of a segment say. Where they make no sense, the rest is passed over, as the loader does.
@@ -47,7 +47,7 @@ impl Notes {
             let (Some(name), Some(desc)) = (rest.get(..name_bytes), rest.get(desc_at..desc_end)) else { return };
             match (name, kind) {
                 (b"GNU\0", NT_GNU_BUILD_ID) => self.build_id = Some(desc.to_vec()),
-                (b"NixOS\0", NT_NIXOS_LDCACHE) if self.resolution_cache.is_none() => {
+                (OWNER, CACHE_TYPE) if self.resolution_cache.is_none() => {
                     self.resolution_cache = ResolutionCache::parse(desc);
                 }
                 _ => {}
@@ -125,7 +125,7 @@ mod tests {
         };
         let layout = Layout { class: Class::Elf32, order: ByteOrder::Big };
         let segment = [
-            note(b"NixOS\0", NT_NIXOS_LDCACHE, b"a\0=/lib/a\0\0"),
+            note(b"NixOS\0", CACHE_TYPE, b"a\0=/lib/a\0\0"),
             note(b"Other\0", 3, b"what"),
             note(b"GNU\0", NT_GNU_BUILD_ID, &[1, 2, 3]),
         ];

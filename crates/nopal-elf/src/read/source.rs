@@ -1,8 +1,8 @@
 //! Reading parts of a file, each with its limit.
 
 use super::error::ReadError;
-use super::header::{PT_LOAD, Segment};
 use crate::Bytes;
+use crate::raw::{PT_LOAD, Segment};
 use std::cell::RefCell;
 
 /// A file with a window on what was read last: tables that a loader wants lie side by side.

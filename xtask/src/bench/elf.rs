@@ -1,0 +1,99 @@
+//! Editing ELF files: ours and patchelf on copies of the libraries of a folder.
+
+use super::Bench;
+use super::measure::{Cost, Row, run as measure};
+use crate::setup;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where to look for libraries, and the patchelf to compare with.
+#[derive(Debug, clap::Args)]
+pub(super) struct ElfOptions {
+    /// Folder of libraries to edit copies of.
+    #[arg(long, value_name = "DIR", default_value = "/usr/lib")]
+    elf_files: PathBuf,
+    /// The patchelf to compare with. Default: the one in PATH, if there is one.
+    #[arg(long, value_name = "FILE")]
+    patchelf: Option<PathBuf>,
+}
+
+/// Most files that are edited in a round, and most bytes: every round copies them first.
+const MOST_FILES: usize = 2000;
+const MOST_BYTES: u64 = 1 << 30;
+
+/// A run path that is longer than most, as that of a program of many packages.
+const RUN_PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-some-library-1.0/lib:\
+                        /nix/store/1123456789abcdfghijklmnpqrsvwxyz-another-library-2.0/lib";
+
+/// Measures edits of one file, the largest, and of all.
+pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
+    let options = &bench.options.elf;
+    let mut files = Vec::new();
+    find(&options.elf_files, &mut files)?;
+    files.sort();
+    let mut bytes = 0;
+    files.retain(|(_, size)| {
+        bytes += size;
+        bytes <= MOST_BYTES
+    });
+    files.truncate(MOST_FILES);
+    let Some((largest, _)) = files.iter().max_by_key(|(_, size)| *size).cloned() else {
+        eprintln!("bench: no libraries in {}", options.elf_files.display());
+        return Ok(());
+    };
+    let peer = options.patchelf.clone().or_else(|| setup::find("patchelf"));
+    let all = files.into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    for (name, flags, files) in [
+        ("print run path, largest", &["--print-rpath"][..], std::slice::from_ref(&largest)),
+        ("set run path, largest", &["--set-rpath", RUN_PATH], std::slice::from_ref(&largest)),
+        (&format!("set run path, {} files", all.len()), &["--set-rpath", RUN_PATH], &all),
+    ] {
+        let edit = |mut command: Command| {
+            let copies = copy(&bench.folder.join("copies"), files)?;
+            command.args(flags).args(copies);
+            let cost = measure(&command, None, &bench.folder)?;
+            bench.remove("copies")?;
+            Ok::<Cost, String>(cost)
+        };
+        let edit = &edit;
+        let theirs = peer.as_ref().map(|peer| move |_| edit(Command::new(peer)));
+        Row::measure(name, bench.options.rounds, |_| edit(bench.ours.command("patchelf")), theirs)?.print();
+    }
+    Ok(())
+}
+
+/// Libraries below a folder, and their sizes.
+fn find(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> Result<(), String> {
+    let fail = |error: std::io::Error| format!("cannot look into {}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(fail)?);
+        if kind.is_dir() {
+            find(&path, found)?;
+        } else if kind.is_file() && is_library(&path) {
+            found.push((path, entry.metadata().map_err(fail)?.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a library: what is linked statically has nothing to edit.
+fn is_library(path: &Path) -> bool {
+    let mut head = [0; 18];
+    let is_elf = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head.starts_with(b"\x7fELF\x02\x01")
+        && head[16] == 3;
+    is_elf && path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"))
+}
+
+fn copy(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let copy_one = |(number, file): (usize, &PathBuf)| {
+        let to = folder.join(number.to_string());
+        fs::copy(file, &to).map_err(|error| format!("cannot copy {}: {error}", file.display()))?;
+        Ok(to)
+    };
+    files.iter().enumerate().map(copy_one).collect()
+}
