@@ -64,13 +64,15 @@ impl Overlay {
 
     /// Bytes of the file with those over them.
     pub(super) fn apply(&self, offset: u64, bytes: &mut [u8]) {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let at = offset + index as u64;
-            if let Some((begin, over)) = self.0.range(..=at).next_back()
-                && let Some(new) = over.get((at - begin) as usize)
-            {
-                *byte = *new;
+        let end = offset + bytes.len() as u64;
+        for (begin, over) in self.0.range(..end).rev() {
+            let over_end = begin + over.len() as u64;
+            if over_end <= offset {
+                break;
             }
+            let (from, to) = (offset.max(*begin), end.min(over_end));
+            let new = &over[(from - begin) as usize..(to - begin) as usize];
+            bytes[(from - offset) as usize..(to - offset) as usize].copy_from_slice(new);
         }
     }
 }
