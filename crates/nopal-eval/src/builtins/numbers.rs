@@ -35,91 +35,20 @@ pub(super) const DEFS: &[BuiltinDef] = &[
     ),
 ];
 
-/// The names of one operation in messages.
-struct Words {
-    first: &'static str,
-    second: &'static str,
-    overflow: &'static str,
-    sign: char,
+fn add(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Value> {
+    ev.add(args[0], args[1])
 }
 
-fn arithmetic(
-    ev: &mut Evaluator,
-    args: &[Value],
-    pos: Pos,
-    words: &Words,
-    floats: fn(f64, f64) -> f64,
-    integers: fn(i64, i64) -> Option<i64>,
-) -> Result<Value> {
-    let (a, b) = (ev.force(args[0], pos)?, ev.force(args[1], pos)?);
-    if let (Some(x), Some(y)) = (a.as_int(), b.as_int()) {
-        return match integers(x, y) {
-            Some(result) => Ok(ev.heap.int(result)),
-            None => {
-                let Words { overflow, sign, .. } = words;
-                Err(Error::eval(format!("integer overflow in {overflow} {x} {sign} {y}")).at(pos))
-            }
-        };
-    }
-    if a.as_float().is_some() || b.as_float().is_some() {
-        let x = ev.force_float(args[0], pos, words.first)?;
-        let y = ev.force_float(args[1], pos, words.second)?;
-        return Ok(ev.heap.float(floats(x, y)));
-    }
-    // One of them is no number: this reports which.
-    ev.force_int(args[0], pos, words.first)?;
-    let y = ev.force_int(args[1], pos, words.second)?;
-    Ok(ev.heap.int(y))
+fn sub(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Value> {
+    ev.sub(args[0], args[1])
 }
 
-fn add(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    const WORDS: Words = Words {
-        first: "while evaluating the first argument of the addition",
-        second: "while evaluating the second argument of the addition",
-        overflow: "adding",
-        sign: '+',
-    };
-    arithmetic(ev, args, pos, &WORDS, |a, b| a + b, i64::checked_add)
+fn mul(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Value> {
+    ev.mul(args[0], args[1])
 }
 
-fn sub(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    const WORDS: Words = Words {
-        first: "while evaluating the first argument of the subtraction",
-        second: "while evaluating the second argument of the subtraction",
-        overflow: "subtracting",
-        sign: '-',
-    };
-    arithmetic(ev, args, pos, &WORDS, |a, b| a - b, i64::checked_sub)
-}
-
-fn mul(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    // Nix has two wordings here: the frame of a float operand lacks the word "argument".
-    const WORDS: Words = Words {
-        first: "while evaluating the first argument of the multiplication",
-        second: "while evaluating the second argument of the multiplication",
-        overflow: "multiplying",
-        sign: '*',
-    };
-    const FLOAT: Words = Words { first: "while evaluating the first of the multiplication", ..WORDS };
-    let (a, b) = (ev.force(args[0], pos)?, ev.force(args[1], pos)?);
-    let float = a.as_float().is_some() || b.as_float().is_some();
-    let words = if float { &FLOAT } else { &WORDS };
-    arithmetic(ev, args, pos, words, |a, b| a * b, i64::checked_mul)
-}
-
-fn div(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    const WORDS: Words = Words {
-        first: "while evaluating the first operand of the division",
-        second: "while evaluating the second operand of the division",
-        overflow: "dividing",
-        sign: '/',
-    };
-    ev.force(args[0], pos)?;
-    ev.force(args[1], pos)?;
-    if ev.force_float(args[1], pos, WORDS.second)? == 0.0 {
-        return Err(Error::eval("division by zero").at(pos));
-    }
-    arithmetic(ev, args, pos, &WORDS, |a, b| a / b, i64::checked_div)
+fn div(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Value> {
+    ev.div(args[0], args[1])
 }
 
 fn bit_and(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

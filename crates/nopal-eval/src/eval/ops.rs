@@ -18,6 +18,8 @@ const MAX_BUFFER: usize = 64 << 10;
 struct Arithmetic {
     builtin: &'static str,
     first: &'static str,
+    /// The same where one of the operands is a float, of which Nix has another wording once.
+    first_float: &'static str,
     second: &'static str,
     overflow: &'static str,
     sign: char,
@@ -28,6 +30,7 @@ struct Arithmetic {
 const ADD: Arithmetic = Arithmetic {
     builtin: "add",
     first: "while evaluating the first argument of the addition",
+    first_float: "while evaluating the first argument of the addition",
     second: "while evaluating the second argument of the addition",
     overflow: "adding",
     sign: '+',
@@ -38,6 +41,7 @@ const ADD: Arithmetic = Arithmetic {
 const SUB: Arithmetic = Arithmetic {
     builtin: "sub",
     first: "while evaluating the first argument of the subtraction",
+    first_float: "while evaluating the first argument of the subtraction",
     second: "while evaluating the second argument of the subtraction",
     overflow: "subtracting",
     sign: '-',
@@ -47,7 +51,8 @@ const SUB: Arithmetic = Arithmetic {
 
 const MUL: Arithmetic = Arithmetic {
     builtin: "mul",
-    first: "while evaluating the first of the multiplication",
+    first: "while evaluating the first argument of the multiplication",
+    first_float: "while evaluating the first of the multiplication",
     second: "while evaluating the second argument of the multiplication",
     overflow: "multiplying",
     sign: '*',
@@ -58,6 +63,7 @@ const MUL: Arithmetic = Arithmetic {
 const DIV: Arithmetic = Arithmetic {
     builtin: "div",
     first: "while evaluating the first operand of the division",
+    first_float: "while evaluating the first operand of the division",
     second: "while evaluating the second operand of the division",
     overflow: "dividing",
     sign: '/',
@@ -208,7 +214,7 @@ impl Evaluator {
             return Err(Error::eval("division by zero"));
         }
         if a.follow().as_float().is_some() || b.follow().as_float().is_some() {
-            let x = self.force_float(a, Pos::NONE, how.first)?;
+            let x = self.force_float(a, Pos::NONE, how.first_float)?;
             let y = self.force_float(b, Pos::NONE, how.second)?;
             return Ok(self.heap.float((how.floats)(x, y)));
         }
