@@ -1,17 +1,29 @@
-//! Nix files of a checkout.
+//! Files below a folder.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 /// Everything below a folder whose name ends in `.nix`, folders aside, in order and with what it is; links are not
 /// followed.
-pub(crate) fn below(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>, String> {
+pub(crate) fn nix_below(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>, String> {
+    below(folder, &|path, _| path.extension().is_some_and(|extension| extension == "nix"))
+}
+
+/// Everything below a folder that is wanted, folders aside, in order and with what it is; links are not followed.
+pub(crate) fn below(
+    folder: &Path,
+    is_wanted: &dyn Fn(&Path, &Metadata) -> bool,
+) -> Result<Vec<(PathBuf, Metadata)>, String> {
     let mut found = Vec::new();
-    collect(folder, &mut found)?;
+    collect(folder, is_wanted, &mut found)?;
     Ok(found)
 }
 
-fn collect(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> Result<(), String> {
+fn collect(
+    folder: &Path,
+    is_wanted: &dyn Fn(&Path, &Metadata) -> bool,
+    found: &mut Vec<(PathBuf, Metadata)>,
+) -> Result<(), String> {
     let describe = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).map_err(describe)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -19,8 +31,8 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> Result<(), St
     for path in paths {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
-            collect(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "nix") {
+            collect(&path, is_wanted, found)?;
+        } else if is_wanted(&path, &metadata) {
             found.push((path, metadata));
         }
     }

@@ -4,9 +4,9 @@
 
 mod acceptance;
 mod bench;
+mod files;
 mod fuzz;
 mod nix;
-mod nix_files;
 mod oracle;
 mod random;
 mod setup;

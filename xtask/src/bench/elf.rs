@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::measure::{Cost, Row, run as measure};
-use crate::setup;
+use crate::{files, setup};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -30,16 +30,14 @@ const RUN_PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-some-library
 /// Measures edits of one file, the largest, and of all.
 pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
     let options = &bench.options.elf;
-    let mut files = Vec::new();
-    find(&options.elf_files, &mut files)?;
-    files.sort();
+    let mut files = files::below(&options.elf_files, &|path, metadata| metadata.is_file() && is_library(path))?;
     let mut bytes = 0;
-    files.retain(|(_, size)| {
-        bytes += size;
+    files.retain(|(_, metadata)| {
+        bytes += metadata.len();
         bytes <= MOST_BYTES
     });
     files.truncate(MOST_FILES);
-    let Some((largest, _)) = files.iter().max_by_key(|(_, size)| *size).cloned() else {
+    let Some((largest, _)) = files.iter().max_by_key(|(_, metadata)| metadata.len()).cloned() else {
         eprintln!("bench: no libraries in {}", options.elf_files.display());
         return Ok(());
     };
@@ -60,21 +58,6 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
         let edit = &edit;
         let theirs = peer.as_ref().map(|peer| move |_| edit(Command::new(peer)));
         Row::measure(name, bench.options.rounds, |_| edit(bench.ours.command("patchelf")), theirs)?.print();
-    }
-    Ok(())
-}
-
-/// Libraries below a folder, and their sizes.
-fn find(folder: &Path, found: &mut Vec<(PathBuf, u64)>) -> Result<(), String> {
-    let fail = |error: std::io::Error| format!("cannot look into {}: {error}", folder.display());
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(fail)?);
-        if kind.is_dir() {
-            find(&path, found)?;
-        } else if kind.is_file() && is_library(&path) {
-            found.push((path, entry.metadata().map_err(fail)?.len()));
-        }
     }
     Ok(())
 }

@@ -121,7 +121,7 @@ fn count_instructions(bench: &Bench<'_>, input: &Input) -> Result<(), String> {
 pub(super) fn parsed(bench: &Bench<'_>, folder: &str) -> Result<[Vec<OsString>; 2], String> {
     let ours = bench.folder.join(folder);
     let mut files: Vec<PathBuf> =
-        crate::nix_files::below(&ours)?.into_iter().filter(|(_, file)| file.is_file()).map(|(path, _)| path).collect();
+        crate::files::nix_below(&ours)?.into_iter().filter(|(_, file)| file.is_file()).map(|(path, _)| path).collect();
     let mut good = 0;
     while good < files.len() {
         let mut command = bench.ours.command("nix-instantiate");

@@ -3,7 +3,7 @@
 
 use super::generate::Generator;
 use super::shrink::spans;
-use crate::nix_files;
+use crate::files;
 use crate::random::Random;
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ impl Corpus {
     pub(super) fn read(folders: &[PathBuf], seed: u64) -> Result<Self, String> {
         let mut texts = Vec::new();
         for folder in folders {
-            let small = nix_files::below(folder)?.into_iter().filter(|(_, metadata)| metadata.len() <= LARGEST);
+            let small = files::nix_below(folder)?.into_iter().filter(|(_, metadata)| metadata.len() <= LARGEST);
             texts.extend(small.filter_map(|(path, _)| fs::read_to_string(path).ok()));
         }
         if texts.is_empty() {

@@ -2,8 +2,8 @@
 //! standard output must be equal byte for byte.
 
 use super::Tally;
+use crate::files;
 use crate::nix::Nix;
-use crate::nix_files;
 use std::path::{Path, PathBuf};
 
 /// Files that one process prints; a process ends at the first that does not parse.
@@ -64,7 +64,7 @@ pub(super) fn evaluate(expressions: &[String], ours: &Nix, peer: &Nix) -> Result
 
 /// Prints the syntax of every Nix file below a folder with both.
 pub(super) fn print(folder: &Path, ours: &Nix, peer: &Nix) -> Result<Tally, String> {
-    let files = nix_files::below(folder)?.into_iter().filter(|(_, metadata)| metadata.is_file());
+    let files = files::nix_below(folder)?.into_iter().filter(|(_, metadata)| metadata.is_file());
     let files: Vec<PathBuf> = files.map(|(path, _)| path).collect();
     let mut tally = Tally::default();
     for lot in files.chunks(AT_ONCE) {
