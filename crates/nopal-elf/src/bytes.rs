@@ -18,6 +18,11 @@ pub trait Bytes {
     }
 }
 
+/// What comes before the first zero byte, or all.
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
+    &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())]
+}
+
 impl Bytes for [u8] {
     fn len(&self) -> u64 {
         <[u8]>::len(self) as u64

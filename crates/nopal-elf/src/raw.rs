@@ -4,15 +4,13 @@
 
 use crate::bytes::Bytes;
 use crate::error::ElfError;
+use crate::read::{ByteOrder, machine};
 
 /// Where the class of a file stands in its identification, and its byte order, and its ABI.
 const EI_CLASS: usize = 4;
 const EI_DATA: usize = 5;
 const EI_VERSION: usize = 6;
-pub(crate) const EI_OSABI: u64 = 7;
-
-pub(crate) const ET_EXEC: u16 = 2;
-pub(crate) const ET_DYN: u16 = 3;
+const EI_OSABI: usize = 7;
 
 pub(crate) const PT_NULL: u32 = 0;
 pub(crate) const PT_LOAD: u32 = 1;
@@ -66,7 +64,7 @@ pub(crate) const DF_1_NODEFLIB: u64 = 0x800;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) is_64: bool,
-    pub(crate) is_big_endian: bool,
+    pub(crate) order: ByteOrder,
 }
 
 impl Format {
@@ -89,17 +87,14 @@ impl Format {
     }
 
     fn number(self, bytes: &[u8], at: usize, size: usize) -> u64 {
-        let bytes = &bytes[at..at + size];
-        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        if self.is_big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
+        self.order.number(&bytes[at..at + size])
     }
 
     pub(crate) fn put(self, bytes: &mut [u8], at: usize, size: usize, number: u64) {
         let target = &mut bytes[at..at + size];
-        if self.is_big_endian {
-            target.copy_from_slice(&number.to_be_bytes()[8 - size..]);
-        } else {
-            target.copy_from_slice(&number.to_le_bytes()[..size]);
+        match self.order {
+            ByteOrder::Big => target.copy_from_slice(&number.to_be_bytes()[8 - size..]),
+            ByteOrder::Little => target.copy_from_slice(&number.to_le_bytes()[..size]),
         }
     }
 
@@ -159,7 +154,8 @@ impl Header {
             2 => true,
             _ => return Err(ElfError::Class),
         };
-        let format = Format { is_64, is_big_endian: raw[EI_DATA] == 2 };
+        let order = if raw[EI_DATA] == 2 { ByteOrder::Big } else { ByteOrder::Little };
+        let format = Format { is_64, order };
         if raw.len() < format.header_bytes() {
             return Err(ElfError::NoHeader);
         }
@@ -167,7 +163,7 @@ impl Header {
         let (offsets, counts) = if is_64 { (32, 52) } else { (28, 40) };
         let header = Header {
             format,
-            os_abi: raw[EI_OSABI as usize],
+            os_abi: raw[EI_OSABI],
             kind: format.u16(&raw, 16),
             machine: format.u16(&raw, 18),
             segments_offset: format.word(&raw, offsets),
@@ -211,7 +207,7 @@ impl Header {
         let format = self.format;
         let mut raw = self.raw.clone();
         let (offsets, counts) = if format.is_64 { (32, 52) } else { (28, 40) };
-        raw[EI_OSABI as usize] = self.os_abi;
+        raw[EI_OSABI] = self.os_abi;
         format.put(&mut raw, offsets, format.word_bytes(), self.segments_offset);
         format.put(&mut raw, offsets + format.word_bytes(), format.word_bytes(), self.sections_offset);
         format.put(&mut raw, counts + 4, 2, u64::from(self.segment_count));
@@ -223,10 +219,15 @@ impl Header {
     /// The size of a page as patchelf counts it: the largest that kernels of the architecture use.
     pub(crate) fn page_bytes(&self) -> u64 {
         match self.machine {
-            // Alpha, IA-64, MIPS, PowerPC, AArch64, TILE-Gx, LoongArch
-            0x9026 | 50 | 8 | 20 | 21 | 183 | 191 | 258 => 0x10000,
-            // SPARC
-            2 | 43 => 0x2000,
+            machine::ALPHA
+            | machine::IA_64
+            | machine::MIPS
+            | machine::PPC
+            | machine::PPC64
+            | machine::AARCH64
+            | machine::TILE_GX
+            | machine::LOONGARCH => 0x10000,
+            machine::SPARC | machine::SPARCV9 => 0x2000,
             _ => 0x1000,
         }
     }
@@ -284,9 +285,14 @@ impl Segment {
         self.address.saturating_add(self.memory_bytes)
     }
 
-    /// Moves it by as much as an address and an offset differ from others.
+    /// Gives it another place.
     pub(crate) fn place(&mut self, offset: u64, address: u64) {
         (self.offset, self.address, self.physical) = (offset, address, address);
+    }
+
+    /// Gives it another size, the same in the file and in memory.
+    pub(crate) fn resize(&mut self, bytes: u64) {
+        (self.file_bytes, self.memory_bytes) = (bytes, bytes);
     }
 }
 
@@ -342,6 +348,11 @@ impl Section {
 
     pub(crate) fn end(&self) -> u64 {
         self.offset.saturating_add(self.bytes)
+    }
+
+    /// Whether the file has bytes of it.
+    pub(crate) fn is_in_file(&self) -> bool {
+        self.kind != SHT_NOBITS && self.bytes > 0
     }
 }
 

@@ -48,10 +48,8 @@ pub fn patch_file(path: &Path, parts: &[FilePart<'_>], len: u64) -> Result<(), F
 /// # Errors
 /// As for [`patch_file`].
 pub fn patch_copy(source: &Path, to: &Path, mode: u32, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
-    match crate::if_exists(crate::canonicalize(to))? {
-        Some(to) => replace_patched(source, &to, mode, parts, len),
-        None => replace_patched(source, to, mode, parts, len),
-    }
+    let real = crate::if_exists(crate::canonicalize(to))?;
+    replace_patched(source, real.as_deref().unwrap_or(to), mode, parts, len)
 }
 
 /// Writes a changed copy of a file to what is no file: a device, a pipe.

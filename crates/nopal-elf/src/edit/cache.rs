@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Editor, read};
 use crate::error::ElfError;
-use crate::note::{cache_note, cache_of, descriptor};
-use crate::raw::{DT_RPATH, DT_RUNPATH, PT_LOAD, PT_NOTE, Section};
+use crate::note::{CACHE_SECTION, cache_note, cache_of, descriptor};
+use crate::raw::{PT_LOAD, PT_NOTE, Section};
 
 /// What a directory of a run path is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +46,16 @@ struct Found {
 
 impl Editor<'_> {
     fn find_cache(&self) -> Option<Found> {
-        if let Some(index) = self.section_named(".note.nixos.ldcache") {
+        if let Some(index) = self.section_named(CACHE_SECTION) {
             let section = self.sections[index];
             return Some(Found { offset: section.offset, bytes: section.bytes, section: Some(index) });
         }
-        let notes = self.segments.iter().filter(|segment| segment.kind == PT_NOTE);
-        notes
-            .filter(|segment| {
-                let note = read(self.bytes, segment.offset, segment.file_bytes);
-                note.is_ok_and(|note| cache_of(self.format(), &note).is_some())
-            })
-            .map(|segment| Found { offset: segment.offset, bytes: segment.file_bytes, section: None })
-            .next()
+        let mut notes = self.segments.iter().filter(|segment| segment.kind == PT_NOTE);
+        let segment = notes.find(|segment| {
+            let note = read(self.bytes, segment.offset, segment.file_bytes);
+            note.is_ok_and(|note| cache_of(self.format(), &note).is_some())
+        })?;
+        Some(Found { offset: segment.offset, bytes: segment.file_bytes, section: None })
     }
 
     /// Drops the resolution cache if there is one, bytes and all, so that nothing takes them for references.
@@ -110,11 +108,7 @@ impl Editor<'_> {
             return nothing("no dynamic section (statically linked?)");
         }
         let needed = self.needed()?;
-        let last = |tag: u64| self.entries.iter().rfind(|entry| entry.tag == tag);
-        let path = match last(DT_RUNPATH).or_else(|| last(DT_RPATH)) {
-            Some(entry) => self.string(entry.value)?,
-            None => Vec::new(),
-        };
+        let path = self.run_path()?.unwrap_or_default();
         if needed.is_empty() || path.is_empty() {
             return nothing("no DT_NEEDED entries or run path to resolve");
         }

@@ -6,8 +6,8 @@ use super::Editor;
 use crate::error::ElfError;
 use crate::raw::{
     DF_1_NODEFLIB, DT_DEBUG, DT_FLAGS_1, DT_MIPS_RLD_MAP_REL, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, Dynamic,
-    ET_DYN,
 };
+use crate::read::kind;
 
 /// What becomes of a run path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Editor<'_> {
     /// # Errors
     /// As for [`Editor::run_path`].
     pub fn soname(&self) -> Result<Option<Vec<u8>>, ElfError> {
-        if self.header.kind != ET_DYN {
+        if self.header.kind != kind::SHARED {
             return Ok(None);
         }
         let entry = self.dynamic_entries()?.iter().rfind(|entry| entry.tag == DT_SONAME);
@@ -70,16 +70,15 @@ impl Editor<'_> {
     }
 
     fn push_first(&mut self, tag: u64, value: u64) {
+        self.move_debug_map(self.format().dynamic_bytes() as u64);
         self.entries.insert(0, Dynamic { tag, value });
-        self.shift_debug_map(0);
         self.entries_changed = true;
     }
 
-    /// What is relative to the place of its entry stays right where the entry moves by one.
-    fn shift_debug_map(&mut self, inserted: usize) {
-        let size = self.format().dynamic_bytes() as u64;
-        for entry in self.entries.iter_mut().skip(inserted + 1).filter(|entry| entry.tag == DT_MIPS_RLD_MAP_REL) {
-            entry.value = entry.value.wrapping_sub(size);
+    /// What is relative to the place of its own entry stays right where all entries move by so many bytes.
+    pub(super) fn move_debug_map(&mut self, bytes: u64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.tag == DT_MIPS_RLD_MAP_REL) {
+            entry.value = entry.value.wrapping_sub(bytes);
         }
     }
 
@@ -108,7 +107,7 @@ impl Editor<'_> {
     /// # Errors
     /// As for [`Editor::run_path`].
     pub fn set_soname(&mut self, name: &[u8]) -> Result<(), ElfError> {
-        if self.header.kind != ET_DYN || self.soname()?.as_deref() == Some(name) {
+        if self.header.kind != kind::SHARED || self.soname()?.as_deref() == Some(name) {
             return Ok(());
         }
         let string = self.add_string(name)?;
@@ -141,12 +140,9 @@ impl Editor<'_> {
                 _ => path,
             },
         };
-        let (from, to) = match self.options.force_rpath {
-            true => (DT_RUNPATH, DT_RPATH),
-            false if self.find(DT_RUNPATH).is_none() => (DT_RPATH, DT_RUNPATH),
-            false => (DT_RUNPATH, DT_RUNPATH),
-        };
-        if from != to
+        let (from, to) = if self.options.force_rpath { (DT_RUNPATH, DT_RPATH) } else { (DT_RPATH, DT_RUNPATH) };
+        // with both, nothing is to be converted to a run path
+        if (self.options.force_rpath || self.find(to).is_none())
             && let Some(index) = self.entries.iter().rposition(|entry| entry.tag == from)
         {
             self.entries[index].tag = to;
@@ -176,7 +172,7 @@ impl Editor<'_> {
             is_set = true;
         }
         if !is_set {
-            self.push_first(if self.options.force_rpath { DT_RPATH } else { DT_RUNPATH }, string);
+            self.push_first(to, string);
         }
         Ok(())
     }

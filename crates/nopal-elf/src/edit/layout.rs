@@ -6,9 +6,10 @@ use super::{Changes, Editor, Patch, read};
 use crate::error::ElfError;
 use crate::note::CACHE_SECTION;
 use crate::raw::{
-    DT_MIPS_RLD_MAP_REL, DT_STRSZ, DT_STRTAB, Dynamic, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_PROPERTY,
-    PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR, SHF_ALLOC, SHT_NOBITS, SHT_NOTE, Section, Segment,
+    DT_STRSZ, DT_STRTAB, Dynamic, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL,
+    PT_PHDR, SHF_ALLOC, SHT_NOBITS, SHT_NOTE, Section, Segment,
 };
+use crate::read::kind;
 
 /// Larger alignments of segments would make a file grow by as much; linkers use 2 MiB at most.
 const MAX_ALIGN: u64 = 16 << 20;
@@ -91,12 +92,9 @@ impl Editor<'_> {
     fn places(&self) -> Places {
         let interpreter = self.interpreter_segment().map(|index| self.segments[index]);
         let at = |offset: u64| {
-            self.sections.iter().position(|section| {
-                section.offset == offset
-                    && section.flags & SHF_ALLOC != 0
-                    && section.kind != SHT_NOBITS
-                    && section.bytes > 0
-            })
+            let is_there =
+                |section: &Section| section.offset == offset && section.flags & SHF_ALLOC != 0 && section.is_in_file();
+            self.sections.iter().position(is_there)
         };
         Places {
             interpreter: interpreter.and_then(|segment| at(segment.offset)),
@@ -116,7 +114,7 @@ impl Editor<'_> {
         let mut bytes = interpreter.clone();
         bytes.resize(room, 0);
         over.write(segment.offset, bytes);
-        (segment.file_bytes, segment.memory_bytes) = (size as u64, size as u64);
+        segment.resize(size as u64);
         if let Some(section) = places.interpreter {
             self.sections[section].bytes = size as u64;
             self.sections_changed = true;
@@ -129,14 +127,11 @@ impl Editor<'_> {
     fn keep_strings_in_place(&mut self, places: Places, over: &mut Overlay) {
         let (Some(place), Some(section), false) = (self.place, places.strings, self.added.is_empty()) else { return };
         let end = place.strings_offset + place.strings_bytes;
-        let follows = self.sections.iter().filter(|other| other.kind != SHT_NOBITS && other.bytes > 0);
+        let follows = self.sections.iter().filter(|other| other.is_in_file());
         let follows = follows.map(|other| other.offset).chain(self.segments.iter().map(|segment| segment.offset));
         let tables = [self.header.sections_offset, self.header.segments_offset];
         let Some(next) = follows.chain(tables).filter(|offset| *offset >= end).min() else { return };
-        let is_mapped = self.segments.iter().any(|segment| {
-            segment.kind == PT_LOAD && segment.offset <= end && end + self.added.len() as u64 <= segment.file_end()
-        });
-        if !is_mapped || next - end < self.added.len() as u64 {
+        if !self.is_mapped(end, end + self.added.len() as u64) || next - end < self.added.len() as u64 {
             return;
         }
         match read(self.bytes, end, self.added.len() as u64) {
@@ -158,6 +153,11 @@ impl Editor<'_> {
         self.entries_changed = true;
     }
 
+    /// Whether a part of the file lies in one loaded segment.
+    fn is_mapped(&self, begin: u64, end: u64) -> bool {
+        self.loads().any(|segment| segment.offset <= begin && end <= segment.file_end())
+    }
+
     fn dynamic_fits(&self) -> bool {
         !self.entries_changed || self.place.is_none_or(|place| self.entries.len() < place.room)
     }
@@ -173,7 +173,7 @@ impl Editor<'_> {
 
     /// Gives what grows a place behind the end.
     fn move_what_grows(&mut self, places: Places, over: &mut Overlay) -> Result<Region, ElfError> {
-        if self.segments.iter().any(|segment| segment.kind == PT_LOAD && segment.align > MAX_ALIGN) {
+        if self.loads().any(|segment| segment.align > MAX_ALIGN) {
             return Err(ElfError::Alignment);
         }
         self.segments.retain(|segment| segment.kind != PT_NULL);
@@ -198,28 +198,27 @@ impl Editor<'_> {
             self.move_block(block, places, &mut region, over)?;
         }
         self.move_interpreter(places, &mut region, over)?;
-        let has_writable = self.move_dynamic(&mut region, over);
+        let dynamic_offset = self.move_dynamic(&mut region, over);
         self.move_cache(&mut region)?;
         self.move_strings(places, &mut region, over)?;
-        self.write_moved_dynamic(has_writable, &mut region, over);
+        match dynamic_offset {
+            Some(offset) => region.fill(offset, &self.dynamic_bytes(self.entries.len() + 1)),
+            None => self.write_dynamic(over),
+        }
 
-        self.map_region(&region, has_writable.is_some())?;
+        self.map_region(&region, dynamic_offset.is_some())?;
         self.segments_changed = true;
-        let (count, table_bytes) = (self.segments.len(), self.segments.len() * format.segment_bytes());
+        let count = self.segments.len();
         self.header.segment_count =
             u16::try_from(count).map_err(|_| ElfError::Malformed("too many program headers"))?;
-        if let Some((offset, _)) = segments_place {
+        let mut table = self.segments.iter_mut().find(|segment| segment.kind == PT_PHDR);
+        if let Some(table) = &mut table {
+            table.resize((count * format.segment_bytes()) as u64);
+        }
+        if let Some((offset, address)) = segments_place {
             self.header.segments_offset = offset;
-        }
-        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.kind == PT_PHDR) {
-            if let Some((offset, address)) = segments_place {
-                segment.place(offset, address);
-            }
-            (segment.file_bytes, segment.memory_bytes) = (table_bytes as u64, table_bytes as u64);
-        }
-        if let Some((offset, _)) = segments_place {
-            for (index, segment) in self.segments.iter().enumerate() {
-                region.fill(offset + (index * format.segment_bytes()) as u64, &segment.write(format));
+            if let Some(table) = table {
+                table.place(offset, address);
             }
         }
         Ok(region)
@@ -241,14 +240,13 @@ impl Editor<'_> {
     /// are at their offset from its first segment.
     fn suits_segments(&self, index: usize) -> bool {
         let bias = |segment: &Segment| segment.address.wrapping_sub(segment.offset);
-        let first =
-            self.segments.iter().filter(|segment| segment.kind == PT_LOAD).min_by_key(|segment| segment.address);
+        let first = self.loads().min_by_key(|segment| segment.address);
         !self.starts() || first.is_none_or(|first| bias(first) == bias(&self.segments[index]))
     }
 
     /// Whether this is a program, or can be started as one.
     fn starts(&self) -> bool {
-        self.header.kind == ET_EXEC || self.interpreter_segment().is_some()
+        self.header.kind == kind::EXECUTABLE || self.interpreter_segment().is_some()
     }
 
     /// Where there is room for so many program headers: behind those there are; or in the place of a block that moves; or
@@ -263,16 +261,13 @@ impl Editor<'_> {
         if self.sections.is_empty() {
             return Ok((None, true));
         }
-        let is_mapped = self
-            .segments
+        let mut in_the_way = self
+            .sections
             .iter()
-            .any(|segment| segment.kind == PT_LOAD && segment.offset <= begin && end <= segment.file_end());
-        let mut in_the_way = self.sections.iter().skip(1).filter(|section| {
-            section.kind != SHT_NOBITS && section.bytes > 0 && section.offset < end && section.end() > begin
-        });
-        let table_end =
-            self.header.sections_offset + self.sections.len() as u64 * self.header.format.section_bytes() as u64;
-        if !is_mapped || (self.header.sections_offset < end && table_end > begin) {
+            .skip(1)
+            .filter(|section| section.is_in_file() && section.offset < end && section.end() > begin);
+        let table_end = self.header.sections_offset + self.section_table_bytes();
+        if !self.is_mapped(begin, end) || (self.header.sections_offset < end && table_end > begin) {
             return Ok((None, true));
         }
         if in_the_way.clone().next().is_none() && !self.segment_begins_in(begin, end) {
@@ -300,9 +295,7 @@ impl Editor<'_> {
         let (mut first, mut last) = (u64::MAX, end);
         loop {
             let before = (first, last);
-            for section in
-                self.sections.iter().skip(1).filter(|section| section.kind != SHT_NOBITS && section.bytes > 0)
-            {
+            for section in self.sections.iter().skip(1).filter(|section| section.is_in_file()) {
                 if section.offset >= begin && section.offset < last {
                     if !is_movable(section) {
                         return None;
@@ -335,20 +328,15 @@ impl Editor<'_> {
     /// of a library for the one that they are in.
     fn end_of_cleared_pages(&self) -> u64 {
         let page = self.page_bytes();
-        let cleared = |segment: &&Segment| segment.kind == PT_LOAD && segment.memory_bytes > segment.file_bytes;
-        let pages = self
-            .segments
-            .iter()
-            .filter(cleared)
-            .map(|segment| segment.file_end().saturating_add(page - 1) / page * page);
+        let cleared = self.loads().filter(|segment| segment.memory_bytes > segment.file_bytes);
+        let pages = cleared.map(|segment| segment.file_end().saturating_add(page - 1) / page * page);
         // those that end far behind the file have lying headers
         pages.filter(|end| *end < self.bytes.len() + page).max().unwrap_or(0)
     }
 
     /// The alignment of a new segment: that of the others, which some programs expect to be one.
     fn segment_align(&self) -> u64 {
-        let loads = self.segments.iter().filter(|segment| segment.kind == PT_LOAD);
-        let aligns = loads.map(|segment| segment.align).filter(|align| align.is_power_of_two());
+        let aligns = self.loads().map(|segment| segment.align).filter(|align| align.is_power_of_two());
         aligns.max().unwrap_or(0).max(self.page_bytes())
     }
 
@@ -358,14 +346,13 @@ impl Editor<'_> {
             let last = &self.segments[index];
             return Ok(Region { offset: last.file_end(), address: last.memory_end(), bytes: Vec::new(), extended });
         }
-        let loads = || self.segments.iter().filter(|segment| segment.kind == PT_LOAD);
         let (page, align) = (self.page_bytes(), self.segment_align());
-        let end = loads().map(Segment::memory_end).max().unwrap_or(0);
+        let end = self.loads().map(Segment::memory_end).max().unwrap_or(0);
         let base = end.checked_next_multiple_of(page).ok_or(ElfError::Malformed("segments fill the address space"))?;
         let offset = self.end().next_multiple_of(BLOCK_ALIGN);
         if moves_segments
             && self.starts()
-            && let Some(first) = loads().min_by_key(|segment| segment.address)
+            && let Some(first) = self.loads().min_by_key(|segment| segment.address)
             && let Some(bias) = first.address.checked_sub(first.offset)
             && let Some(wanted) = base.checked_sub(bias)
             && wanted.max(offset) - offset <= MAX_HOLE_BYTES
@@ -401,7 +388,7 @@ impl Editor<'_> {
         region.fill(offset, &bytes);
         let inside = |begin: u64, end: u64| begin >= block.begin && end <= block.end;
         for section in self.sections.iter_mut().skip(1) {
-            if section.kind != SHT_NOBITS && section.bytes > 0 && inside(section.offset, section.end()) {
+            if section.is_in_file() && inside(section.offset, section.end()) {
                 section.address = section.address.wrapping_sub(block.address).wrapping_add(address);
                 section.offset = section.offset - block.begin + offset;
             }
@@ -431,7 +418,7 @@ impl Editor<'_> {
             over.write(segment.offset, vec![0; segment.file_bytes as usize]);
         }
         segment.place(offset, address);
-        (segment.file_bytes, segment.memory_bytes) = (bytes.len() as u64, bytes.len() as u64);
+        segment.resize(bytes.len() as u64);
         if let Some(index) = places.interpreter {
             let section = &mut self.sections[index];
             (section.offset, section.address, section.bytes) = (offset, address, bytes.len() as u64);
@@ -440,8 +427,8 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// Makes room for the dynamic section, if it has none where it is; its new place.
-    fn move_dynamic(&mut self, region: &mut Region, over: &mut Overlay) -> Option<(u64, u64)> {
+    /// Makes room for the dynamic section, if it has none where it is; its new offset.
+    fn move_dynamic(&mut self, region: &mut Region, over: &mut Overlay) -> Option<u64> {
         let place = self.place?;
         if self.dynamic_fits() {
             return None;
@@ -450,14 +437,11 @@ impl Editor<'_> {
         let room = self.entries.len() + 1 + SPARE_ENTRIES;
         let (offset, address) = region.reserve(room * size, TABLE_ALIGN);
         let bytes = (room * size) as u64;
-        let mut moved = 0;
         if let Some(segment) = self.segments.iter_mut().find(|segment| segment.kind == PT_DYNAMIC) {
-            moved = address.wrapping_sub(segment.address);
+            let moved = address.wrapping_sub(segment.address);
             segment.place(offset, address);
-            (segment.file_bytes, segment.memory_bytes) = (bytes, bytes);
-        }
-        for entry in self.entries.iter_mut().filter(|entry| entry.tag == DT_MIPS_RLD_MAP_REL) {
-            entry.value = entry.value.wrapping_sub(moved);
+            segment.resize(bytes);
+            self.move_debug_map(moved);
         }
         if let Some(index) = self.dynamic_section() {
             let section = &mut self.sections[index];
@@ -467,7 +451,7 @@ impl Editor<'_> {
         if self.options.clobber {
             over.write(place.offset, vec![0; place.room * size]);
         }
-        Some((offset, address))
+        Some(offset)
     }
 
     /// Appends the resolution cache, its segment and its section.
@@ -559,13 +543,6 @@ impl Editor<'_> {
     fn write_dynamic(&self, over: &mut Overlay) {
         if let Some(place) = self.place.filter(|_| self.entries_changed) {
             over.write(place.offset, self.dynamic_bytes(place.room));
-        }
-    }
-
-    fn write_moved_dynamic(&self, moved: Option<(u64, u64)>, region: &mut Region, over: &mut Overlay) {
-        match moved {
-            Some((offset, _)) => region.fill(offset, &self.dynamic_bytes(self.entries.len() + 1)),
-            None => self.write_dynamic(over),
         }
     }
 

@@ -13,12 +13,13 @@ mod stack;
 mod strings;
 mod symbols;
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, until_nul};
 use crate::error::ElfError;
 use crate::raw::{
-    DT_NULL, DT_STRSZ, DT_STRTAB, Dynamic, ET_DYN, ET_EXEC, Format, Header, PT_DYNAMIC, PT_INTERP, PT_LOAD,
-    SHT_DYNAMIC, SHT_NOBITS, Section, Segment,
+    DT_NULL, DT_STRSZ, DT_STRTAB, Dynamic, Format, Header, PT_DYNAMIC, PT_INTERP, PT_LOAD, SHT_DYNAMIC, SHT_NOBITS,
+    Section, Segment,
 };
+use crate::read::kind;
 
 pub use cache::{CacheOutcome, Directory, RunPathDirectories};
 pub use dynamic::RunPath;
@@ -109,7 +110,7 @@ impl<'a> Editor<'a> {
     /// It is not a program or a library, or its tables lie outside of it.
     pub fn open(bytes: &'a dyn Bytes, options: Options) -> Result<Self, ElfError> {
         let header = Header::read(bytes)?;
-        if header.kind != ET_EXEC && header.kind != ET_DYN {
+        if header.kind != kind::EXECUTABLE && header.kind != kind::SHARED {
             return Err(ElfError::Kind);
         }
         let format = header.format;
@@ -200,10 +201,15 @@ impl<'a> Editor<'a> {
 
     /// Where the byte at an address stands in the file.
     fn offset_of(&self, address: u64) -> Option<u64> {
-        let segment = self.segments.iter().find(|segment| {
-            segment.kind == PT_LOAD && segment.address <= address && address - segment.address < segment.file_bytes
-        })?;
+        let segment = self
+            .loads()
+            .find(|segment| segment.address <= address && address - segment.address < segment.file_bytes)?;
         segment.offset.checked_add(address - segment.address)
+    }
+
+    /// Segments that are loaded.
+    fn loads(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().filter(|segment| segment.kind == PT_LOAD)
     }
 
     /// Where the dynamic section is, or the error that there is none.
@@ -213,20 +219,16 @@ impl<'a> Editor<'a> {
 
     fn section_name(&self, section: &Section) -> &[u8] {
         let name = self.names.get(section.name as usize..).unwrap_or_default();
-        name.split(|byte| *byte == 0).next().unwrap_or_default()
+        until_nul(name)
     }
 
-    fn section_named(&self, name: &str) -> Option<usize> {
-        self.sections
-            .iter()
-            .skip(1)
-            .position(|section| self.section_name(section) == name.as_bytes())
-            .map(|index| index + 1)
+    fn section_named(&self, name: &[u8]) -> Option<usize> {
+        (1..self.sections.len()).find(|index| self.section_name(&self.sections[*index]) == name)
     }
 
     fn dynamic_section(&self) -> Option<usize> {
         let of_kind = self.sections.iter().position(|section| section.kind == SHT_DYNAMIC);
-        of_kind.or_else(|| self.section_named(".dynamic"))
+        of_kind.or_else(|| self.section_named(b".dynamic"))
     }
 
     fn interpreter_segment(&self) -> Option<usize> {
@@ -243,9 +245,8 @@ impl<'a> Editor<'a> {
         }
         let index = self.interpreter_segment().ok_or(ElfError::NoSection(".interp"))?;
         let segment = self.segments[index];
-        let mut text = read(self.bytes, segment.offset, segment.file_bytes)?;
-        text.truncate(text.iter().position(|byte| *byte == 0).unwrap_or(text.len()));
-        Ok(text)
+        let text = read(self.bytes, segment.offset, segment.file_bytes)?;
+        Ok(until_nul(&text).to_vec())
     }
 
     /// Makes another program the one that starts this one.

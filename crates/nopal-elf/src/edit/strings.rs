@@ -1,8 +1,9 @@
 //! The strings of the dynamic section.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Editor, MAX_TABLE_BYTES, read};
+use crate::bytes::until_nul;
 use crate::error::ElfError;
 use crate::raw::{
     DT_GNU_HASH, DT_HASH, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED,
@@ -22,6 +23,29 @@ pub(super) struct VersionName {
     pub(super) is_file: bool,
 }
 
+/// Where numbers stand in the entries of a table of versions, and in the inner entries that each of them has.
+struct VersionTable {
+    /// The string of a file, if entries are of files.
+    file: Option<usize>,
+    /// How many inner entries there are.
+    count: usize,
+    /// How far the first inner entry is from the entry.
+    first: usize,
+    /// How far the next entry is.
+    next: usize,
+    /// The string of an inner entry.
+    inner_name: usize,
+    /// How far the next inner entry is.
+    inner_next: usize,
+}
+
+/// `Verneed` and `Vernaux`.
+const NEEDED: VersionTable =
+    VersionTable { file: Some(4), count: 2, first: 8, next: 12, inner_name: 8, inner_next: 12 };
+
+/// `Verdef` and `Verdaux`.
+const DEFINED: VersionTable = VersionTable { file: None, count: 6, first: 12, next: 16, inner_name: 0, inner_next: 4 };
+
 impl Editor<'_> {
     /// A string of the dynamic section.
     pub(super) fn string(&self, index: u64) -> Result<Vec<u8>, ElfError> {
@@ -29,7 +53,7 @@ impl Editor<'_> {
         if let Some(index) = index.checked_sub(place.strings_bytes) {
             let added = usize::try_from(index).ok().and_then(|index| self.added.get(index..));
             let added = added.ok_or(ElfError::StringIndex)?;
-            return Ok(added.split(|byte| *byte == 0).next().unwrap_or_default().to_vec());
+            return Ok(until_nul(added).to_vec());
         }
         let end = place.strings_offset.saturating_add(place.strings_bytes);
         if place.strings_bytes > 0 && read(self.bytes, end - 1, 1)? != [0] {
@@ -88,7 +112,8 @@ impl Editor<'_> {
         Ok(symbols.chunks_exact(size).skip(1).any(|symbol| refers(u64::from(self.format().u32(symbol, 0)))))
     }
 
-    fn value(&self, tag: u64) -> Option<u64> {
+    /// The value of the first entry with a tag.
+    pub(super) fn value(&self, tag: u64) -> Option<u64> {
         self.entries.iter().find(|entry| entry.tag == tag).map(|entry| entry.value)
     }
 
@@ -134,52 +159,45 @@ impl Editor<'_> {
     /// The names in the tables of versions that are defined and needed.
     pub(super) fn version_names(&self) -> Result<Vec<VersionName>, ElfError> {
         let mut names = Vec::new();
-        if let (Some(table), Some(count)) = (self.value(DT_VERNEED), self.value(DT_VERNEEDNUM)) {
-            // file at 4 and first version at 8, next at 12; of a version: name at 8, next at 12
-            self.walk_versions(table, count, [8, 12, 2], 12, &mut names, (Some(4), 8))?;
-        }
-        if let (Some(table), Some(count)) = (self.value(DT_VERDEF), self.value(DT_VERDEFNUM)) {
-            // first name at 12, next at 16; of a name: itself at 0, next at 4
-            self.walk_versions(table, count, [12, 16, 6], 4, &mut names, (None, 0))?;
+        for (table, count, form) in [(DT_VERNEED, DT_VERNEEDNUM, &NEEDED), (DT_VERDEF, DT_VERDEFNUM, &DEFINED)] {
+            if let (Some(table), Some(count)) = (self.value(table), self.value(count)) {
+                self.walk_versions(table, count, form, &mut names)?;
+            }
         }
         Ok(names)
     }
 
-    /// `outer` has the places of: the offset of the first inner entry, the offset of the next entry, the number of inner
-    /// entries; `inner_next` that of the offset of the next inner entry; `fields` those of names.
     fn walk_versions(
         &self,
         table: u64,
         count: u64,
-        outer: [usize; 3],
-        inner_next: usize,
+        form: &VersionTable,
         names: &mut Vec<VersionName>,
-        fields: (Option<usize>, usize),
     ) -> Result<(), ElfError> {
         let format = self.format();
         let Some(mut at) = self.offset_of(table) else { return Ok(()) };
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for _ in 0..count {
-            if seen.insert(at, ()).is_some() {
+            if !seen.insert(at) {
                 return Err(ElfError::Malformed("version table refers to itself"));
             }
-            let entry = read(self.bytes, at, outer[1] as u64 + 4)?;
-            if let Some(file) = fields.0 {
+            let entry = read(self.bytes, at, form.next as u64 + 4)?;
+            if let Some(file) = form.file {
                 let string = u64::from(format.u32(&entry, file));
                 names.push(VersionName { at: at + file as u64, string, is_file: true });
             }
-            let mut inner = at.saturating_add(u64::from(format.u32(&entry, outer[0])));
-            for _ in 0..format.u16(&entry, outer[2]) {
-                let raw = read(self.bytes, inner, inner_next as u64 + 4)?;
-                let string = u64::from(format.u32(&raw, fields.1));
-                names.push(VersionName { at: inner + fields.1 as u64, string, is_file: false });
-                let next = format.u32(&raw, inner_next);
+            let mut inner = at.saturating_add(u64::from(format.u32(&entry, form.first)));
+            for _ in 0..format.u16(&entry, form.count) {
+                let raw = read(self.bytes, inner, form.inner_next as u64 + 4)?;
+                let string = u64::from(format.u32(&raw, form.inner_name));
+                names.push(VersionName { at: inner + form.inner_name as u64, string, is_file: false });
+                let next = format.u32(&raw, form.inner_next);
                 if next == 0 {
                     break;
                 }
                 inner = inner.saturating_add(u64::from(next));
             }
-            let next = format.u32(&entry, outer[1]);
+            let next = format.u32(&entry, form.next);
             if next == 0 {
                 break;
             }

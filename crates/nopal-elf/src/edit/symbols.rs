@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Editor, read};
+use crate::bytes::until_nul;
 use crate::error::ElfError;
 use crate::raw::{DT_GNU_HASH, DT_HASH, DT_SYMTAB, DT_VERSYM, SHT_DYNSYM, SHT_REL, SHT_RELA, SHT_SYMTAB};
 
@@ -64,8 +65,7 @@ impl Editor<'_> {
     }
 
     fn table(&self, tag: u64, name: &'static str) -> Result<u64, ElfError> {
-        let entry = self.entries.iter().find(|entry| entry.tag == tag).ok_or(ElfError::NoSection(name))?;
-        self.offset_of(entry.value).ok_or(ElfError::NoSection(name))
+        self.value(tag).and_then(|address| self.offset_of(address)).ok_or(ElfError::NoSection(name))
     }
 
     fn symbols(&self) -> Result<Symbols, ElfError> {
@@ -77,7 +77,7 @@ impl Editor<'_> {
         let strings = read(self.bytes, place.strings_offset, place.strings_bytes)?;
         let name = |symbol: &[u8]| {
             let string = strings.get(self.format().u32(symbol, 0) as usize..).ok_or(ElfError::StringIndex)?;
-            Ok(string.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+            Ok(until_nul(string).to_vec())
         };
         let names = raw.chunks_exact(size).map(name).collect::<Result<_, ElfError>>()?;
         Ok(Symbols { offset, raw, names })

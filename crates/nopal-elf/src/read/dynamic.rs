@@ -4,8 +4,9 @@ use super::error::ReadError;
 use super::layout::Layout;
 use super::source::{Source, place, string, table};
 use crate::raw::{
-    DT_AUXILIARY, DT_BIND_NOW, DT_DEBUG, DT_FILTER, DT_FLAGS, DT_FLAGS_1, DT_GNU_HASH, DT_HASH, DT_NEEDED, DT_NULL,
-    DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_TEXTREL, PT_DYNAMIC, Segment,
+    DF_1_NODEFLIB, DT_AUXILIARY, DT_BIND_NOW, DT_DEBUG, DT_FILTER, DT_FLAGS, DT_FLAGS_1, DT_GNU_HASH, DT_HASH,
+    DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMTAB, DT_TEXTREL, Dynamic as Entry,
+    PT_DYNAMIC, Segment,
 };
 
 /// What a file asks of the loader.
@@ -66,7 +67,6 @@ pub(crate) struct Symbols {
 const DF_TEXTREL: u64 = 0x4;
 const DF_BIND_NOW: u64 = 0x8;
 const DF_1_NOW: u64 = 0x1;
-const DF_1_NODEFLIB: u64 = 0x800;
 const DF_1_PIE: u64 = 0x0800_0000;
 
 /// 65536 entries of 64-bit files: the largest programs need hundreds of libraries, not ten thousands.
@@ -113,8 +113,9 @@ impl Dynamic {
         let bytes = table(source, what, offset, segment.file_bytes, MAX_DYNAMIC_BYTES)?;
         let mut dynamic = Self::default();
         let mut names = Vec::new();
-        for entry in bytes.chunks_exact(layout.pick(8, 16)) {
-            let (tag, value) = (layout.field(entry, (0, 4), (0, 8)), layout.field(entry, (4, 4), (8, 8)));
+        let format = layout.format();
+        for entry in bytes.chunks_exact(format.dynamic_bytes()) {
+            let Entry { tag, value } = Entry::read(format, entry);
             match tag {
                 DT_NULL => break,
                 DT_NEEDED | DT_AUXILIARY | DT_FILTER | DT_SONAME | DT_RPATH | DT_RUNPATH => names.push((tag, value)),

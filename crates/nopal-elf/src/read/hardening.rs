@@ -2,8 +2,9 @@
 
 use super::Image;
 use super::error::ReadError;
-use super::source::{Source, memchr, place, table};
+use super::source::{Source, place, table};
 use crate::Bytes;
+use crate::bytes::until_nul;
 
 /// Defences that headers and the dynamic section tell of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +64,7 @@ impl SymbolChecks {
             let word = table(source, HASH, offset.saturating_add(index * 4), 4, 4)?;
             Ok(layout.order.number(&word))
         };
-        let size = layout.pick(16, 24);
+        let size = layout.format().symbol_bytes();
         let count = match (symbols.gnu_hash, symbols.hash) {
             // what others define stands before what is hashed
             (Some(hash), _) => match word(hash, 1)? {
@@ -83,8 +84,7 @@ impl SymbolChecks {
         for entry in entries.chunks_exact(size) {
             let is_defined = layout.field(entry, (14, 2), (6, 2)) != 0;
             let at = layout.order.number(entry.get(..4).unwrap_or_default()) as usize;
-            let name = names.get(at..).unwrap_or_default();
-            let name = &name[..memchr(name).unwrap_or(name.len())];
+            let name = until_nul(names.get(at..).unwrap_or_default());
             if is_defined {
                 continue;
             }

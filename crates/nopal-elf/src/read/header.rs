@@ -56,9 +56,13 @@ pub mod machine {
     pub const IA_64: u16 = 50;
     pub const X86_64: u16 = 62;
     pub const AARCH64: u16 = 183;
+    pub const TILE_GX: u16 = 191;
     pub const RISCV: u16 = 243;
     pub const LOONGARCH: u16 = 258;
     pub const ALPHA: u16 = 0x9026;
+
+    /// Flag of files for [`ARM`] that pass numbers with fractions in registers of their own.
+    pub(crate) const ARM_HARD_FLOAT: u32 = 0x400;
 
     /// The name of a machine as `uname -m` would say it, where one is usual.
     pub fn name(machine: u16) -> Option<&'static str> {
@@ -122,7 +126,7 @@ impl Header {
             return Err(unknown("version", 6));
         }
         let layout = Layout { class, order };
-        let header_bytes = layout.pick(52, 64);
+        let header_bytes = layout.format().header_bytes();
         if length < header_bytes {
             let outside = (header_bytes as u64, bytes.len());
             return Err(ReadError::Outside { what: "the header", offset: 0, length: outside.0, file_bytes: outside.1 });
@@ -156,7 +160,8 @@ impl Header {
 
     /// Reads the table of segments.
     pub(crate) fn segments(&self, source: &Source<'_>) -> Result<Vec<Segment>, ReadError> {
-        let size = self.layout.pick(32, 56);
+        let format = self.layout.format();
+        let size = format.segment_bytes();
         if self.segments == 0 {
             return Ok(Vec::new());
         }
@@ -166,6 +171,6 @@ impl Header {
         }
         let length = u64::from(self.segments) * size as u64;
         let bytes = table(source, "the table of segments", self.segments_offset, length, MAX_SEGMENTS_BYTES)?;
-        Ok(bytes.chunks_exact(size).map(|entry| Segment::read(self.layout.format(), entry)).collect())
+        Ok(bytes.chunks_exact(size).map(|entry| Segment::read(format, entry)).collect())
     }
 }

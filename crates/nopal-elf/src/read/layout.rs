@@ -70,7 +70,7 @@ impl Layout {
 
     /// The same, as tables are read by.
     pub(crate) fn format(self) -> Format {
-        Format { is_64: self.class == Class::Elf64, is_big_endian: self.order == ByteOrder::Big }
+        Format { is_64: self.class == Class::Elf64, order: self.order }
     }
 
     /// One of two, by class.

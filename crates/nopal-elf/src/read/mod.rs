@@ -14,6 +14,7 @@ mod source;
 mod tests;
 
 use crate::Bytes;
+use crate::bytes::until_nul;
 use crate::raw::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};
 use source::{Source, table};
 
@@ -64,9 +65,8 @@ impl Image {
         let interpreter = match segments.iter().find(|segment| segment.kind == PT_INTERP) {
             Some(segment) => {
                 let what = "the interpreter's path";
-                let mut path = table(source, what, segment.offset, segment.file_bytes, MAX_INTERPRETER_BYTES)?;
-                path.truncate(source::memchr(&path).unwrap_or(path.len()));
-                Some(path)
+                let path = table(source, what, segment.offset, segment.file_bytes, MAX_INTERPRETER_BYTES)?;
+                Some(until_nul(&path).to_vec())
             }
             None => None,
         };

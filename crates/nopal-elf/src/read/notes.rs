@@ -1,7 +1,6 @@
 //! Notes: small records that tools leave in a file.
 
 use super::layout::Layout;
-use super::source::memchr;
 use crate::note::{CACHE_TYPE, OWNER};
 
 /// What notes say that is of use here.
@@ -64,7 +63,7 @@ impl ResolutionCache {
         let mut rest = desc.strip_suffix(b"\0").filter(|rest| rest.len() > 1 && rest.ends_with(b"\0"))?;
         let mut entries = Vec::new();
         let mut next = || {
-            let end = memchr(rest)?;
+            let end = memchr::memchr(0, rest)?;
             let (text, more) = (&rest[..end], &rest[end + 1..]);
             rest = more;
             Some(text)

@@ -64,7 +64,7 @@ pub(crate) fn string(source: &Source<'_>, what: &'static str, offset: u64, limit
     let mut at = offset;
     loop {
         let part = source.read(what, at, 256)?;
-        if let Some(end) = memchr(&part) {
+        if let Some(end) = memchr::memchr(0, &part) {
             text.extend_from_slice(&part[..end]);
             return Ok(text);
         }
@@ -78,11 +78,6 @@ pub(crate) fn string(source: &Source<'_>, what: &'static str, offset: u64, limit
         }
         at += part.len() as u64;
     }
-}
-
-/// Where the first NUL is.
-pub(crate) fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == 0)
 }
 
 /// Where in the file an address lies, and how many bytes the file has from there on in its segment.

@@ -1,5 +1,6 @@
 //! `ld.so.cache`: where `ldconfig` found libraries.
 
+use crate::bytes::until_nul;
 use crate::read::{ByteOrder, Class, Header, machine};
 use thiserror::Error;
 
@@ -71,7 +72,7 @@ impl LdCache {
         };
         let string = |at: u64| {
             let rest = usize::try_from(at).ok().and_then(|at| cache.get(at..)).unwrap_or_default();
-            rest.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+            until_nul(rest).to_vec()
         };
         let count = number(20, 4)?;
         let endian = number(28, 1)? & 3;
@@ -144,14 +145,13 @@ fn hwcaps(directory: u64, number: &dyn Fn(u64, u64) -> Result<u64, CacheError>) 
 /// What the cache calls a machine's libraries: `FLAG_ELF_LIBC6` and the number of its kind.
 fn flags(header: &Header) -> Option<u32> {
     const DOUBLE_FLOAT: u32 = 0x4;
-    const ARM_HARD_FLOAT: u32 = 0x400;
     let is_wide = header.class() == Class::Elf64;
     Some(
         3 | match (header.machine, is_wide) {
             (machine::X86_64, true) => 0x0300,
             (machine::X86_64, false) => 0x0800,
             (machine::AARCH64, true) => 0x0a00,
-            (machine::ARM, _) if header.flags & ARM_HARD_FLOAT != 0 => 0x0900,
+            (machine::ARM, _) if header.flags & machine::ARM_HARD_FLOAT != 0 => 0x0900,
             (machine::ARM, _) => 0x0b00,
             (machine::PPC64, _) => 0x0500,
             (machine::S390, true) => 0x0400,

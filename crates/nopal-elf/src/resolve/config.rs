@@ -129,13 +129,12 @@ pub fn platform(machine: u16) -> Option<&'static [u8]> {
 
 /// Where loaders of glibc are on most systems; what libraries, which name none, are loaded by there.
 pub fn usual_interpreter(header: &Header) -> Option<&'static str> {
-    const ARM_HARD_FLOAT: u32 = 0x400;
     Some(match (header.machine, header.class(), header.byte_order()) {
         (machine::X86_64, Class::Elf64, _) => "/lib64/ld-linux-x86-64.so.2",
         (machine::X86_64, Class::Elf32, _) => "/libx32/ld-linux-x32.so.2",
         (machine::I386, ..) => "/lib/ld-linux.so.2",
         (machine::AARCH64, Class::Elf64, ByteOrder::Little) => "/lib/ld-linux-aarch64.so.1",
-        (machine::ARM, ..) if header.flags & ARM_HARD_FLOAT != 0 => "/lib/ld-linux-armhf.so.3",
+        (machine::ARM, ..) if header.flags & machine::ARM_HARD_FLOAT != 0 => "/lib/ld-linux-armhf.so.3",
         (machine::ARM, ..) => "/lib/ld-linux.so.3",
         (machine::RISCV, Class::Elf64, _) => "/lib/ld-linux-riscv64-lp64d.so.1",
         (machine::PPC64, _, ByteOrder::Little) => "/lib64/ld64.so.2",

@@ -1,7 +1,7 @@
 //! What a list of directories in a file means.
 
 use super::config::LoaderConfig;
-use super::tokens::{Tokens, expand};
+use super::tokens::{Tokens, directory_of, expand};
 use super::tree::Tree;
 use crate::read::Dynamic;
 
@@ -20,12 +20,7 @@ pub struct RunPathEntry {
 pub fn run_path<T: Tree>(tree: &T, file: &[u8], dynamic: &Dynamic, config: &LoaderConfig) -> Vec<RunPathEntry> {
     let Some(list) = dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()) else { return Vec::new() };
     let path = tree.canonical(file).unwrap_or_else(|| tree.absolute(file));
-    let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    let tokens = Tokens {
-        origin: Some(&path[..end.max(1).min(path.len())]),
-        lib: &config.lib,
-        platform: config.platform.as_deref(),
-    };
+    let tokens = Tokens::new(config, directory_of(&path));
     let entries = list.split(|byte| *byte == b':').map(|text| {
         let directory = expand(text, tokens);
         let is_there = directory.as_ref().is_some_and(|directory| directory.is_empty() || tree.is_dir(directory));

@@ -1,6 +1,6 @@
 //! A tree that is no file system, but a table: for tests, and for trees that exist as lists only.
 
-use super::tree::{OpenError, Opened, Tree};
+use super::tree::{OpenError, Opened, Tree, follow_links};
 use crate::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -17,9 +17,6 @@ enum Entry {
     File { contents: Rc<[u8]>, inode: u64 },
     Link(Vec<u8>),
 }
-
-/// The kernel follows no more links than that.
-const MAX_LINKS: usize = 40;
 
 /// An open file of such a tree.
 #[derive(Clone, Debug)]
@@ -51,38 +48,16 @@ impl MemoryTree {
 
     /// Follows links.
     fn find(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let mut todo = components(path);
-        let (mut at, mut links) = (Vec::new(), 0);
-        while let Some(name) = todo.pop() {
-            match &name[..] {
-                b"." => {}
-                b".." => at.truncate(at.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
-                _ => {
-                    let parent = at.len();
-                    at.push(b'/');
-                    at.extend(name);
-                    let Some(Entry::Link(target)) = self.entries.get(&at) else { continue };
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return None;
-                    }
-                    at.truncate(if target.starts_with(b"/") { 0 } else { parent });
-                    todo.extend(components(target));
-                }
-            }
-        }
-        Some(at)
+        follow_links(path, |at| match self.entries.get(at) {
+            Some(Entry::Link(target)) => Some(target.clone()),
+            _ => None,
+        })
     }
 
     fn is_dir_at(&self, path: &[u8]) -> bool {
         let inside = [path, b"/"].concat();
         self.entries.range(inside.clone()..).next().is_some_and(|(path, _)| path.starts_with(&inside))
     }
-}
-
-/// What a path is made of, the last first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
 }
 
 impl Tree for MemoryTree {

@@ -39,7 +39,7 @@ pub use config::{Environment, LoaderConfig, LoaderFacts, platform, usual_interpr
 pub use explain::{RunPathEntry, run_path};
 pub use memory::{MemoryFile, MemoryTree};
 pub use outcome::{Answer, Attempt, Mismatch, Object, Refusal, Request, RequestKind, Resolution, Rule};
-pub use tree::{OpenError, Opened, Tree};
+pub use tree::{OpenError, Opened, Tree, follow_links};
 
 /// The largest programs load some hundreds.
 const MAX_OBJECTS: usize = 16 * 1024;

@@ -4,6 +4,7 @@ use super::config::{Environment, LoaderConfig};
 use super::directories::{Directories, DirectoryId};
 use super::outcome::{Answer, Object, Request, RequestKind, Resolution, Rule};
 use super::search::{Outcome, read_library, unreadable};
+use super::tokens::directory_of;
 use super::tree::Tree;
 use super::{MAX_OBJECTS, ResolveError};
 use crate::read::{Dependency, DependencyKind, Dynamic, Header, Image};
@@ -217,7 +218,6 @@ impl<'a, T: Tree> Resolver<'a, T> {
             PROGRAM => self.tree.canonical(path)?,
             _ => self.tree.absolute(path),
         };
-        let end = path.iter().rposition(|byte| *byte == b'/')?;
-        Some(path[..end.max(1)].to_vec())
+        directory_of(&path).map(<[u8]>::to_vec)
     }
 }

@@ -1,6 +1,6 @@
 //! Looking for one library: which places, in which order.
 
-use super::config::{LoaderConfig, convention};
+use super::config::convention;
 use super::directories::{DirectoryId, Status};
 use super::outcome::{Attempt, Mismatch, Refusal, Rule};
 use super::resolver::Resolver;
@@ -247,19 +247,14 @@ impl<T: Tree> Resolver<'_, T> {
     /// Splits a list of directories that stands in an object.
     pub(super) fn split(&mut self, list: &[u8], separators: &[u8], object: usize) -> Vec<DirectoryId> {
         let origin = self.origin(object);
-        self.directories.split(list, separators, tokens(self.config, origin.as_deref()))
+        self.directories.split(list, separators, Tokens::new(self.config, origin.as_deref()))
     }
 
     /// Replaces tokens in a name that stands in an object.
     pub(super) fn expand(&self, name: &[u8], object: usize) -> Option<Vec<u8>> {
         let origin = self.origin(object);
-        expand(name, tokens(self.config, origin.as_deref()))
+        expand(name, Tokens::new(self.config, origin.as_deref()))
     }
-}
-
-/// What tokens stand for in an object of that directory.
-fn tokens<'c>(config: &'c LoaderConfig, origin: Option<&'c [u8]>) -> Tokens<'c> {
-    Tokens { origin, lib: &config.lib, platform: config.platform.as_deref() }
 }
 
 /// Reads a file that a search found, and looks whether it can be loaded beside a program.

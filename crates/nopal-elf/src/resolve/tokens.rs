@@ -1,5 +1,7 @@
 //! `$ORIGIN`, `$LIB` and `$PLATFORM` in paths.
 
+use super::config::LoaderConfig;
+
 /// What tokens stand for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens<'a> {
@@ -9,6 +11,19 @@ pub(super) struct Tokens<'a> {
     pub(super) lib: &'a [u8],
     /// The kernel's name of the processor.
     pub(super) platform: Option<&'a [u8]>,
+}
+
+impl<'a> Tokens<'a> {
+    /// What they stand for in a file of that directory.
+    pub(super) fn new(config: &'a LoaderConfig, origin: Option<&'a [u8]>) -> Self {
+        Tokens { origin, lib: &config.lib, platform: config.platform.as_deref() }
+    }
+}
+
+/// The directory of a file, by its path from the root on.
+pub(super) fn directory_of(path: &[u8]) -> Option<&[u8]> {
+    let end = path.iter().rposition(|byte| *byte == b'/')?;
+    Some(&path[..end.max(1)])
 }
 
 /// Replaces tokens. Nothing if one of them stands for nothing that is known; a `$` before anything else stands for

@@ -242,8 +242,8 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// What `--help` shows.
-pub(super) fn help(program: &str) -> String {
-    let mut text = format!("syntax: {program}\n");
+pub(super) fn help() -> String {
+    let mut text = String::from("syntax: patchelf\n");
     for (flag, meaning) in FLAGS {
         text.push_str(&format!("  [{flag}]\t\t{meaning}\n"));
     }

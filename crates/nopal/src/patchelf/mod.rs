@@ -30,7 +30,7 @@ type Failure = String;
 /// Runs it with the words after its name, which is `patchelf` or `nopal elf patch`.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     if words.is_empty() {
-        tell(&flags::help("patchelf"));
+        tell(&flags::help());
         return ExitCode::FAILURE;
     }
     match run(words) {
@@ -53,7 +53,7 @@ fn tell(text: &str) {
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let flags = match flags::parse(words)? {
         Task::Help => {
-            tell(&flags::help("patchelf"));
+            tell(&flags::help());
             return Ok(());
         }
         Task::Version => return print(format!("patchelf {VERSION}\n").as_bytes()),

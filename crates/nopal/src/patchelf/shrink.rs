@@ -37,10 +37,6 @@ pub(super) fn shrink(path: &[u8], needed: &[Vec<u8>], machine: u16, prefixes: &[
 fn has_library(directory: &[u8], library: &[u8], machine: u16) -> Result<bool, Failure> {
     let path = [directory, b"/", library].concat();
     let path = Path::new(OsStr::from_bytes(&path));
-    match nopal_fs::metadata(path) {
-        Err(error) if error.is_not_found() => return Ok(false),
-        _ => {}
-    }
-    let bytes = super::file::open(path)?;
+    let Some(bytes) = super::file::open_if_exists(path)? else { return Ok(false) };
     nopal_elf::machine(&bytes).map(|found| found == machine).map_err(super::elf)
 }

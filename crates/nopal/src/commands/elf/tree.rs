@@ -1,14 +1,11 @@
 //! The file system, or a folder taken for its root, as a resolver of libraries sees it.
 
 use nopal_elf::Bytes;
-use nopal_elf::resolve::{OpenError, Opened, Tree};
+use nopal_elf::resolve::{OpenError, Opened, Tree, follow_links};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-
-/// The kernel follows no more links than that.
-const MAX_LINKS: usize = 40;
 
 /// Files below a folder, or all files.
 #[derive(Debug)]
@@ -55,39 +52,13 @@ impl FileTree {
     /// Follows links of a tree below a folder.
     fn inside(&self, path: &[u8]) -> Option<Vec<u8>> {
         let root = self.root.as_deref()?;
-        let mut todo = components(path);
-        let (mut at, mut links) = (Vec::new(), 0);
-        while let Some(name) = todo.pop() {
-            match &name[..] {
-                b"." => {}
-                b".." => at.truncate(at.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
-                _ => {
-                    let parent = at.len();
-                    at.push(b'/');
-                    at.extend(name);
-                    let Ok(target) = nopal_fs::read_link(&below(root, &at)) else { continue };
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return None;
-                    }
-                    let target = target.as_os_str().as_bytes();
-                    at.truncate(if target.starts_with(b"/") { 0 } else { parent });
-                    todo.extend(components(target));
-                }
-            }
-        }
-        Some(at)
+        follow_links(path, |at| Some(nopal_fs::read_link(&below(root, at)).ok()?.into_os_string().into_encoded_bytes()))
     }
 }
 
 /// A path from the tree's root on, below the folder that stands for it.
 fn below(root: &Path, path: &[u8]) -> PathBuf {
     root.join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
-}
-
-/// What a path is made of, the last first.
-fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
 }
 
 impl Tree for FileTree {

@@ -1,9 +1,9 @@
 //! A report for programs.
 
-use super::text::hex;
 use super::{Libraries, Report, lossy, rule};
 use nopal_elf::read::{ByteOrder, Class, DependencyKind, Dynamic, Hint, Relro, kind, machine};
 use nopal_elf::resolve::{Answer, Mismatch, Request, RequestKind, Resolution};
+use nopal_format::hash::hex;
 use serde_json::{Map, Value, json};
 
 /// All that is known about a file. Bytes that are not UTF-8 become replacement characters.

@@ -3,6 +3,7 @@
 use super::{Libraries, Report, lossy, rule};
 use nopal_elf::read::{DependencyKind, Relro, kind, machine};
 use nopal_elf::resolve::{Answer, Mismatch, Request, RequestKind, Resolution};
+use nopal_format::hash::hex;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -232,9 +233,4 @@ fn hardening(report: &Report) -> String {
         });
     }
     words.join(", ")
-}
-
-/// Bytes in base 16.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
