@@ -11,6 +11,7 @@ mod oracle;
 mod random;
 mod setup;
 mod smoke;
+mod stubs;
 mod test;
 mod tidy;
 
@@ -65,6 +66,8 @@ enum Chore {
     Setup,
     /// Run Debian's hello as an ordinary user with an empty home.
     Smoke,
+    /// Make the images that nopal puts into programs, or compare them with their sources.
+    Stubs(stubs::Options),
     /// Run all tests.
     Test {
         /// Use the profile of continuous integration: run all, show failures again at the end.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Chore::Oracle(options) => oracle::run(&root, &options),
         Chore::Setup => setup::run(),
         Chore::Smoke => smoke::run(&root),
+        Chore::Stubs(options) => stubs::run(&root, &options),
         Chore::Test { ci } => test::run(&root, ci),
     };
     match outcome {

@@ -1,0 +1,88 @@
+//! AArch64, after the Procedure Call Standard and include/uapi/asm-generic/unistd.h of Linux.
+
+use core::arch::{asm, global_asm};
+
+/// `e_machine` of the files it runs.
+pub const MACHINE: u16 = 183;
+
+global_asm!(
+    ".section .text._start, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
+    // `bti c`, which older processors take for nothing
+    "hint #34",
+    "mov x29, #0",
+    "mov x30, #0",
+    "mov x0, sp",
+    "bl stub_main",
+    "brk #1",
+    ".text",
+);
+
+/// Numbers of system calls.
+pub mod number {
+    #![allow(missing_docs)]
+    pub const FCNTL: usize = 25;
+    pub const FACCESSAT: usize = 48;
+    pub const CHDIR: usize = 49;
+    pub const OPENAT: usize = 56;
+    pub const CLOSE: usize = 57;
+    pub const READ: usize = 63;
+    pub const WRITE: usize = 64;
+    pub const READLINKAT: usize = 78;
+    pub const EXIT_GROUP: usize = 94;
+    pub const MUNMAP: usize = 215;
+    pub const EXECVE: usize = 221;
+    pub const MMAP: usize = 222;
+}
+
+/// Calls the kernel; negative results are error numbers.
+///
+/// # Safety
+/// As of the call.
+#[inline(always)]
+pub unsafe fn syscall(number: usize, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel changes the first register, and memory as the caller answers for
+    unsafe {
+        asm!(
+            "svc 0",
+            inlateout("x0") a => result,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f, in("x8") number,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// Where the image ends: what it works on.
+#[inline(always)]
+pub fn payload() -> *const u8 {
+    let address;
+    // SAFETY: computes an address
+    unsafe {
+        asm!("adrp {0}, __payload", "add {0}, {0}, :lo12:__payload", out(reg) address, options(nomem, nostack, pure));
+    }
+    address
+}
+
+/// Goes on as if the kernel had started that entry point with that stack.
+///
+/// # Safety
+/// Both are what a loader expects.
+pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the kernel leaves them
+    unsafe {
+        asm!(
+            "mov sp, {stack}",
+            "mov x0, #0",
+            "mov x29, #0",
+            "mov x30, #0",
+            // a jump through x16 is one that `bti c` allows
+            "br x16",
+            stack = in(reg) stack,
+            in("x16") entry,
+            options(noreturn),
+        )
+    }
+}

@@ -1,0 +1,100 @@
+//! i386, after the System V ABI and arch/x86/entry/syscalls/syscall_32.tbl of Linux.
+
+use core::arch::{asm, global_asm};
+
+/// `e_machine` of the files it runs.
+pub const MACHINE: u16 = 3;
+
+global_asm!(
+    ".section .text._start, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
+    "endbr32",
+    "xor ebp, ebp",
+    "mov eax, esp",
+    "and esp, -16",
+    "sub esp, 12",
+    "push eax",
+    "call stub_main",
+    "ud2",
+    // the compiler keeps registers for itself that the kernel wants
+    "stub_syscall:",
+    "push ebp",
+    "push ebx",
+    "push esi",
+    "push edi",
+    "mov eax, [esp + 20]",
+    "mov ebx, [esp + 24]",
+    "mov ecx, [esp + 28]",
+    "mov edx, [esp + 32]",
+    "mov esi, [esp + 36]",
+    "mov edi, [esp + 40]",
+    "mov ebp, [esp + 44]",
+    "int 0x80",
+    "pop edi",
+    "pop esi",
+    "pop ebx",
+    "pop ebp",
+    "ret",
+    ".text",
+);
+
+unsafe extern "C" {
+    fn stub_syscall(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+}
+
+/// Numbers of system calls.
+pub mod number {
+    #![allow(missing_docs)]
+    pub const READ: usize = 3;
+    pub const WRITE: usize = 4;
+    pub const CLOSE: usize = 6;
+    /// `mmap2`, whose offsets are in units of 4,096 bytes.
+    pub const MMAP: usize = 192;
+    pub const MUNMAP: usize = 91;
+    pub const EXECVE: usize = 11;
+    pub const FCNTL: usize = 221;
+    pub const CHDIR: usize = 12;
+    pub const EXIT_GROUP: usize = 252;
+    pub const OPENAT: usize = 295;
+    pub const READLINKAT: usize = 305;
+    pub const FACCESSAT: usize = 307;
+}
+
+/// Calls the kernel; negative results are error numbers.
+///
+/// # Safety
+/// As of the call.
+#[inline(always)]
+pub unsafe fn syscall(number: usize, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+    // SAFETY: keeps what the ABI asks for, and changes memory as the caller answers for
+    unsafe { stub_syscall(number, a, b, c, d, e, f) }
+}
+
+/// Where the image ends: what it works on.
+#[inline(always)]
+pub fn payload() -> *const u8 {
+    let address;
+    // SAFETY: computes an address
+    unsafe { asm!("call 2f", "2:", "popl {0}", "addl $__payload - 2b, {0}", out(reg) address, options(att_syntax)) };
+    address
+}
+
+/// Goes on as if the kernel had started that entry point with that stack.
+///
+/// # Safety
+/// Both are what a loader expects.
+pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the kernel leaves them
+    unsafe {
+        asm!(
+            "mov esp, eax",
+            "xor edx, edx",
+            "xor ebp, ebp",
+            "jmp ecx",
+            in("eax") stack,
+            in("ecx") entry,
+            options(noreturn),
+        )
+    }
+}

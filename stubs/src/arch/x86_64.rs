@@ -1,0 +1,84 @@
+//! x86-64, after the System V ABI and arch/x86/entry/syscalls/syscall_64.tbl of Linux.
+
+use core::arch::{asm, global_asm};
+
+/// `e_machine` of the files it runs.
+pub const MACHINE: u16 = 62;
+
+global_asm!(
+    ".section .text._start, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
+    "endbr64",
+    "xor ebp, ebp",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call stub_main",
+    "ud2",
+    ".text",
+);
+
+/// Numbers of system calls.
+pub mod number {
+    #![allow(missing_docs)]
+    pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const MMAP: usize = 9;
+    pub const MUNMAP: usize = 11;
+    pub const EXECVE: usize = 59;
+    pub const FCNTL: usize = 72;
+    pub const CHDIR: usize = 80;
+    pub const EXIT_GROUP: usize = 231;
+    pub const OPENAT: usize = 257;
+    pub const READLINKAT: usize = 267;
+    pub const FACCESSAT: usize = 269;
+}
+
+/// Calls the kernel; negative results are error numbers.
+///
+/// # Safety
+/// As of the call.
+#[inline(always)]
+pub unsafe fn syscall(number: usize, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel changes the registers that are named, and memory as the caller answers for
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// Where the image ends: what it works on.
+#[inline(always)]
+pub fn payload() -> *const u8 {
+    let address;
+    // SAFETY: computes an address
+    unsafe { asm!("lea {}, [rip + __payload]", out(reg) address, options(nomem, nostack, pure)) };
+    address
+}
+
+/// Goes on as if the kernel had started that entry point with that stack.
+///
+/// # Safety
+/// Both are what a loader expects.
+pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the kernel leaves them
+    unsafe {
+        asm!(
+            "mov rsp, {stack}",
+            "xor edx, edx",
+            "xor ebp, ebp",
+            "jmp {entry}",
+            stack = in(reg) stack,
+            entry = in(reg) entry,
+            options(noreturn),
+        )
+    }
+}

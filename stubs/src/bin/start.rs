@@ -1,0 +1,327 @@
+//! The entry point of a program that finds its loader by itself.
+//!
+//! The kernel starts a file without `PT_INTERP` here. What follows the image ([`Payload`]) names the loader and all
+//! libraries, by paths from a root that is some folders above the program, or by absolute ones. This maps the loader, as
+//! the kernel would have, and hands it the program with a dynamic section in which all libraries stand first, by path: so
+//! it opens each at once, in the order in which it would have found them. The original one follows, whose names are then
+//! known already.
+//!
+//! Whoever sets `LD_LIBRARY_PATH`, `LD_PRELOAD`, `LD_AUDIT` or `LD_TRACE_LOADED_OBJECTS` gets what the loader makes of the
+//! original dynamic section.
+
+#![no_std]
+#![no_main]
+
+use core::ptr;
+use nopal_stubs::arch;
+use nopal_stubs::elf::{self, Dynamic, Loader, Refusal, Segment, dynamic, segment};
+use nopal_stubs::memory::{Arena, copy, starts_with, strlen};
+use nopal_stubs::message::{give_up, say, say_error, say_path};
+use nopal_stubs::path::{self, PathBuf};
+use nopal_stubs::stack::{self, Aux, Stack, tag};
+use nopal_stubs::sys;
+
+/// What follows the image. `nopal_elf::edit::start` writes it.
+#[repr(C)]
+struct Payload {
+    magic: [u8; 8],
+    /// The address of this, as it was linked.
+    address: u64,
+    /// The original entry point.
+    entry: u64,
+    /// How many of the last components of the program's path lead to the root; 0 if nothing is relative.
+    depth: u32,
+    /// How many libraries are named.
+    library_count: u32,
+    /// The size of all strings.
+    strings_bytes: u32,
+    reserved: u32,
+    // the loader's path and those of libraries, each ended by a zero
+}
+
+const SLASH: u8 = b'/';
+
+#[unsafe(no_mangle)]
+extern "C" fn stub_main(begin: *mut usize) -> ! {
+    let stack = Stack { begin };
+    // SAFETY: the kernel made the stack, nopal what follows the image
+    unsafe { start(stack, &*arch::payload().cast::<Payload>()) }
+}
+
+unsafe fn start(stack: Stack, payload: &Payload) -> ! {
+    // SAFETY: as the caller says
+    unsafe {
+        let vector = stack.auxiliary();
+        let bias = (ptr::from_ref(payload) as usize).wrapping_sub(payload.address as usize);
+        let (Some(headers), Some(header_count), Some(base), Some(entry)) = (
+            stack::find(vector, tag::PHDR),
+            stack::find(vector, tag::PHNUM),
+            stack::find(vector, tag::BASE),
+            stack::find(vector, tag::ENTRY),
+        ) else {
+            say("nopal: the kernel does not say where the program is");
+            give_up()
+        };
+        let mut root = PathBuf::new();
+        if payload.depth > 0 {
+            find_root(&mut root, payload.depth, vector);
+        }
+        let segments = core::slice::from_raw_parts((*headers).value as *const Segment, (*header_count).value);
+        let original = segments.iter().find(|segment| segment.kind == segment::DYNAMIC);
+        let original = original.map_or(ptr::null_mut(), |segment| bias.wrapping_add(segment.address) as *mut Dynamic);
+        let entry_count = count_entries(original);
+        let lifts = !original.is_null() && payload.library_count > 0 && !is_overridden(stack);
+
+        let strings = payload.library_count as usize + 1;
+        let bytes = (segments.len() + 2) * size_of::<Segment>()
+            + (entry_count + strings) * size_of::<Dynamic>()
+            + strings * (root.count() + 1)
+            + payload.strings_bytes as usize
+            + 64;
+        let Some(mut arena) = Arena::new(bytes) else { complain(vector, "out of memory") };
+        let new_segments = arena.table::<Segment>(segments.len() + 2);
+        let new_entries = arena.table::<Dynamic>(entry_count + strings);
+
+        let mut names = Names { next: ptr::from_ref(payload).add(1).cast(), root: &root };
+        let loader_path = names.next(&mut arena);
+        let loader = match elf::load(loader_path, stack::value(vector, tag::PAGE_BYTES).max(4096)) {
+            Ok(loader) => loader,
+            Err(refusal) => refuse(vector, loader_path, refusal),
+        };
+        if let Some(address) = loader.debug_address() {
+            tell_debuggers(original, segments, bias, address);
+        }
+        let mut new_dynamic = None;
+        if lifts {
+            let mut at = new_entries;
+            let table = string_table(original, bias);
+            for _ in 0..payload.library_count {
+                let name = names.next(&mut arena) as usize;
+                *at = Dynamic { tag: dynamic::NEEDED, value: name.wrapping_sub(table) };
+                at = at.add(1);
+            }
+            copy(at.cast(), original.cast(), entry_count * size_of::<Dynamic>());
+            new_dynamic = Some((new_entries as usize, (entry_count + strings - 1) * size_of::<Dynamic>()));
+        }
+        let count = copy_segments(segments, new_segments, bias, loader_path, new_dynamic);
+        (*headers).value = new_segments as usize;
+        (*header_count).value = count;
+        (*base).value = loader.base;
+        (*entry).value = bias.wrapping_add(payload.entry as usize);
+        enter(stack, &loader)
+    }
+}
+
+unsafe fn enter(stack: Stack, loader: &Loader) -> ! {
+    // SAFETY: the loader was mapped, and the stack is as the kernel made it
+    unsafe { arch::enter(stack.begin, loader.entry) }
+}
+
+/// The root: what is left of the program's path without its last components.
+unsafe fn find_root(root: &mut PathBuf, depth: u32, vector: *mut Aux) {
+    // SAFETY: as the caller says
+    unsafe {
+        if stack::value(vector, tag::SECURE) != 0 {
+            // somebody else may have made a hard link to it, with their own loader around
+            complain(vector, "it has privileges, and looks for its loader beside itself");
+        }
+        path::of_program(root, vector);
+        if root.count() == 0 {
+            complain(vector, "cannot tell where it is: /proc is not mounted");
+        }
+        let mut levels = depth;
+        // what is relative has fewer folders than there are
+        while levels > 0 && root.pop() {
+            levels -= 1;
+        }
+        if levels > 0 && root.count() == 0 {
+            complain(vector, "it is not where it was made for: there are fewer folders above it");
+        }
+        if levels > 0 {
+            root.truncate(0);
+            root.push(c".".as_ptr().cast(), 1);
+            while levels > 1 {
+                root.push(c"/..".as_ptr().cast(), 3);
+                levels -= 1;
+            }
+        }
+    }
+}
+
+/// The names behind the payload, made absolute.
+struct Names<'a> {
+    next: *const u8,
+    root: &'a PathBuf,
+}
+
+impl Names<'_> {
+    /// The next one. Paths from the root begin with `//`, so that they differ from others and from names.
+    unsafe fn next(&mut self, arena: &mut Arena) -> *const u8 {
+        // SAFETY: zeros end them, and the arena is made for all
+        unsafe {
+            let name = self.next;
+            let count = strlen(name);
+            self.next = name.add(count + 1);
+            if *name != SLASH || *name.add(1) != SLASH {
+                return name;
+            }
+            let whole = arena.push(self.root.as_ptr(), self.root.count());
+            arena.push(name.add(1), count);
+            whole
+        }
+    }
+}
+
+unsafe fn count_entries(original: *const Dynamic) -> usize {
+    if original.is_null() {
+        return 0;
+    }
+    let mut count = 1;
+    // SAFETY: the last tag is `NULL`
+    unsafe {
+        let mut at = original;
+        while (*at).tag != dynamic::NULL {
+            at = at.add(1);
+            count += 1;
+        }
+    }
+    count
+}
+
+unsafe fn string_table(original: *const Dynamic, bias: usize) -> usize {
+    let mut at = original;
+    // SAFETY: the last tag is `NULL`
+    unsafe {
+        while (*at).tag != dynamic::NULL {
+            if (*at).tag == dynamic::STRINGS {
+                return bias.wrapping_add((*at).value);
+            }
+            at = at.add(1);
+        }
+    }
+    bias
+}
+
+/// Whether the user asks for other libraries, or wants to see what is looked for.
+unsafe fn is_overridden(stack: Stack) -> bool {
+    let mut at = stack.environment();
+    // SAFETY: zeros end the environment and what is in it
+    unsafe {
+        while !(*at).is_null() {
+            let variable = *at;
+            if starts_with(variable, b"LD_") {
+                let is_one = |name: &[u8]| starts_with(variable.add(3), name) && *variable.add(3 + name.len()) != 0;
+                if is_one(b"LIBRARY_PATH=")
+                    || is_one(b"PRELOAD=")
+                    || is_one(b"AUDIT=")
+                    || is_one(b"TRACE_LOADED_OBJECTS=")
+                {
+                    return true;
+                }
+            }
+            at = at.add(1);
+        }
+        sys::can_read(c"/etc/ld.so.preload".as_ptr().cast())
+    }
+}
+
+/// Debuggers look into the dynamic section that the file has.
+unsafe fn tell_debuggers(original: *mut Dynamic, segments: &[Segment], bias: usize, address: usize) {
+    let place = (original as usize).wrapping_sub(bias);
+    let is_writable = segments.iter().any(|segment| {
+        let is_inside = place >= segment.address && place - segment.address < segment.memory_bytes;
+        segment.kind == segment::LOAD && segment.flags & 2 != 0 && is_inside
+    });
+    if original.is_null() || !is_writable {
+        return;
+    }
+    let mut at = original;
+    // SAFETY: the last tag is `NULL`, and it can be written to
+    unsafe {
+        while (*at).tag != dynamic::NULL {
+            if (*at).tag == dynamic::DEBUG {
+                (*at).value = address;
+                return;
+            }
+            at = at.add(1);
+        }
+    }
+}
+
+/// Program headers as the loader wants them: that of themselves first, the loader's name, and the new dynamic section.
+/// How many there are.
+unsafe fn copy_segments(
+    segments: &[Segment],
+    into: *mut Segment,
+    bias: usize,
+    loader_path: *const u8,
+    new_dynamic: Option<(usize, usize)>,
+) -> usize {
+    let place = |kind, begin: usize, bytes| {
+        let address = begin.wrapping_sub(bias);
+        Segment {
+            kind,
+            flags: 4,
+            offset: address,
+            address,
+            physical: address,
+            file_bytes: bytes,
+            memory_bytes: bytes,
+            align: 8,
+        }
+    };
+    // SAFETY: there is room for two more
+    unsafe {
+        let mut at = into.add(1);
+        let name_bytes = strlen(loader_path) + 1;
+        *at = place(segment::INTERPRETER, loader_path as usize, name_bytes);
+        for segment in segments {
+            if segment.kind == segment::HEADERS || segment.kind == segment::INTERPRETER {
+                continue;
+            }
+            at = at.add(1);
+            *at = match new_dynamic {
+                Some((begin, bytes)) if segment.kind == segment::DYNAMIC => place(segment.kind, begin, bytes),
+                _ => *segment,
+            };
+        }
+        let count = at.offset_from(into) as usize + 1;
+        *into = place(segment::HEADERS, into as usize, count * size_of::<Segment>());
+        count
+    }
+}
+
+/// Says why the program cannot be started.
+unsafe fn complain(vector: *mut Aux, why: &str) -> ! {
+    // SAFETY: as the caller says
+    unsafe { say_program(vector) };
+    say(why);
+    give_up()
+}
+
+unsafe fn refuse(vector: *mut Aux, loader: *const u8, refusal: Refusal) -> ! {
+    // SAFETY: as the caller says
+    unsafe {
+        say_program(vector);
+        say("its loader ");
+        say_path(loader);
+    }
+    say(": ");
+    let number = match refusal {
+        Refusal::Error(number) => number,
+        Refusal::Format => sys::ENOEXEC,
+        Refusal::Memory => sys::ENOMEM,
+    };
+    say_error(number);
+    give_up()
+}
+
+unsafe fn say_program(vector: *mut Aux) {
+    say("nopal: cannot start ");
+    // SAFETY: a zero ends what the kernel was told to execute
+    match unsafe { stack::value(vector, tag::EXECFN) } {
+        0 => say("this program"),
+        path => unsafe { say_path(path as *const u8) },
+    }
+    say(": ");
+}

@@ -1,0 +1,98 @@
+//! The system calls that stubs need.
+
+use crate::arch::{number, syscall};
+
+/// A file or folder to start from: none, paths are relative to the working directory.
+const CURRENT_DIR: usize = -100_isize as usize;
+const READ_ONLY_CLOSE_ON_EXEC: usize = 0o2_000_000;
+
+/// May be read.
+pub const READ: usize = 1;
+/// May be written to.
+pub const WRITE: usize = 2;
+/// May be executed.
+pub const EXECUTE: usize = 4;
+/// Of a file; changes are for this process alone.
+pub const PRIVATE: usize = 2;
+/// Zeros; changes are for this process alone.
+pub const PRIVATE_MEMORY: usize = 0x22;
+/// Exactly there, over what is there.
+pub const FIXED: usize = 0x10;
+
+/// Not a program of this machine.
+pub const ENOEXEC: isize = 8;
+/// No memory.
+pub const ENOMEM: isize = 12;
+
+/// An open file.
+#[derive(Clone, Copy)]
+pub struct File(usize);
+
+/// Ends the process.
+pub fn exit(status: usize) -> ! {
+    loop {
+        // SAFETY: does not come back
+        unsafe { syscall(number::EXIT_GROUP, [status, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Writes to standard error, as well as can be.
+///
+/// # Safety
+/// There are that many bytes.
+pub unsafe fn complain(text: *const u8, count: usize) {
+    // SAFETY: reads what the caller says
+    unsafe { syscall(number::WRITE, [2, text as usize, count, 0, 0, 0]) };
+}
+
+/// Opens a file for reading, or gives the number of the error.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn open(path: *const u8) -> Result<File, isize> {
+    // SAFETY: reads the path
+    let file = unsafe { syscall(number::OPENAT, [CURRENT_DIR, path as usize, READ_ONLY_CLOSE_ON_EXEC, 0, 0, 0]) };
+    if file < 0 { Err(-file) } else { Ok(File(file as usize)) }
+}
+
+/// Reads from where the file is at; how many bytes, or a negative error.
+pub fn read(file: File, into: &mut [u8]) -> isize {
+    // SAFETY: writes to the slice
+    unsafe { syscall(number::READ, [file.0, into.as_mut_ptr() as usize, into.len(), 0, 0, 0]) }
+}
+
+/// Closes a file.
+pub fn close(file: File) {
+    // SAFETY: nobody uses the file any more
+    unsafe { syscall(number::CLOSE, [file.0, 0, 0, 0, 0, 0]) };
+}
+
+/// Reads where a link leads to; how many bytes, or a negative error.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn read_link(path: *const u8, into: &mut [u8]) -> isize {
+    // SAFETY: reads the path and writes to the slice
+    unsafe { syscall(number::READLINKAT, [CURRENT_DIR, path as usize, into.as_mut_ptr() as usize, into.len(), 0, 0]) }
+}
+
+/// Whether a file can be read.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn can_read(path: *const u8) -> bool {
+    // SAFETY: reads the path
+    unsafe { syscall(number::FACCESSAT, [CURRENT_DIR, path as usize, 4, 0, 0, 0]) == 0 }
+}
+
+/// Maps memory, or a part of a file from a multiple of 4,096 bytes on. Nothing if the kernel refuses.
+///
+/// What is at a fixed place already is lost: the caller answers for that.
+pub fn map(address: usize, bytes: usize, rights: usize, flags: usize, file: Option<(File, usize)>) -> Option<usize> {
+    let (file, offset) = file.map_or((usize::MAX, 0), |(file, offset)| (file.0, offset));
+    let offset = if cfg!(target_arch = "x86") { offset / 4096 } else { offset };
+    // SAFETY: as the caller answers for
+    let place = unsafe { syscall(number::MMAP, [address, bytes, rights, flags, file, offset]) };
+    // the last page of the address space is where error numbers are
+    if (-4095..0).contains(&place) { None } else { Some(place as usize) }
+}
