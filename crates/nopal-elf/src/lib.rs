@@ -11,10 +11,12 @@ pub mod read;
 pub mod resolve;
 #[cfg(test)]
 mod sample;
+mod start;
 
 pub use bytes::Bytes;
 pub use edit::{CacheOutcome, Changes, Directory, Editor, ExecStack, Options, Patch, RunPath, RunPathDirectories};
 pub use error::ElfError;
+pub use start::{Place, Start};
 
 /// The machine that a file is for: the number of its architecture.
 ///

@@ -12,6 +12,9 @@ const EI_DATA: usize = 5;
 const EI_VERSION: usize = 6;
 const EI_OSABI: usize = 7;
 
+/// Where the entry point stands in the header.
+const ENTRY: usize = 24;
+
 pub(crate) const PT_NULL: u32 = 0;
 pub(crate) const PT_LOAD: u32 = 1;
 pub(crate) const PT_DYNAMIC: u32 = 2;
@@ -26,6 +29,7 @@ pub(crate) const PF_X: u32 = 1;
 pub(crate) const PF_W: u32 = 2;
 pub(crate) const PF_R: u32 = 4;
 
+pub(crate) const SHT_PROGBITS: u32 = 1;
 pub(crate) const SHT_SYMTAB: u32 = 2;
 pub(crate) const SHT_RELA: u32 = 4;
 pub(crate) const SHT_DYNAMIC: u32 = 6;
@@ -34,6 +38,7 @@ pub(crate) const SHT_NOBITS: u32 = 8;
 pub(crate) const SHT_REL: u32 = 9;
 pub(crate) const SHT_DYNSYM: u32 = 11;
 pub(crate) const SHF_ALLOC: u64 = 2;
+pub(crate) const SHF_EXECINSTR: u64 = 4;
 
 pub(crate) const DT_NULL: u64 = 0;
 pub(crate) const DT_NEEDED: u64 = 1;
@@ -126,6 +131,8 @@ pub(crate) struct Header {
     pub(crate) os_abi: u8,
     pub(crate) kind: u16,
     pub(crate) machine: u16,
+    /// Where the program begins to run.
+    pub(crate) entry: u64,
     pub(crate) segments_offset: u64,
     pub(crate) sections_offset: u64,
     pub(crate) segment_count: u16,
@@ -166,6 +173,7 @@ impl Header {
             os_abi: raw[EI_OSABI],
             kind: format.u16(&raw, 16),
             machine: format.u16(&raw, 18),
+            entry: format.word(&raw, ENTRY),
             segments_offset: format.word(&raw, offsets),
             sections_offset: format.word(&raw, offsets + format.word_bytes()),
             segment_count: format.u16(&raw, counts + 4),
@@ -208,6 +216,7 @@ impl Header {
         let mut raw = self.raw.clone();
         let (offsets, counts) = if format.is_64 { (32, 52) } else { (28, 40) };
         raw[EI_OSABI] = self.os_abi;
+        format.put(&mut raw, ENTRY, format.word_bytes(), self.entry);
         format.put(&mut raw, offsets, format.word_bytes(), self.segments_offset);
         format.put(&mut raw, offsets + format.word_bytes(), format.word_bytes(), self.sections_offset);
         format.put(&mut raw, counts + 4, 2, u64::from(self.segment_count));

@@ -22,9 +22,9 @@ pub struct FilePart<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Changes parts of the file at `path`, links followed, and makes it `len` bytes long, which is at least its length.
+/// Changes parts of the file at `path`, links followed, and makes it `len` bytes long.
 ///
-/// A small file is replaced by a changed copy. A large one, or one with several names, is changed where it is, unless it is
+/// A small file, or one that gets shorter, is replaced by a changed copy. A large one, or one with several names, is changed where it is, unless it is
 /// being executed: first what lies behind its end is written, where the disk may be full, then the rest, in the order of
 /// `parts`; if something fails, all is undone. Neither waits for the disk.
 ///
@@ -33,7 +33,7 @@ pub struct FilePart<'a> {
 pub fn patch_file(path: &Path, parts: &[FilePart<'_>], len: u64) -> Result<(), FsError> {
     let path = crate::canonicalize(path)?;
     let metadata = crate::metadata(&path)?;
-    if metadata.len() > IN_PLACE_BYTES || metadata.nlink() > 1 {
+    if len >= metadata.len() && (metadata.len() > IN_PLACE_BYTES || metadata.nlink() > 1) {
         match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => return patch_in_place(&file, metadata.len(), parts, len).on("write", &path),
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}

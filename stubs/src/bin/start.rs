@@ -21,7 +21,7 @@ use nopal_stubs::path::{self, PathBuf};
 use nopal_stubs::stack::{self, Aux, Stack, tag};
 use nopal_stubs::sys;
 
-/// What follows the image. `nopal_elf::edit::start` writes it.
+/// What follows the image. `nopal_elf`'s `start.rs` writes it.
 #[repr(C)]
 struct Payload {
     magic: [u8; 8],
@@ -29,13 +29,16 @@ struct Payload {
     address: u64,
     /// The original entry point.
     entry: u64,
+    /// Where the name of the loader was before, and how long it is: for those who bring it back.
+    interpreter: u64,
+    interpreter_bytes: u32,
     /// How many of the last components of the program's path lead to the root; 0 if nothing is relative.
     depth: u32,
     /// How many libraries are named.
     library_count: u32,
     /// The size of all strings.
     strings_bytes: u32,
-    reserved: u32,
+    reserved: [u32; 2],
     // the loader's path and those of libraries, each ended by a zero
 }
 

@@ -79,16 +79,20 @@ impl Editor<'_> {
                 let message = "cannot remove resolution cache note: section name table index points to it";
                 return Err(ElfError::Refused(message.to_owned()));
             }
-            // The numbers of other sections stay.
-            if index + 1 == self.sections.len() {
-                self.sections.pop();
-                self.header.section_count -= 1;
-            } else {
-                self.sections[index] = Section::default();
-            }
-            self.sections_changed = true;
+            self.remove_section(index);
         }
         Ok(())
+    }
+
+    /// Removes a section. The numbers of others stay.
+    pub(super) fn remove_section(&mut self, index: usize) {
+        if index + 1 == self.sections.len() {
+            self.sections.pop();
+            self.header.section_count -= 1;
+        } else {
+            self.sections[index] = Section::default();
+        }
+        self.sections_changed = true;
     }
 
     /// Notes where the needed libraries are found by the run path. In a directory that only the loader can judge it has

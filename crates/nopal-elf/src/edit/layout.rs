@@ -15,7 +15,7 @@ use crate::read::kind;
 const MAX_ALIGN: u64 = 16 << 20;
 
 /// Every table begins at a multiple of this, as the largest of their numbers ask for.
-const TABLE_ALIGN: u64 = 8;
+pub(super) const TABLE_ALIGN: u64 = 8;
 
 /// What is moved as it is keeps its address modulo this.
 const BLOCK_ALIGN: u64 = 16;
@@ -54,15 +54,25 @@ impl Editor<'_> {
         let places = self.places();
         self.keep_interpreter_in_place(places, &mut over);
         self.keep_strings_in_place(places, &mut over);
-        if !self.needs_region()? {
+        if let Some(cut) = self.cut {
+            over.write(cut, vec![0; (self.bytes.len() - cut) as usize]);
+        }
+        let needs_region = self.needs_region()?;
+        if !needs_region && self.start.is_none() && self.cut.is_none() {
             self.write_dynamic(&mut over);
             let len = self.bytes.len();
             return Ok(self.write_tables(over, len, Vec::new()));
         }
         let warnings = self.nameless_warnings()?;
-        let region = self.move_what_grows(places, &mut over)?;
-        let mut len = region.offset + region.bytes.len() as u64;
-        over.write(region.offset, region.bytes);
+        let mut len = self.end();
+        if needs_region {
+            let region = self.move_what_grows(places, &mut over)?;
+            len = region.offset + region.bytes.len() as u64;
+            over.write(region.offset, region.bytes);
+        } else {
+            self.write_dynamic(&mut over);
+        }
+        len = self.place_start(len, &mut over)?;
         if self.section_table_moves() {
             self.header.sections_offset = len.next_multiple_of(TABLE_ALIGN);
             len = self.header.sections_offset + self.section_table_bytes();
@@ -83,7 +93,10 @@ impl Editor<'_> {
     }
 
     /// Where the file ends but for the table of sections.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
+        if let Some(cut) = self.cut {
+            return cut;
+        }
         let size = u64::from(self.header.section_count) * self.header.format.section_bytes() as u64;
         let is_last = size > 0 && self.header.sections_offset.checked_add(size) == Some(self.bytes.len());
         if is_last { self.header.sections_offset } else { self.bytes.len() }
@@ -335,7 +348,7 @@ impl Editor<'_> {
     }
 
     /// The alignment of a new segment: that of the others, which some programs expect to be one.
-    fn segment_align(&self) -> u64 {
+    pub(super) fn segment_align(&self) -> u64 {
         let aligns = self.loads().map(|segment| segment.align).filter(|align| align.is_power_of_two());
         aligns.max().unwrap_or(0).max(self.page_bytes())
     }
@@ -346,9 +359,7 @@ impl Editor<'_> {
             let last = &self.segments[index];
             return Ok(Region { offset: last.file_end(), address: last.memory_end(), bytes: Vec::new(), extended });
         }
-        let (page, align) = (self.page_bytes(), self.segment_align());
-        let end = self.loads().map(Segment::memory_end).max().unwrap_or(0);
-        let base = end.checked_next_multiple_of(page).ok_or(ElfError::Malformed("segments fill the address space"))?;
+        let base = self.first_free_page()?;
         let offset = self.end().next_multiple_of(BLOCK_ALIGN);
         if moves_segments
             && self.starts()
@@ -361,8 +372,21 @@ impl Editor<'_> {
             let offset = offset.max(wanted);
             return Ok(Region { offset, address: offset + bias, bytes: Vec::new(), extended });
         }
-        let address = base + (offset % align + align - base % align) % align;
+        let address = self.address_behind_all(offset)?;
         Ok(Region { offset, address, bytes: Vec::new(), extended })
+    }
+
+    /// Where no segment is, nor follows one.
+    fn first_free_page(&self) -> Result<u64, ElfError> {
+        let end = self.loads().map(Segment::memory_end).max().unwrap_or(0);
+        let page = end.checked_next_multiple_of(self.page_bytes());
+        page.filter(|page| *page < 1 << 63).ok_or(ElfError::Malformed("segments fill the address space"))
+    }
+
+    /// The address behind all segments at which a part of the file at that offset can be mapped.
+    pub(super) fn address_behind_all(&self, offset: u64) -> Result<u64, ElfError> {
+        let (base, align) = (self.first_free_page()?, self.segment_align());
+        Ok(base + (offset % align + align - base % align) % align)
     }
 
     fn move_block(
@@ -550,10 +574,7 @@ impl Editor<'_> {
     fn map_region(&mut self, region: &Region, is_writable: bool) -> Result<(), ElfError> {
         let bytes = region.bytes.len() as u64;
         let writable = if is_writable { PF_W } else { 0 };
-        let end = region.address.checked_add(bytes);
-        if end.is_none_or(|end| !self.header.format.is_64 && end > u64::from(u32::MAX)) {
-            return Err(ElfError::Malformed("the address space has no room for another segment"));
-        }
+        self.check_end(region.address.saturating_add(bytes))?;
         if let Some(index) = region.extended {
             let segment = &mut self.segments[index];
             segment.file_bytes += bytes;
@@ -571,10 +592,22 @@ impl Editor<'_> {
             memory_bytes: bytes,
             align: self.segment_align(),
         };
-        // the loader wants them in the order of their addresses
+        self.insert_load(load);
+        Ok(())
+    }
+
+    /// Whether addresses can be that large.
+    pub(super) fn check_end(&self, end: u64) -> Result<(), ElfError> {
+        if !self.header.format.is_64 && end > u64::from(u32::MAX) {
+            return Err(ElfError::Malformed("the address space has no room for another segment"));
+        }
+        Ok(())
+    }
+
+    /// Adds a segment behind all others: the loader wants them in the order of their addresses.
+    pub(super) fn insert_load(&mut self, load: Segment) {
         let after = self.segments.iter().rposition(|segment| segment.kind == PT_LOAD).map_or(0, |index| index + 1);
         self.segments.insert(after, load);
-        Ok(())
     }
 
     /// Writes the tables of headers that changed, and the header of the file.
@@ -595,7 +628,11 @@ impl Editor<'_> {
         if let Some(header) = self.header.changed_bytes() {
             over.write(0, header);
         }
-        let patches = over.0.into_iter().map(|(offset, bytes)| Patch { offset, bytes }).collect();
+        let inside = |(offset, mut bytes): (u64, Vec<u8>)| {
+            bytes.truncate(len.saturating_sub(offset) as usize);
+            Some(Patch { offset, bytes }).filter(|patch| !patch.bytes.is_empty())
+        };
+        let patches = over.0.into_iter().filter_map(inside).collect();
         Changes { patches, len, warnings }
     }
 }

@@ -10,6 +10,7 @@ mod dynamic;
 mod layout;
 mod region;
 mod stack;
+mod start;
 mod strings;
 mod symbols;
 
@@ -20,6 +21,7 @@ use crate::raw::{
     Section, Segment,
 };
 use crate::read::kind;
+use crate::start::Found;
 
 pub use cache::{CacheOutcome, Directory, RunPathDirectories};
 pub use dynamic::RunPath;
@@ -96,6 +98,10 @@ pub struct Editor<'a> {
     interpreter: Option<Vec<u8>>,
     /// The resolution cache to be added.
     cache: Option<Vec<u8>>,
+    /// What is to start the program.
+    start: Option<Found>,
+    /// Where the file ends now, if what was behind is removed.
+    cut: Option<u64>,
     /// Whether program headers were changed, or section headers.
     segments_changed: bool,
     sections_changed: bool,
@@ -138,6 +144,8 @@ impl<'a> Editor<'a> {
             added: Vec::new(),
             interpreter: None,
             cache: None,
+            start: None,
+            cut: None,
             segments_changed: false,
             sections_changed: false,
             patches: Vec::new(),
@@ -243,9 +251,15 @@ impl<'a> Editor<'a> {
         if let Some(interpreter) = &self.interpreter {
             return Ok(interpreter.clone());
         }
-        let index = self.interpreter_segment().ok_or(ElfError::NoSection(".interp"))?;
-        let segment = self.segments[index];
-        let text = read(self.bytes, segment.offset, segment.file_bytes)?;
+        let (offset, size) = match self.interpreter_segment() {
+            Some(index) => (self.segments[index].offset, self.segments[index].file_bytes),
+            None => {
+                let found = self.find_start().map(|(_, found)| found);
+                let place = found.and_then(|found| Some((self.offset_of(found.interpreter)?, found.interpreter_bytes)));
+                place.ok_or(ElfError::NoSection(".interp"))?
+            }
+        };
+        let text = read(self.bytes, offset, size)?;
         Ok(until_nul(&text).to_vec())
     }
 
@@ -255,6 +269,10 @@ impl<'a> Editor<'a> {
     /// As for [`Editor::interpreter`].
     pub fn set_interpreter(&mut self, interpreter: &[u8]) -> Result<(), ElfError> {
         if self.interpreter()? != interpreter {
+            if self.interpreter_segment().is_none() {
+                let message = "it starts by itself; make it an ordinary program first (nopal elf fast --undo)";
+                return Err(ElfError::Refused(message.to_owned()));
+            }
             self.interpreter = Some(interpreter.to_vec());
         }
         Ok(())

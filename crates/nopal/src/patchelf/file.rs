@@ -1,10 +1,7 @@
-//! Files and directories, as the ELF engine asks for them.
+//! Files, as the ELF engine asks for them.
 
 use super::{Failure, with_cause};
-use crate::commands::elf::TreeFile;
-use nopal_elf::{Directory, RunPathDirectories};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use nopal_relocate::TreeFile;
 use std::path::Path;
 
 /// Opens a file, of which only what is asked for is read.
@@ -20,23 +17,4 @@ pub(super) fn open_if_exists(path: &Path) -> Result<Option<TreeFile>, Failure> {
 
 fn unknown(path: &Path, error: &nopal_fs::FsError) -> Failure {
     with_cause(&format!("getting info about '{}'", path.display()), error.io())
-}
-
-/// The directories of this machine.
-pub(super) struct Directories;
-
-impl RunPathDirectories for Directories {
-    fn directory(&self, directory: &[u8]) -> Directory {
-        let path = Path::new(OsStr::from_bytes(directory));
-        let is_searchable = nopal_fs::is_dir(path) && nopal_fs::may(path, nopal_fs::Permission::Search);
-        if is_searchable && !nopal_fs::may(&path.join("glibc-hwcaps"), nopal_fs::Permission::Exist) {
-            Directory::Searchable
-        } else {
-            Directory::AtRunTime
-        }
-    }
-
-    fn is_readable(&self, path: &[u8]) -> bool {
-        nopal_fs::may(Path::new(OsStr::from_bytes(path)), nopal_fs::Permission::Read)
-    }
 }

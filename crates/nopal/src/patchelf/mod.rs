@@ -7,10 +7,10 @@ mod shrink;
 
 use crate::error::CliError;
 use crate::output;
-use file::Directories;
 use flags::{Flags, Task};
 use nopal_elf::{CacheOutcome, Changes, Editor, ElfError, ExecStack, RunPath};
 use nopal_fs::FilePart;
+use nopal_relocate::FileTree;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -142,7 +142,7 @@ fn edit(mut editor: Editor<'_>, flags: &Flags) -> Result<Changes, Failure> {
         editor.add_debug_tag().map_err(elf)?;
     }
     if flags.build_cache
-        && let CacheOutcome::Nothing(reason) = editor.build_cache(&Directories).map_err(elf)?
+        && let CacheOutcome::Nothing(reason) = editor.build_cache(&FileTree::of_machine()).map_err(elf)?
     {
         tell(&format!("warning: --build-resolution-cache: {reason}; no cache written\n"));
     }

@@ -1,11 +1,9 @@
 //! `nopal elf`: programs and libraries as the dynamic loader sees them, and changes to what it sees.
 
+mod fast;
 mod loader;
 mod patch;
 mod show;
-mod tree;
-
-pub(crate) use tree::TreeFile;
 
 use crate::cli::Context;
 use crate::error::CliError;
@@ -23,12 +21,14 @@ pub(crate) struct ElfArgs {
 enum ElfCommand {
     Show(show::ShowArgs),
     Patch(patch::PatchArgs),
+    Fast(fast::FastArgs),
 }
 
 /// Runs it.
 pub(crate) fn run(context: &Context, args: &ElfArgs) -> Result<ExitCode, CliError> {
     match &args.command {
         ElfCommand::Show(args) => show::run(context, args),
+        ElfCommand::Fast(args) => fast::run(context, args),
         ElfCommand::Patch(args) => Ok(patch::run(args)),
     }
 }

@@ -3,13 +3,14 @@
 mod json;
 mod text;
 
-use super::loader::{Loader, LoaderArgs};
+use super::loader::LoaderArgs;
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::output;
 use clap::Args;
 use nopal_elf::read::{Image, SymbolChecks};
 use nopal_elf::resolve::{LoaderConfig, Resolution, Rule, RunPathEntry, resolve, run_path};
+use nopal_relocate::Loader;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
@@ -81,7 +82,7 @@ fn report(context: &Context, args: &ShowArgs, path: &[u8]) -> Result<Report, Cli
     let tree = args.loader.tree(&context.settings.absolute(Path::new("")))?;
     let real = tree.real(path).unwrap_or_else(|| OsString::from_vec(path.to_vec()).into());
     let file = nopal_fs::RandomFile::open(&real)?;
-    let file = super::tree::TreeFile::from(file);
+    let file = nopal_relocate::TreeFile::from(file);
     let unreadable = |source| CliError::Elf { path: real.clone(), source };
     let image = Image::read(&file).map_err(unreadable)?;
     let loader = args.loader.loader(&tree, &image);

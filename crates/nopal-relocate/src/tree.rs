@@ -1,7 +1,7 @@
 //! The file system, or a folder taken for its root, as a resolver of libraries sees it.
 
-use nopal_elf::Bytes;
 use nopal_elf::resolve::{OpenError, Opened, Tree, follow_links};
+use nopal_elf::{Bytes, Directory, RunPathDirectories};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Files below a folder, or all files.
 #[derive(Debug)]
-pub(crate) struct FileTree {
+pub struct FileTree {
     /// The folder that stands for `/`; nothing if that is itself.
     root: Option<PathBuf>,
     working_dir: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct FileTree {
 
 /// An open file.
 #[derive(Debug)]
-pub(crate) struct TreeFile(nopal_fs::RandomFile);
+pub struct TreeFile(nopal_fs::RandomFile);
 
 impl From<nopal_fs::RandomFile> for TreeFile {
     fn from(file: nopal_fs::RandomFile) -> Self {
@@ -37,12 +37,17 @@ impl Bytes for TreeFile {
 
 impl FileTree {
     /// All files, or those below a folder.
-    pub(crate) fn new(root: Option<PathBuf>, working_dir: PathBuf) -> Self {
+    pub fn new(root: Option<PathBuf>, working_dir: PathBuf) -> Self {
         Self { root, working_dir }
     }
 
+    /// All files, for paths that begin with a slash or are below the working directory of the process.
+    pub fn of_machine() -> Self {
+        Self::new(None, PathBuf::new())
+    }
+
     /// Where a path of the tree really is. Links of a tree below a folder do not lead out of it.
-    pub(crate) fn real(&self, path: &[u8]) -> Option<PathBuf> {
+    pub fn real(&self, path: &[u8]) -> Option<PathBuf> {
         match &self.root {
             None => Some(self.working_dir.join(OsStr::from_bytes(path))),
             Some(root) => Some(below(root, &self.inside(path)?)),
@@ -93,5 +98,21 @@ impl Tree for FileTree {
             None => self.working_dir.join(OsStr::from_bytes(path)).into_os_string().into_encoded_bytes(),
             Some(_) => [b"/", path].concat(),
         }
+    }
+}
+
+impl RunPathDirectories for FileTree {
+    fn directory(&self, directory: &[u8]) -> Directory {
+        let Some(path) = self.real(directory) else { return Directory::AtRunTime };
+        let is_searchable = nopal_fs::is_dir(&path) && nopal_fs::may(&path, nopal_fs::Permission::Search);
+        if is_searchable && !nopal_fs::may(&path.join("glibc-hwcaps"), nopal_fs::Permission::Exist) {
+            Directory::Searchable
+        } else {
+            Directory::AtRunTime
+        }
+    }
+
+    fn is_readable(&self, path: &[u8]) -> bool {
+        self.real(path).is_some_and(|path| nopal_fs::may(&path, nopal_fs::Permission::Read))
     }
 }

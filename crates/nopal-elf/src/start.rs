@@ -1,0 +1,149 @@
+//! Programs that find their loader by themselves: what is put into them, and how it is told what to do.
+//!
+//! The code is an image of `stubs/`. The payload behind it is a header, then strings, each ended by a zero: the path of
+//! the loader, and those of libraries. A path that begins with `//` counts from the root, which is some folders above the
+//! program; a name without a slash is left to the loader.
+
+use crate::bytes::until_nul;
+use crate::raw::Format;
+use crate::read::machine;
+
+/// The name of the section.
+pub(crate) const START_SECTION: &[u8] = b".nopal.start";
+
+const MAGIC: &[u8; 8] = b"nopal\x00s1";
+
+/// The size of the payload's header.
+const HEADER_BYTES: usize = 56;
+
+/// No image is larger.
+const MAX_IMAGE_BYTES: usize = 64 << 10;
+
+/// Images begin at a multiple of this, as code of this architecture may count from pages of 4,096 bytes.
+const AARCH64_ALIGN: u64 = 4096;
+const ALIGN: u64 = 16;
+
+/// Where a loader or a library is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At this path, counted from the root.
+    FromRoot(Vec<u8>),
+    /// At this absolute path.
+    At(Vec<u8>),
+    /// Where the loader finds this name.
+    Named(Vec<u8>),
+}
+
+/// How a program starts by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// How many of the last components of the program's path lead to the root: 1 for the folder it is in. 0 if nothing
+    /// counts from the root.
+    pub depth: u32,
+    /// Its loader.
+    pub loader: Place,
+    /// The libraries to open first, in this order. None to leave all to the loader.
+    pub libraries: Vec<Place>,
+}
+
+/// A start as it is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) start: Start,
+    /// Where the program began before.
+    pub(crate) entry: u64,
+    /// Where the name of its loader is, and how long with its zero.
+    pub(crate) interpreter: u64,
+    pub(crate) interpreter_bytes: u64,
+}
+
+/// The code for a machine, if there is some.
+pub(crate) fn image(machine: u16, format: Format) -> Option<&'static [u8]> {
+    match (machine, format.is_64) {
+        (machine::X86_64, true) => Some(include_bytes!("../../../stubs/prebuilt/x86_64/start")),
+        (machine::I386, false) => Some(include_bytes!("../../../stubs/prebuilt/i386/start")),
+        (machine::AARCH64, true) => Some(include_bytes!("../../../stubs/prebuilt/aarch64/start")),
+        _ => None,
+    }
+}
+
+/// The alignment of images.
+pub(crate) fn align(machine: u16) -> u64 {
+    if machine == machine::AARCH64 { AARCH64_ALIGN } else { ALIGN }
+}
+
+impl Found {
+    /// Image and payload, for that address.
+    pub(crate) fn encode(&self, image: &[u8], format: Format, address: u64) -> Vec<u8> {
+        let mut strings = Vec::new();
+        for place in std::iter::once(&self.start.loader).chain(&self.start.libraries) {
+            match place {
+                Place::FromRoot(path) => strings.extend([b"//", &path[..]].concat()),
+                Place::At(path) => strings.extend([b"/", path.trim_start_slashes()].concat()),
+                Place::Named(name) => strings.extend(name),
+            }
+            strings.push(0);
+        }
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(MAGIC);
+        for (at, value) in [(8, address + image.len() as u64), (16, self.entry), (24, self.interpreter)] {
+            format.put(&mut header, at, 8, value);
+        }
+        let numbers = [
+            self.interpreter_bytes,
+            u64::from(self.start.depth),
+            self.start.libraries.len() as u64,
+            strings.len() as u64,
+        ];
+        for (index, number) in numbers.into_iter().enumerate() {
+            format.put(&mut header, 32 + 4 * index, 4, number);
+        }
+        [image, &header, &strings].concat()
+    }
+
+    /// Reads what was encoded, whatever the image was.
+    pub(crate) fn decode(bytes: &[u8], format: Format) -> Option<Found> {
+        let finder = memchr::memmem::Finder::new(MAGIC);
+        let head = bytes.get(..bytes.len().min(MAX_IMAGE_BYTES))?;
+        let at = finder.find_iter(head).find(|at| at % ALIGN as usize == 0)?;
+        let header = bytes.get(at..at.checked_add(HEADER_BYTES)?)?;
+        let wide = |at: usize| format.order.number(&header[at..at + 8]);
+        let number = |index: usize| format.u32(header, 32 + 4 * index);
+        let strings = &bytes[at + HEADER_BYTES..];
+        let strings = strings.get(..number(3) as usize)?.strip_suffix(b"\0")?;
+        let mut places = strings.split(|byte| *byte == 0).map(|text| match text {
+            [b'/', b'/', path @ ..] => Place::FromRoot(path.to_vec()),
+            [b'/', ..] => Place::At(text.to_vec()),
+            name => Place::Named(name.to_vec()),
+        });
+        let loader = places.next()?;
+        let libraries = places.collect::<Vec<_>>();
+        if libraries.len() != number(2) as usize {
+            return None;
+        }
+        let start = Start { depth: number(1), loader, libraries };
+        Some(Found { start, entry: wide(16), interpreter: wide(24), interpreter_bytes: number(0).into() })
+    }
+}
+
+impl Place {
+    /// The path or the name, from the root or not.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Place::FromRoot(text) | Place::At(text) | Place::Named(text) => until_nul(text),
+        }
+    }
+}
+
+/// Slices of bytes that are paths.
+trait Slashes {
+    /// Without the slashes at the beginning.
+    fn trim_start_slashes(&self) -> &[u8];
+}
+
+impl Slashes for [u8] {
+    fn trim_start_slashes(&self) -> &[u8] {
+        let slashes = self.iter().take_while(|byte| **byte == b'/').count();
+        &self[slashes..]
+    }
+}

@@ -1,0 +1,139 @@
+//! Programs that open each library at once, where it is.
+
+use crate::lift;
+use crate::loader::LoaderChoice;
+use crate::tree::{FileTree, TreeFile};
+use nopal_elf::read::{Image, ReadError};
+use nopal_elf::resolve::{OpenError, ResolveError, Tree as _, resolve};
+use nopal_elf::{Changes, Editor, ElfError, Options, Place, Start};
+use thiserror::Error;
+
+/// What makes a file fast, or slow again.
+#[derive(Debug)]
+pub struct Fast {
+    /// What is to be written.
+    pub changes: Changes,
+    /// What that does.
+    pub speed: Speed,
+}
+
+/// What a file is made to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speed {
+    /// A program that opens libraries by path.
+    Started {
+        /// How many it opens so.
+        by_path: usize,
+        /// How many it loads.
+        of: usize,
+        /// How many paths it opened in vain before.
+        in_vain: usize,
+    },
+    /// A file that says where its libraries are, for loaders that read that.
+    Noted,
+    /// As it was, for this reason.
+    Unchanged(&'static str),
+}
+
+/// Why a file cannot be made fast.
+#[derive(Debug, Error)]
+pub enum FastError {
+    /// It cannot be opened.
+    #[error("it cannot be opened")]
+    Open,
+    /// It makes no sense.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It cannot be edited.
+    #[error(transparent)]
+    Edit(#[from] ElfError),
+    /// Its libraries cannot be looked for.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A library is missing.
+    #[error("{} is not found, which {} needs", name.escape_ascii(), asking.escape_ascii())]
+    Missing {
+        /// The library.
+        name: Vec<u8>,
+        /// What needs it.
+        asking: Vec<u8>,
+    },
+}
+
+/// Makes a program open its libraries by path, if its loader would open others in vain, and notes in any file where what
+/// it needs is. Libraries are found as the loader would find them now; what may be elsewhere tomorrow is left to it.
+///
+/// # Errors
+/// The file makes no sense, or what it needs is missing.
+pub fn speed(tree: &FileTree, path: &[u8], choice: &LoaderChoice) -> Result<Fast, FastError> {
+    let file = open(tree, path)?;
+    let image = Image::read(&file)?;
+    let mut editor = Editor::open(&file, Options::default())?;
+    let mut speed = Speed::Unchanged("it is linked statically");
+    if image.dynamic.is_some() {
+        speed = Speed::Noted;
+        if editor.build_cache(tree).is_err() {
+            // one that no longer holds
+            editor.remove_cache()?;
+            editor.build_cache(tree)?;
+        }
+        if let Ok(interpreter) = editor.interpreter() {
+            let choice = LoaderChoice { interpreter: Some(interpreter.clone()), ..choice.clone() };
+            let (start, what) = start(tree, path, &choice, &image, interpreter)?;
+            match start {
+                Some(start) => editor.set_start(&start)?,
+                None => editor.remove_start()?,
+            }
+            speed = what;
+        }
+    }
+    Ok(Fast { changes: editor.finish()?, speed })
+}
+
+/// Undoes what [`speed`] does.
+///
+/// # Errors
+/// The file makes no sense.
+pub fn slow(tree: &FileTree, path: &[u8]) -> Result<Changes, FastError> {
+    let file = open(tree, path)?;
+    let mut editor = Editor::open(&file, Options::default())?;
+    editor.remove_start()?;
+    editor.remove_cache()?;
+    Ok(editor.finish()?)
+}
+
+fn open(tree: &FileTree, path: &[u8]) -> Result<TreeFile, FastError> {
+    tree.open(path).map(|opened| opened.file).map_err(|_: OpenError| FastError::Open)
+}
+
+/// How a program starts, if there is something to gain.
+fn start(
+    tree: &FileTree,
+    path: &[u8],
+    choice: &LoaderChoice,
+    image: &Image,
+    interpreter: Vec<u8>,
+) -> Result<(Option<Start>, Speed), FastError> {
+    let loader = choice.loader(tree, image);
+    let unchanged = |reason| Ok((None, Speed::Unchanged(reason)));
+    let Some(config) = loader.config else {
+        return unchanged(if loader.is_there { "its loader is none of glibc's" } else { "its loader is not there" });
+    };
+    let resolution = resolve(tree, path, &config, &Default::default())?;
+    if let Some((asking, request)) = resolution.requests().find(|(_, request)| !request.is_satisfied()) {
+        let asking = resolution.objects[asking].path.clone();
+        return Err(FastError::Missing { name: request.name.clone(), asking });
+    }
+    let in_vain = resolution.failed_opens();
+    if in_vain == 0 {
+        return unchanged("it opens nothing in vain");
+    }
+    let libraries = lift::libraries(tree, &config, &resolution, |path| Place::At(path.to_vec()));
+    if libraries.is_empty() {
+        return unchanged("only its loader can tell where its libraries are");
+    }
+    let by_path = libraries.iter().filter(|place| matches!(place, Place::At(_))).count();
+    let of = resolution.scope.len().saturating_sub(1);
+    let start = Start { depth: 0, loader: Place::At(interpreter), libraries };
+    Ok((Some(start), Speed::Started { by_path, of, in_vain }))
+}

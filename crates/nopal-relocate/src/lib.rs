@@ -1,0 +1,10 @@
+//! Programs that run from any directory, and start without looking for their libraries.
+
+mod fast;
+mod lift;
+mod loader;
+mod tree;
+
+pub use fast::{Fast, FastError, Speed, slow, speed};
+pub use loader::{Loader, LoaderChoice};
+pub use tree::{FileTree, TreeFile};
