@@ -3,8 +3,10 @@
 mod fast;
 mod lift;
 mod loader;
+mod relocate;
 mod tree;
 
 pub use fast::{Fast, FastError, Speed, slow, speed};
 pub use loader::{Loader, LoaderChoice};
+pub use relocate::{RelocateError, Relocation, Source, Verdict, relocate};
 pub use tree::{FileTree, TreeFile};

@@ -2,7 +2,7 @@
 
 use crate::tree::FileTree;
 use nopal_elf::read::DependencyKind;
-use nopal_elf::resolve::{Answer, LoaderConfig, Object, RequestKind, Resolution, Rule, run_path};
+use nopal_elf::resolve::{Answer, LoaderConfig, Object, RequestKind, Resolution, Rule, Tree as _, run_path};
 use nopal_elf::{Directory, Place, RunPathDirectories as _};
 
 /// The numbers of program and loader in a resolution.
@@ -78,15 +78,16 @@ impl Lift<'_> {
             }
             _ => return false,
         };
-        let found = object.path.iter().rposition(|byte| *byte == b'/').map(|slash| &object.path[..slash]);
+        // relative run paths make paths with dots
+        let slash = object.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let Some(found) = self.tree.canonical(&object.path[..slash]) else { return false };
         let directories = owners.into_iter().flat_map(|owner| self.directories(owner));
         for directory in directories {
             let Some(directory) = directory else { return false };
             if self.tree.directory(&directory) != Directory::Searchable {
                 return false;
             }
-            let trimmed = directory.strip_suffix(b"/").unwrap_or(&directory);
-            if Some(trimmed) == found {
+            if self.tree.canonical(&directory).as_ref() == Some(&found) {
                 return true;
             }
         }

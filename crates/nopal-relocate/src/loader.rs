@@ -1,6 +1,9 @@
 //! Which loader a file is for, and what that loader does.
 
 use crate::tree::FileTree;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use nopal_elf::Bytes as _;
 use nopal_elf::read::{ByteOrder, Header, Image, machine};
 use nopal_elf::resolve::{LdCache, LoaderConfig, LoaderFacts, Tree as _, platform, usual_interpreter};
@@ -59,6 +62,21 @@ impl LoaderChoice {
             cache: cache.and_then(|bytes| LdCache::parse(&bytes, header.byte_order()).ok()),
             honours_notes: self.honours_notes,
         }
+    }
+}
+
+/// The configurations of loaders that were asked for before.
+#[derive(Debug, Default)]
+pub(crate) struct Loaders {
+    known: HashMap<(Option<Vec<u8>>, u16), Option<Rc<LoaderConfig>>>,
+}
+
+impl Loaders {
+    /// That of the loader of a file, if it is one of glibc's.
+    pub(crate) fn config(&mut self, tree: &FileTree, choice: &LoaderChoice, image: &Image) -> Option<Rc<LoaderConfig>> {
+        let key = (image.interpreter.clone(), image.header.machine);
+        let read = || choice.loader(tree, image).config.map(Rc::new);
+        self.known.entry(key).or_insert_with(read).clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::args::{Colour, GlobalArgs};
 use crate::commands::{
-    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, repl, run, store,
+    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, relocate, repl, run, store,
 };
 use crate::error::CliError;
 use crate::settings::Settings;
@@ -36,6 +36,7 @@ enum Command {
     Derivation(derivation::DerivationArgs),
     Store(store::StoreArgs),
     Elf(elf::ElfArgs),
+    Relocate(relocate::RelocateArgs),
     Import(import::ImportArgs),
     Log(log::LogArgs),
     Doctor(doctor::DoctorArgs),
@@ -89,6 +90,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Derivation(args) => derivation::run(context, args),
         Command::Store(args) => store::run(context, args),
         Command::Elf(args) => elf::run(&context, &args),
+        Command::Relocate(args) => relocate::run(&context, &args),
         Command::Import(args) => import::run(context, args),
         Command::Log(args) => log::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),

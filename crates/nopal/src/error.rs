@@ -70,6 +70,9 @@ pub(crate) enum CliError {
     /// Nothing can be said of what a program loads.
     #[error(transparent)]
     Resolve(#[from] nopal_elf::resolve::ResolveError),
+    /// Nothing was relocated.
+    #[error(transparent)]
+    Relocate(#[from] nopal_relocate::RelocateError),
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),

@@ -90,3 +90,11 @@ pub fn resolve<T: Tree>(
 ) -> Result<Resolution, ResolveError> {
     Resolver::new(tree, program, config, environment)?.run(&environment.preload)
 }
+
+/// Finds what a file itself asks for, as if it were a program; what that asks for is not looked at.
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn resolve_direct<T: Tree>(tree: &T, file: &[u8], config: &LoaderConfig) -> Result<Resolution, ResolveError> {
+    Resolver::new(tree, file, config, &Environment::default())?.run_direct()
+}

@@ -118,6 +118,14 @@ impl<'a, T: Tree> Resolver<'a, T> {
         Ok(Resolution { objects: self.objects, scope })
     }
 
+    /// Loads what the program itself asks for.
+    pub(super) fn run_direct(mut self) -> Result<Resolution, ResolveError> {
+        let mut scope = vec![Place { object: PROGRAM, is_done: true }];
+        self.load_dependencies(PROGRAM, 0, &mut scope)?;
+        let scope = scope.into_iter().map(|place| place.object).collect();
+        Ok(Resolution { objects: self.objects, scope })
+    }
+
     /// Loads what an object, which stands at a place of the order, asks for. Filters come to stand before it.
     fn load_dependencies(&mut self, object: usize, place: usize, scope: &mut Vec<Place>) -> Result<(), ResolveError> {
         let mut own_place = place;

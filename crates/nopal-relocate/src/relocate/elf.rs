@@ -1,0 +1,203 @@
+//! Programs and libraries that find each other from wherever they are.
+
+use super::{Kind, RelocateError, Verdict, Work, paths};
+use crate::lift;
+use crate::loader::Loaders;
+use nopal_elf::read::Image;
+use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Resolution, Rule, Tree as _, resolve, resolve_direct};
+use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
+use nopal_fs::FilePart;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Begins what stands for the folder of a file.
+const ORIGIN: &[u8] = b"$ORIGIN";
+
+impl Work {
+    /// Has everything look for its libraries relative to itself.
+    pub(super) fn run_paths(&mut self) -> Result<(), RelocateError> {
+        let mut loaders = Loaders::default();
+        for below in self.of_kind(Kind::Elf) {
+            let logical = paths::logical(&below);
+            match self.run_path(&logical, &mut loaders) {
+                Ok(None) => {}
+                Ok(Some(changes)) => {
+                    self.write(&below, &changes)?;
+                    self.found(&below, Verdict::Library);
+                }
+                Err(reason) => self.found(&below, Verdict::Stays(reason)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file's run path has to be, if it has to be another.
+    fn run_path(&self, logical: &[u8], loaders: &mut Loaders) -> Result<Option<Changes>, String> {
+        let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
+        let image = Image::read(&opened.file).map_err(|error| error.to_string())?;
+        let Some(dynamic) = &image.dynamic else { return Ok(None) };
+        let force_rpath = dynamic.runpath.is_none() && dynamic.rpath.is_some();
+        let editor = Editor::open(&opened.file, Options { force_rpath, ..Options::default() });
+        let mut editor = match editor {
+            Ok(editor) => editor,
+            // object files, core dumps
+            Err(ElfError::Kind) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut edit = |editor: &mut Editor<'_>| {
+            let folder = paths::folder(logical);
+            let old = editor.run_path()?;
+            let mut entries: Vec<Vec<u8>> = Vec::new();
+            for entry in old.iter().flat_map(|old| old.split(|byte| *byte == b':')) {
+                entries.push(self.from_here(folder, entry).unwrap_or_else(|| entry.to_vec()));
+            }
+            // what was found without a run path has to be found by one
+            if let Some(config) = loaders.config(&self.tree, &self.choice, &image)
+                && let Ok(resolution) = resolve_direct(&self.tree, logical, &config)
+            {
+                entries.extend(self.system_folders(folder, &resolution));
+            }
+            let mut seen = BTreeSet::new();
+            entries.retain(|entry| seen.insert(entry.clone()));
+            let new = entries.join(&b':');
+            if old.unwrap_or_default() != new {
+                editor.change_run_path(RunPath::Set(new))?;
+            }
+            let needed = editor.needed()?.into_iter();
+            let moved = needed.filter_map(|name| Some((name.clone(), self.from_here(folder, &name)?)));
+            editor.replace_needed(&moved.collect::<BTreeMap<_, _>>())?;
+            // it names absolute paths
+            editor.remove_cache()
+        };
+        match edit(&mut editor).and_then(|()| editor.finish()) {
+            Ok(changes) => Ok(not_empty(changes)),
+            // it has a dynamic section that no loader of a system reads, such as compiled Scheme
+            Err(ElfError::NoSection(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// An absolute path that leads to what is relocated, as a path relative to the folder of a file.
+    fn from_here(&self, folder: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+        if !path.starts_with(b"/") || path.contains(&b'$') {
+            return None;
+        }
+        let real = self.tree.canonical(path)?;
+        Some([ORIGIN, b"/", &paths::relative(folder, &real)].concat())
+    }
+
+    /// Folders in which a file's libraries are found without a run path.
+    fn system_folders(&self, folder: &[u8], resolution: &Resolution) -> Vec<Vec<u8>> {
+        let found = resolution.objects.iter().filter(|object| matches!(object.rule, Rule::Cache | Rule::Default));
+        found.filter_map(|object| self.from_here(folder, paths::folder(&object.path))).collect()
+    }
+
+    /// Has programs start by themselves.
+    pub(super) fn starts(&mut self) -> Result<(), RelocateError> {
+        let mut loaders = Loaders::default();
+        let mut used = BTreeSet::new();
+        for below in self.of_kind(Kind::Elf) {
+            let logical = paths::logical(&below);
+            match self.start(&logical, &mut loaders, &mut used) {
+                Ok(None) => {}
+                Ok(Some((changes, verdict))) => {
+                    self.write(&below, &changes)?;
+                    self.found.retain(|(known, _)| *known != below);
+                    self.found(&below, verdict);
+                }
+                Err(reason) => self.found(&below, Verdict::Stays(reason)),
+            }
+        }
+        used.iter().try_for_each(|loader| self.keep_inside(loader))
+    }
+
+    /// How a program starts, if it is one.
+    fn start(
+        &self,
+        logical: &[u8],
+        loaders: &mut Loaders,
+        used: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<Option<(Changes, Verdict)>, String> {
+        let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
+        let Ok(image) = Image::read(&opened.file) else { return Ok(None) };
+        let Some(interpreter) = image.interpreter.as_ref().filter(|_| image.dynamic.is_some()) else { return Ok(None) };
+        // a library that can be started has its loader beside it
+        let name = interpreter.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let beside = || self.tree.canonical(&[paths::folder(logical), b"/", name].concat());
+        let loader = self.tree.canonical(interpreter).filter(|path| self.tree.open(path).is_ok()).or_else(beside);
+        let missing = || format!("its loader {} is not among what is relocated", interpreter.escape_ascii());
+        let loader = loader.ok_or_else(missing)?;
+        let from_root = |path: &[u8]| {
+            let real = self.tree.canonical(path).unwrap_or_else(|| path.to_vec());
+            Place::FromRoot(real.strip_prefix(b"/").unwrap_or(&real).to_vec())
+        };
+        let config = loaders.config(&self.tree, &self.choice, &image);
+        let libraries = match &config {
+            Some(config) => self.libraries(logical, config, from_root)?,
+            // other loaders than glibc's find them by the run path
+            None => Vec::new(),
+        };
+        let count = libraries.len();
+        let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
+        let start = Start { depth, loader: from_root(&loader), libraries };
+        let edit = || {
+            let mut editor = Editor::open(&opened.file, Options::default())?;
+            // for debuggers, which look for a library of that name
+            editor.set_interpreter(name)?;
+            editor.set_start(&start)?;
+            editor.finish()
+        };
+        let changes = edit().map_err(|error| error.to_string())?;
+        used.insert(loader);
+        Ok(Some((changes, Verdict::Program { libraries: count })))
+    }
+
+    fn libraries(
+        &self,
+        logical: &[u8],
+        config: &LoaderConfig,
+        place: impl Fn(&[u8]) -> Place,
+    ) -> Result<Vec<Place>, String> {
+        let resolution =
+            resolve(&self.tree, logical, config, &Default::default()).map_err(|error| error.to_string())?;
+        // what is missing was so before; the loader says it better
+        if !resolution.is_complete() {
+            return Ok(Vec::new());
+        }
+        Ok(lift::libraries(&self.tree, config, &resolution, place))
+    }
+
+    /// Has a loader look nowhere but where it is told to: its own folders and its cache are those of another system now.
+    fn keep_inside(&self, loader: &[u8]) -> Result<(), RelocateError> {
+        let Some(path) = self.tree.real(loader) else { return Ok(()) };
+        let bytes = nopal_fs::read_file(&path)?;
+        let Some(facts) = LoaderFacts::find(&bytes) else { return Ok(()) };
+        let mut parts = Vec::new();
+        for name in facts.system_directories.iter().chain(&facts.cache_path) {
+            let text = [&b"\0"[..], name, b"\0"].concat();
+            for at in memchr::memmem::find_iter(&bytes, &text) {
+                parts.push((at as u64 + 1, nowhere(name)));
+            }
+        }
+        parts.sort();
+        parts.dedup();
+        let parts = parts.iter().map(|(offset, bytes)| FilePart { offset: *offset, bytes }).collect::<Vec<_>>();
+        Ok(nopal_fs::patch_file(&path, &parts, bytes.len() as u64)?)
+    }
+
+    fn write(&self, below: &Path, changes: &Changes) -> Result<(), RelocateError> {
+        let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
+        Ok(nopal_fs::patch_file(&self.root.join(below), &parts.collect::<Vec<_>>(), changes.len)?)
+    }
+}
+
+fn not_empty(changes: Changes) -> Option<Changes> {
+    (!changes.patches.is_empty()).then_some(changes)
+}
+
+/// A path of the same length at which nothing is: a folder of the root with only dots in its name.
+fn nowhere(path: &[u8]) -> Vec<u8> {
+    let last = path.len() - 1;
+    let dots = |(at, byte): (usize, &u8)| if at == 0 || (at == last && *byte == b'/') { b'/' } else { b'.' };
+    path.iter().enumerate().map(dots).collect()
+}

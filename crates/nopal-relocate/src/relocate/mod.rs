@@ -1,0 +1,215 @@
+//! Copies trees that were made for one place to another, so that they run from there, and from wherever they are moved.
+//!
+//! The copy is a root: what was at `/a/b` is at `OUT/a/b`. Programs find their loader and all libraries from where they
+//! are, libraries find theirs, links and scripts lead to each other. What still names a path of the old place is told.
+
+mod elf;
+mod mentions;
+mod paths;
+mod script;
+
+use crate::loader::LoaderChoice;
+use crate::tree::FileTree;
+use mentions::Mentions;
+use nopal_fs::{FsError, Step, TempDir, TreeWalk, WalkOptions};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A tree to be taken along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where files of all trees expect it, from the root on: `/nix/store/…-hello`, `/usr`.
+    pub logical: PathBuf,
+    /// Where it is.
+    pub physical: PathBuf,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A program that finds its loader, and so many libraries, by itself.
+    Program {
+        /// How many libraries it opens by path.
+        libraries: usize,
+    },
+    /// A library, or a program of no loader, that finds what it needs relative to itself.
+    Library,
+    /// A script whose interpreter is found relative to it.
+    Script,
+    /// A link that was absolute.
+    Link,
+    /// It stays as it is, and runs where what it names is there.
+    Stays(String),
+    /// It names so many paths of the old place.
+    Mentions(usize),
+}
+
+/// What became of all files.
+#[derive(Debug, Default)]
+pub struct Relocation {
+    /// Paths below the new root, and what became of them, in order. What needed no change and names nothing is left out.
+    pub files: Vec<(PathBuf, Verdict)>,
+}
+
+/// Why trees cannot be relocated. Nothing is there, then.
+#[derive(Debug, Error)]
+pub enum RelocateError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The place is taken.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
+    /// A tree has no place.
+    #[error("{} is no absolute path without dots", .0.display())]
+    Logical(PathBuf),
+}
+
+/// Relocates trees to a folder that does not exist yet.
+///
+/// # Errors
+/// A file cannot be read or written, or there is something at `out`.
+pub fn relocate(sources: &[Source], out: &Path) -> Result<Relocation, RelocateError> {
+    if nopal_fs::symlink_metadata_if_exists(out)?.is_some() {
+        return Err(RelocateError::Exists(out.to_owned()));
+    }
+    let staging = TempDir::new_in(nopal_fs::parent_of(out), ".relocating-")?;
+    let root = staging.path().join("root");
+    copy(sources, &root)?;
+    let mut work = Work::new(sources, &root)?;
+    work.links()?;
+    work.run_paths()?;
+    work.starts()?;
+    work.scripts()?;
+    work.mentions()?;
+    work.found.sort_by(|one, other| one.0.cmp(&other.0));
+    let relocation = Relocation { files: work.found };
+    nopal_fs::rename_noreplace(&root, out)?;
+    Ok(relocation)
+}
+
+/// Copies all trees below the new root, where they can be changed.
+fn copy(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
+    nopal_fs::create_dir(root)?;
+    for source in sources {
+        let logical = || RelocateError::Logical(source.logical.clone());
+        let below = source.logical.strip_prefix("/").map_err(|_| logical())?;
+        if below.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+            return Err(logical());
+        }
+        let to = root.join(below);
+        nopal_fs::create_dir_all(nopal_fs::parent_of(&to))?;
+        nopal_fs::copy::copy_tree(&source.physical, &to)?;
+    }
+    Ok(())
+}
+
+/// A file of the copy.
+struct Member {
+    /// Below the root.
+    below: PathBuf,
+    kind: Kind,
+}
+
+/// What a file is, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Elf,
+    Script,
+    Link,
+    Other,
+}
+
+/// A relocation under way.
+struct Work {
+    root: PathBuf,
+    tree: FileTree,
+    choice: LoaderChoice,
+    members: Vec<Member>,
+    mentions: Mentions,
+    found: Vec<(PathBuf, Verdict)>,
+}
+
+impl Work {
+    fn new(sources: &[Source], root: &Path) -> Result<Self, RelocateError> {
+        let mut members = Vec::new();
+        let mut walk = TreeWalk::new(root, WalkOptions::default())?;
+        while let Some(step) = walk.next()? {
+            let kind = match step {
+                Step::File => kind_of(walk.path())?,
+                Step::Symlink => Kind::Link,
+                Step::Enter | Step::Leave | Step::Other => continue,
+            };
+            members.push(Member { below: walk.relative_path().to_owned(), kind });
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            tree: FileTree::new(Some(root.to_owned()), PathBuf::new()),
+            choice: LoaderChoice::default(),
+            members,
+            mentions: Mentions::new(sources.iter().map(|source| source.logical.as_os_str().as_bytes())),
+            found: Vec::new(),
+        })
+    }
+
+    fn found(&mut self, below: &Path, verdict: Verdict) {
+        self.found.push((below.to_owned(), verdict));
+    }
+
+    /// Makes absolute links relative.
+    fn links(&mut self) -> Result<(), RelocateError> {
+        let links = self.of_kind(Kind::Link);
+        for below in links {
+            let path = self.root.join(&below);
+            let target = nopal_fs::read_link(&path)?;
+            let Ok(inside) = target.strip_prefix("/") else { continue };
+            let verdict = if nopal_fs::symlink_metadata_if_exists(&self.root.join(inside))?.is_some() {
+                let from = paths::logical(below.parent().unwrap_or(Path::new("")));
+                // links on the way would make the dots of a relative one lead elsewhere
+                let from = nopal_elf::resolve::Tree::canonical(&self.tree, &from).unwrap_or(from);
+                let relative = paths::relative(&from, target.as_os_str().as_bytes());
+                nopal_fs::symlink_replace(Path::new(OsStr::from_bytes(&relative)), &path)?;
+                Verdict::Link
+            } else {
+                Verdict::Stays(format!("it leads to {}, which is not among what is relocated", target.display()))
+            };
+            self.found(&below, verdict);
+        }
+        Ok(())
+    }
+
+    /// Counts what files still say of the old place.
+    fn mentions(&mut self) -> Result<(), RelocateError> {
+        for member in self.members.iter().filter(|member| member.kind != Kind::Link) {
+            let count = self.mentions.count(&nopal_fs::read_file(&self.root.join(&member.below))?);
+            if count > 0 {
+                self.found.push((member.below.clone(), Verdict::Mentions(count)));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_kind(&self, kind: Kind) -> Vec<PathBuf> {
+        let members = self.members.iter().filter(|member| member.kind == kind);
+        members.map(|member| member.below.clone()).collect()
+    }
+}
+
+/// What a file is by its first bytes. Programs and scripts can be executed; libraries need not be.
+fn kind_of(path: &Path) -> Result<Kind, FsError> {
+    let file = nopal_fs::RandomFile::open(path)?;
+    let mut magic = [0; 4];
+    if file.size_bytes() < 4 {
+        return Ok(Kind::Other);
+    }
+    file.read_at(0, &mut magic).map_err(|error| FsError::new("read", path, error))?;
+    let is_executable = || Ok::<_, FsError>(nopal_fs::metadata(path)?.permissions().mode() & 0o111 != 0);
+    Ok(match magic {
+        [0x7f, b'E', b'L', b'F'] => Kind::Elf,
+        [b'#', b'!', ..] if is_executable()? => Kind::Script,
+        _ => Kind::Other,
+    })
+}
