@@ -6,7 +6,7 @@
 
 use crate::bytes::until_nul;
 use crate::raw::Format;
-use crate::read::machine;
+use crate::read::{ByteOrder, machine};
 
 /// The name of the section.
 pub(crate) const START_SECTION: &[u8] = b".nopal.start";
@@ -59,6 +59,9 @@ pub(crate) struct Found {
 
 /// The code for a machine, if there is some.
 pub(crate) fn image(machine: u16, format: Format) -> Option<&'static [u8]> {
+    if format.order == ByteOrder::Big {
+        return None;
+    }
     match (machine, format.is_64) {
         (machine::X86_64, true) => Some(include_bytes!("../../../stubs/prebuilt/x86_64/start")),
         (machine::I386, false) => Some(include_bytes!("../../../stubs/prebuilt/i386/start")),

@@ -89,7 +89,7 @@ impl Editor<'_> {
     /// The table of sections follows what is added, if it was at the end before or grows.
     fn section_table_moves(&self) -> bool {
         let is_longer = self.sections.len() > usize::from(self.header.section_count);
-        is_longer || self.end() < self.bytes.len()
+        !self.sections.is_empty() && (is_longer || self.end() < self.bytes.len())
     }
 
     /// Where the file ends but for the table of sections.
@@ -259,7 +259,7 @@ impl Editor<'_> {
 
     /// Whether this is a program, or can be started as one.
     fn starts(&self) -> bool {
-        self.header.kind == kind::EXECUTABLE || self.interpreter_segment().is_some()
+        self.header.kind == kind::EXECUTABLE || self.interpreter_segment().is_some() || self.find_start().is_some()
     }
 
     /// Where there is room for so many program headers: behind those there are; or in the place of a block that moves; or

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_elf::{CacheOutcome, Directory, Editor, ExecStack, Options, RunPath, RunPathDirectories};
+use nopal_elf::{CacheOutcome, Directory, Editor, ExecStack, Options, Place, RunPath, RunPathDirectories, Start};
 use object::Endianness;
 use object::elf::ProgramType;
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
@@ -28,6 +28,8 @@ enum Edit {
     Cache,
     Rename(String),
     ClearVersions,
+    Start(Vec<String>),
+    RemoveStart,
 }
 
 /// Every library is in `/lib`; a directory that begins with `/gone` is not there.
@@ -51,6 +53,7 @@ struct Model {
     soname: Option<Vec<u8>>,
     needed: Vec<Vec<u8>>,
     exec_stack: ExecStack,
+    start: Option<Start>,
 }
 
 fn says(bytes: &[u8]) -> Model {
@@ -61,6 +64,7 @@ fn says(bytes: &[u8]) -> Model {
         soname: editor.soname().unwrap(),
         needed: editor.needed().unwrap(),
         exec_stack: editor.exec_stack(),
+        start: editor.start(),
     }
 }
 
@@ -72,6 +76,9 @@ fn apply(bytes: &mut Vec<u8>, model: &mut Model, edit: &Edit) -> bool {
     let mut editor = Editor::open(&source, Options { force_rpath, ..Options::default() }).unwrap();
     let text = |text: &String| text.clone().into_bytes();
     match edit {
+        Edit::Interpreter(path) if model.start.is_some() => {
+            assert!(editor.set_interpreter(path.as_bytes()).is_err() || model.interpreter == Some(text(path)));
+        }
         Edit::Interpreter(path) => {
             if model.interpreter.is_some() {
                 editor.set_interpreter(path.as_bytes()).unwrap();
@@ -133,13 +140,26 @@ fn apply(bytes: &mut Vec<u8>, model: &mut Model, edit: &Edit) -> bool {
         Edit::Rename(name) => {
             editor.rename_symbols(&BTreeMap::from([(b"needle".to_vec(), text(name))])).unwrap();
         }
+        Edit::Start(libraries) => {
+            let libraries = libraries.iter().map(|path| Place::FromRoot(text(path))).collect();
+            let start = Start { depth: 3, loader: Place::At(b"/lib/ld.so".to_vec()), libraries };
+            // no code for the machine, or nothing that a loader starts
+            match editor.set_start(&start) {
+                Ok(()) => model.start = Some(start),
+                Err(_) => return false,
+            }
+        }
+        Edit::RemoveStart => {
+            editor.remove_start().unwrap();
+            model.start = None;
+        }
         Edit::ClearVersions => {
             // it has none
             assert!(editor.clear_symbol_versions(&BTreeSet::from([b"needle".to_vec()])).is_err());
         }
     }
     let changes = editor.finish().unwrap();
-    assert!(changes.len >= bytes.len() as u64);
+    assert!(changes.len >= bytes.len() as u64 || matches!(edit, Edit::Start(_) | Edit::RemoveStart));
     bytes.resize(changes.len as usize, 0);
     let mut end = 0;
     for patch in &changes.patches {
@@ -245,6 +265,8 @@ fn edits() -> impl Strategy<Value = Edit> {
         Just(Edit::Cache),
         names().prop_map(Edit::Rename),
         Just(Edit::ClearVersions),
+        proptest::collection::vec("[a-z]{1,9}(/[a-z]{1,30}){1,5}", 0..9).prop_map(Edit::Start),
+        Just(Edit::RemoveStart),
     ]
 }
 
