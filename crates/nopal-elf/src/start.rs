@@ -4,7 +4,8 @@
 //! the loader, and those of libraries. A path that begins with `//` counts from the root, which is some folders above the
 //! program; a name without a slash is left to the loader.
 
-use crate::bytes::until_nul;
+use crate::bytes::{Bytes, until_nul};
+use crate::edit::{Editor, Options};
 use crate::raw::Format;
 use crate::read::{ByteOrder, machine};
 
@@ -44,6 +45,34 @@ pub struct Start {
     pub loader: Place,
     /// The libraries to open first, in this order. None to leave all to the loader.
     pub libraries: Vec<Place>,
+}
+
+impl Start {
+    /// How the program in these bytes starts by itself, if it does.
+    pub fn read(bytes: &dyn Bytes) -> Option<Self> {
+        Editor::open(bytes, Options::default()).ok()?.start()
+    }
+
+    /// How many libraries it opens by path.
+    pub fn by_path(&self) -> usize {
+        self.libraries.iter().filter(|place| !matches!(place, Place::Named(_))).count()
+    }
+
+    /// The path of a place, for the program at this path without links. Nothing if it has only a name, or if there are
+    /// fewer folders above the program than there were.
+    pub fn place(&self, program: &[u8], place: &Place) -> Option<Vec<u8>> {
+        match place {
+            Place::At(path) => Some(path.clone()),
+            Place::Named(_) => None,
+            Place::FromRoot(path) => {
+                let mut root = program;
+                for _ in 0..self.depth {
+                    root = &root[..root.iter().rposition(|byte| *byte == b'/')?];
+                }
+                Some([root, b"/", path].concat())
+            }
+        }
+    }
 }
 
 /// A start as it is in a file.

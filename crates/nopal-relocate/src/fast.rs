@@ -132,8 +132,7 @@ fn start(
     if libraries.is_empty() {
         return unchanged("only its loader can tell where its libraries are");
     }
-    let by_path = libraries.iter().filter(|place| matches!(place, Place::At(_))).count();
-    let of = resolution.scope.len().saturating_sub(1);
     let start = Start { depth: 0, loader: Place::At(interpreter), libraries };
-    Ok((Some(start), Speed::Started { by_path, of, in_vain }))
+    let by_path = start.by_path();
+    Ok((Some(start), Speed::Started { by_path, of: resolution.scope.len().saturating_sub(1), in_vain }))
 }

@@ -21,7 +21,7 @@ use crate::raw::{
     Section, Segment,
 };
 use crate::read::kind;
-use crate::start::Found;
+use crate::start::Start;
 
 pub use cache::{CacheOutcome, Directory, RunPathDirectories};
 pub use dynamic::RunPath;
@@ -99,7 +99,7 @@ pub struct Editor<'a> {
     /// The resolution cache to be added.
     cache: Option<Vec<u8>>,
     /// What is to start the program.
-    start: Option<Found>,
+    start: Option<Start>,
     /// Where the file ends now, if what was behind is removed.
     cut: Option<u64>,
     /// Whether program headers were changed, or section headers.

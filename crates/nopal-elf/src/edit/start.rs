@@ -36,14 +36,8 @@ impl Editor<'_> {
             }
             self.remove_start()?;
         }
-        let interpreter = self.interpreter_segment().ok_or(ElfError::NoSection(".interp"))?;
-        let interpreter = self.segments[interpreter];
-        self.start = Some(Found {
-            start: start.clone(),
-            entry: self.header.entry,
-            interpreter: interpreter.address,
-            interpreter_bytes: interpreter.file_bytes,
-        });
+        self.interpreter_segment().ok_or(ElfError::NoSection(".interp"))?;
+        self.start = Some(start.clone());
         Ok(())
     }
 
@@ -95,7 +89,16 @@ impl Editor<'_> {
     /// Writes what starts the program behind `end`, in place of the interpreter's name; the new end.
     pub(super) fn place_start(&mut self, end: u64, over: &mut Overlay) -> Result<u64, ElfError> {
         let (machine, format) = (self.header.machine, self.header.format);
-        let (Some(found), Some(image)) = (self.start.take(), start::image(machine, format)) else { return Ok(end) };
+        let (Some(start), Some(image)) = (self.start.take(), start::image(machine, format)) else { return Ok(end) };
+        // where it is after everything else has moved
+        let interpreter = self.interpreter_segment().ok_or(ElfError::NoSection(".interp"))?;
+        let interpreter = self.segments.remove(interpreter);
+        let found = Found {
+            start,
+            entry: self.header.entry,
+            interpreter: interpreter.address,
+            interpreter_bytes: interpreter.file_bytes,
+        };
         let mut end = end;
         let name = if self.sections.is_empty() { 0 } else { self.name_of_start_section(&mut end, over) };
         let offset = end.next_multiple_of(start::align(machine));
@@ -114,7 +117,6 @@ impl Editor<'_> {
             memory_bytes: size,
             align: self.segment_align(),
         };
-        self.segments.retain(|segment| segment.kind != PT_INTERP);
         self.insert_load(load);
         self.segments_changed = true;
         self.header.entry = address;

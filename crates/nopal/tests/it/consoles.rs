@@ -24,6 +24,7 @@ consoles! {
     bad_input
     build
     develop
+    elf_fast
     elf_show
     eval
     eval_cache

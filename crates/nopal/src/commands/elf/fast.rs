@@ -68,11 +68,16 @@ pub(super) fn run(context: &Context, args: &FastArgs) -> Result<ExitCode, CliErr
             }
         }
     }
-    let undone = if args.undo { "made ordinary" } else { "with a note only" };
-    output::line(&format!(
-        "{} programs start at once ({} paths were opened in vain), {} files {undone}, {} as they were, {} failed",
-        tally.started, tally.in_vain, tally.noted, tally.unchanged, tally.failed
-    ))?;
+    let done = if args.undo {
+        format!("{} files are ordinary", tally.noted)
+    } else {
+        format!(
+            "{} programs open their libraries by path ({} paths were opened in vain), {} files have a note, {} are as they were",
+            tally.started, tally.in_vain, tally.noted, tally.unchanged
+        )
+    };
+    let failed = if tally.failed > 0 { format!(", {} failed", tally.failed) } else { String::new() };
+    output::line(&format!("{done}{failed}"))?;
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

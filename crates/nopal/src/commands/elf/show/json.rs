@@ -31,6 +31,11 @@ pub(super) fn render(report: &Report) -> Value {
         "hasSections": image.has_sections(),
         "interpreter": text(image.interpreter.as_deref()),
         "loader": { "path": text(report.loader.path.as_deref()), "isThere": report.loader.is_there },
+        "start": report.start.as_ref().map(|start| json!({
+            "depth": start.depth,
+            "loader": lossy(start.loader.text()),
+            "libraries": start.libraries.iter().map(|place| lossy(place.text())).collect::<Vec<_>>(),
+        })),
         "soname": text(image.soname()),
         "needed": list(dynamic.map(|dynamic| dynamic.needed().collect()).unwrap_or_default()),
         "rpath": text(dynamic.and_then(|dynamic| dynamic.rpath.as_deref())),

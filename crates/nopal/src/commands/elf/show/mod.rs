@@ -8,8 +8,9 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::output;
 use clap::Args;
+use nopal_elf::Start;
 use nopal_elf::read::{Image, SymbolChecks};
-use nopal_elf::resolve::{LoaderConfig, Resolution, Rule, RunPathEntry, resolve, run_path};
+use nopal_elf::resolve::{LoaderConfig, Resolution, Rule, RunPathEntry, Tree as _, resolve, run_path};
 use nopal_relocate::Loader;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -42,6 +43,8 @@ struct Report {
     /// As the user named it.
     path: Vec<u8>,
     image: Image,
+    /// How it starts by itself, if it does.
+    start: Option<Start>,
     /// What symbols say of how it was compiled; nothing if they cannot be read.
     checks: Option<SymbolChecks>,
     loader: Loader,
@@ -84,7 +87,11 @@ fn report(context: &Context, args: &ShowArgs, path: &[u8]) -> Result<Report, Cli
     let file = nopal_fs::RandomFile::open(&real)?;
     let file = nopal_relocate::TreeFile::from(file);
     let unreadable = |source| CliError::Elf { path: real.clone(), source };
-    let image = Image::read(&file).map_err(unreadable)?;
+    let mut image = Image::read(&file).map_err(unreadable)?;
+    let start = Start::read(&file);
+    if let Some(start) = &start {
+        image.interpreter = start.place(&tree.canonical(path).unwrap_or_default(), &start.loader);
+    }
     let loader = args.loader.loader(&tree, &image);
     let libraries = match (&image.dynamic, &loader.config) {
         (None, _) => Libraries::None,
@@ -98,7 +105,7 @@ fn report(context: &Context, args: &ShowArgs, path: &[u8]) -> Result<Report, Cli
         .map(|dynamic| run_path(&tree, path, dynamic, loader.config.as_ref().unwrap_or(&LoaderConfig::default())));
     // tables of symbols that make no sense keep nobody from looking at the rest
     let checks = SymbolChecks::read(&image, &file).ok().flatten();
-    Ok(Report { path: path.to_vec(), image, checks, loader, run_path: run_path.unwrap_or_default(), libraries })
+    Ok(Report { path: path.to_vec(), image, start, checks, loader, run_path: run_path.unwrap_or_default(), libraries })
 }
 
 impl Report {

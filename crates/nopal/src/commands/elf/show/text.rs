@@ -26,6 +26,10 @@ pub(super) fn render(report: &Report, all: bool) -> String {
     let image = &report.image;
     lines.add(format!("{}: {}", lossy(&report.path), what(report)));
     add_loader(&mut lines, report);
+    if let Some(start) = &report.start {
+        let from = if start.depth > 0 { "from wherever it is, and " } else { "" };
+        lines.add(format!("starts by itself, {from}opens {} libraries by path", start.by_path()));
+    }
     if let Some(soname) = image.soname() {
         lines.add(format!("soname: {}", lossy(soname)));
     }
