@@ -9,6 +9,7 @@ use nopal_build::run::{self, RunSpec, StoreView};
 use nopal_format::StorePath;
 use nopal_fs::EntryKind;
 
+use crate::debian::Pinned;
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::eval::AutoArg;
@@ -62,18 +63,7 @@ impl Engine {
         with: &[Installable],
         program: Option<&str>,
     ) -> Result<RunPlan, EngineError> {
-        let mut names = Vec::new();
-        for installable in std::iter::once(what).chain(with) {
-            match installable {
-                Installable::Deb { name, version } => {
-                    names.push(version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}")));
-                }
-                other => return Err(EngineError::MixedUniverses { what: other.to_string() }),
-            }
-        }
-        let pinned = self.shared.pin(&names)?;
-        let bare: Vec<String> = names.iter().map(|name| bare_name(name).to_owned()).collect();
-        let tree = self.realise_expression(&pinned.tree(&bare))?;
+        let (pinned, bare, tree) = self.realise_deb_tree(std::iter::once(what).chain(with))?;
         let tree_dir = self.shared.store()?.physical_path(&tree);
         let wanted = program.unwrap_or(&bare[0]);
         let program = if wanted.contains('/') {
@@ -95,8 +85,28 @@ impl Engine {
         Ok(RunPlan { what: what.to_string(), store_path: tree.clone(), tree: Some(tree), program })
     }
 
+    /// The joined tree of packages and all they need, and the packages' names.
+    pub(crate) fn realise_deb_tree<'a>(
+        &self,
+        packages: impl Iterator<Item = &'a Installable>,
+    ) -> Result<(Pinned, Vec<String>, StorePath), EngineError> {
+        let mut names = Vec::new();
+        for installable in packages {
+            match installable {
+                Installable::Deb { name, version } => {
+                    names.push(version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}")));
+                }
+                other => return Err(EngineError::MixedUniverses { what: other.to_string() }),
+            }
+        }
+        let pinned = self.shared.pin(&names)?;
+        let bare: Vec<String> = names.iter().map(|name| bare_name(name).to_owned()).collect();
+        let tree = self.realise_expression(&pinned.tree(&bare))?;
+        Ok((pinned, bare, tree))
+    }
+
     /// Programs that the package itself brings, as paths relative to the tree.
-    fn programs_of_package(&self, pinned: &crate::debian::Pinned, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+    fn programs_of_package(&self, pinned: &Pinned, name: &str) -> Result<Vec<PathBuf>, EngineError> {
         let unpacked = self.realise_expression(&pinned.package(name))?;
         let dir = self.shared.store()?.physical_path(&unpacked);
         let mut programs = Vec::new();
@@ -154,7 +164,7 @@ impl Engine {
     }
 
     /// Realises the output of a derivation that holds programs, and the tree its programs expect around them.
-    fn realise_program(
+    pub(crate) fn realise_program(
         &self,
         what: &Installable,
         args: &[AutoArg],

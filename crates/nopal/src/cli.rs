@@ -90,7 +90,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Derivation(args) => derivation::run(context, args),
         Command::Store(args) => store::run(context, args),
         Command::Elf(args) => elf::run(&context, &args),
-        Command::Relocate(args) => relocate::run(&context, &args),
+        Command::Relocate(args) => relocate::run(context, &args),
         Command::Import(args) => import::run(context, args),
         Command::Log(args) => log::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),

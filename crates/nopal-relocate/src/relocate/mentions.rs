@@ -14,13 +14,13 @@ const ROOT: &[u8] = b"/";
 
 impl Mentions {
     /// Looks for these paths, and what is below them.
-    pub(super) fn new<'a>(paths: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(super) fn new(paths: &[Vec<u8>]) -> Self {
         let mut folders = BTreeMap::<Vec<u8>, Vec<Vec<u8>>>::new();
         for path in paths {
             let slash = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
             let (folder, name) = path.split_at(slash);
             if folder == ROOT {
-                folders.entry([path, b"/"].concat()).or_default();
+                folders.entry([path, &b"/"[..]].concat()).or_default();
             } else {
                 folders.entry(folder.to_vec()).or_default().push(name.to_vec());
             }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn names_end_where_they_end() {
-        let mentions = Mentions::new([&b"/nix/store/abc-hello"[..], b"/usr"].into_iter());
+        let mentions = Mentions::new(&[b"/nix/store/abc-hello".to_vec(), b"/usr".to_vec()]);
         for (text, count) in [
             (&b"exec /nix/store/abc-hello/bin/hello"[..], 1),
             (b"/nix/store/abc-hello-doc /nix/store/abc-hello", 1),

@@ -68,17 +68,19 @@ pub enum RelocateError {
     Logical(PathBuf),
 }
 
-/// Relocates trees to a folder that does not exist yet.
+/// Relocates trees to a folder that does not exist yet. Programs in these folders get links in its `bin`, unless one of
+/// the trees has that.
 ///
 /// # Errors
 /// A file cannot be read or written, or there is something at `out`.
-pub fn relocate(sources: &[Source], out: &Path) -> Result<Relocation, RelocateError> {
+pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<Relocation, RelocateError> {
     if nopal_fs::symlink_metadata_if_exists(out)?.is_some() {
         return Err(RelocateError::Exists(out.to_owned()));
     }
     let staging = TempDir::new_in(nopal_fs::parent_of(out), ".relocating-")?;
     let root = staging.path().join("root");
     copy(sources, &root)?;
+    link_programs(programs, &root)?;
     let mut work = Work::new(sources, &root)?;
     work.links()?;
     work.run_paths()?;
@@ -93,18 +95,58 @@ pub fn relocate(sources: &[Source], out: &Path) -> Result<Relocation, RelocateEr
 
 /// Copies all trees below the new root, where they can be changed.
 fn copy(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
-    nopal_fs::create_dir(root)?;
+    // one that is the root comes first, as it makes it
+    let mut sources = sources.iter().collect::<Vec<_>>();
+    sources.sort_by_key(|source| source.logical.components().count());
+    if sources.first().is_none_or(|first| first.logical != Path::new("/")) {
+        nopal_fs::create_dir(root)?;
+    }
     for source in sources {
         let logical = || RelocateError::Logical(source.logical.clone());
         let below = source.logical.strip_prefix("/").map_err(|_| logical())?;
+        let is_root = below.as_os_str().is_empty();
         if below.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
             return Err(logical());
         }
-        let to = root.join(below);
+        let to = if is_root { root.to_owned() } else { root.join(below) };
         nopal_fs::create_dir_all(nopal_fs::parent_of(&to))?;
         nopal_fs::copy::copy_tree(&source.physical, &to)?;
     }
     Ok(())
+}
+
+/// Makes links to programs in `bin` of the new root.
+fn link_programs(folders: &[PathBuf], root: &Path) -> Result<(), RelocateError> {
+    let bin = root.join("bin");
+    if nopal_fs::symlink_metadata_if_exists(&bin)?.is_some() {
+        return Ok(());
+    }
+    for folder in folders {
+        let below = folder.strip_prefix("/").unwrap_or(folder);
+        for name in nopal_fs::if_exists(nopal_fs::read_dir_names(&root.join(below)))?.unwrap_or_default() {
+            nopal_fs::create_dir_all(&bin)?;
+            let link = bin.join(&name);
+            // the first one wins, as in a search path
+            if nopal_fs::symlink_metadata_if_exists(&link)?.is_none() {
+                nopal_fs::symlink(&Path::new("..").join(below).join(&name), &link)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The paths that files may name: those of trees, or what is in the root if a tree is that.
+fn names(sources: &[Source]) -> Result<Vec<Vec<u8>>, RelocateError> {
+    let mut names = Vec::new();
+    for source in sources {
+        if source.logical == Path::new("/") {
+            let entries = nopal_fs::read_dir_names(&source.physical)?;
+            names.extend(entries.iter().map(|name| paths::logical(Path::new(name))));
+        } else {
+            names.push(source.logical.as_os_str().as_bytes().to_vec());
+        }
+    }
+    Ok(names)
 }
 
 /// A file of the copy.
@@ -150,7 +192,7 @@ impl Work {
             tree: FileTree::new(Some(root.to_owned()), PathBuf::new()),
             choice: LoaderChoice::default(),
             members,
-            mentions: Mentions::new(sources.iter().map(|source| source.logical.as_os_str().as_bytes())),
+            mentions: Mentions::new(&names(sources)?),
             found: Vec::new(),
         })
     }

@@ -1,35 +1,69 @@
 //! `nopal relocate`
 
+use super::installables;
+use crate::args::{BuildArgs, DebianArgs, EvalArgs, SourceArgs};
 use crate::cli::Context;
 use crate::error::CliError;
 use crate::output;
+use crate::settings::auto_args;
 use clap::Args;
 use nopal_relocate::{Relocation, Source, Verdict, relocate};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Copy programs with all they need to a folder that can be moved anywhere
+///
+/// What is named comes into the store if it is not there yet. The folder gets it and all it needs, and can then be moved
+/// or copied to any place of any machine with such a processor: programs find their loader and libraries from where they
+/// are, scripts their interpreters. No namespace, no root, no fixed path is needed to run them.
+///
+///     nopal relocate deb:hello --out hello && hello/bin/hello
+///     nopal relocate -f default.nix -A hello --out hello
+///     nopal relocate --tree /opt/app --out app
 #[derive(Args, Debug)]
 pub(crate) struct RelocateArgs {
+    /// Packages or store paths, such as `deb:hello`
+    #[arg(value_name = "PACKAGE")]
+    packages: Vec<String>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Folder to make
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Take along a tree, which other files expect where it is: `PATH`, or `PATH=DIR` if it is in DIR now
-    #[arg(long, value_name = "PATH[=DIR]", required = true)]
+    #[arg(long, value_name = "PATH[=DIR]")]
     tree: Vec<String>,
     /// Say of each file what was done, and what stays absolute
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    eval: EvalArgs,
+    #[command(flatten)]
+    build: BuildArgs,
+    #[command(flatten)]
+    debian: DebianArgs,
 }
 
 /// Runs it.
-pub(crate) fn run(context: &Context, args: &RelocateArgs) -> Result<ExitCode, CliError> {
-    let sources = args.tree.iter().map(|tree| {
+pub(crate) fn run(mut context: Context, args: &RelocateArgs) -> Result<ExitCode, CliError> {
+    let mut sources = Vec::new();
+    for tree in &args.tree {
         let (logical, physical) = tree.split_once('=').unwrap_or((tree, tree));
-        Source { logical: logical.into(), physical: context.settings.absolute(physical.as_ref()) }
-    });
+        let logical = context.settings.absolute(logical.as_ref());
+        sources.push(Source { logical, physical: context.settings.absolute(physical.as_ref()) });
+    }
     let out = context.settings.absolute(&args.out);
-    let relocation = relocate(&sources.collect::<Vec<_>>(), &out)?;
+    let names_something = !args.packages.is_empty() || args.source.file.is_some() || args.source.expr.is_some();
+    let mut programs = Vec::new();
+    if names_something || sources.is_empty() {
+        let named = installables::all(&args.source, &args.packages)?;
+        context.style.build_logs = args.build.print_build_logs;
+        let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.with_debian(&args.debian);
+        let parcel = settings.open(context.style)?.parcel(&named, &auto_args(&args.eval))?;
+        sources.extend(parcel.sources);
+        programs = parcel.programs;
+    }
+    let relocation = relocate(&sources, &programs, &out)?;
     if args.explain {
         for (path, verdict) in &relocation.files {
             output::line(&format!("{}: {}", path.display(), describe(verdict)))?;
