@@ -6,6 +6,8 @@
 
 pub mod arch;
 pub mod elf;
+pub mod environment;
+pub mod heap;
 pub mod memory;
 pub mod message;
 pub mod path;

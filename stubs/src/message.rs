@@ -1,5 +1,6 @@
 //! What is said when nothing can be done. Each part by itself: a list of texts would hold addresses.
 
+use crate::heap::Bytes;
 use crate::memory::strlen;
 use crate::sys;
 
@@ -16,6 +17,12 @@ pub fn say(text: &str) {
 pub unsafe fn say_path(path: *const u8) {
     // SAFETY: as the caller says
     unsafe { sys::complain(path, strlen(path)) };
+}
+
+/// Says bytes.
+pub fn say_bytes(bytes: Bytes) {
+    // SAFETY: there are that many
+    unsafe { sys::complain(bytes.at, bytes.count) };
 }
 
 /// Says what an error number of the kernel means (errno.h).

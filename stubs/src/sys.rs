@@ -19,6 +19,8 @@ pub const PRIVATE_MEMORY: usize = 0x22;
 /// Exactly there, over what is there.
 pub const FIXED: usize = 0x10;
 
+/// Nothing is there.
+pub const ENOENT: isize = 2;
 /// Not a program of this machine.
 pub const ENOEXEC: isize = 8;
 /// No memory.
@@ -83,6 +85,42 @@ pub unsafe fn read_link(path: *const u8, into: &mut [u8]) -> isize {
 pub unsafe fn can_read(path: *const u8) -> bool {
     // SAFETY: reads the path
     unsafe { syscall(number::FACCESSAT, [CURRENT_DIR, path as usize, 4, 0, 0, 0]) == 0 }
+}
+
+/// Whether a file can be executed.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn can_execute(path: *const u8) -> bool {
+    // SAFETY: reads the path
+    unsafe { syscall(number::FACCESSAT, [CURRENT_DIR, path as usize, 1, 0, 0, 0]) == 0 }
+}
+
+/// Whether there is something.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn exists(path: *const u8) -> bool {
+    // SAFETY: reads the path
+    unsafe { syscall(number::FACCESSAT, [CURRENT_DIR, path as usize, 0, 0, 0, 0]) == 0 }
+}
+
+/// Changes the working directory; the error's number, or 0.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn change_directory(path: *const u8) -> isize {
+    // SAFETY: reads the path
+    unsafe { -syscall(number::CHDIR, [path as usize, 0, 0, 0, 0, 0]) }
+}
+
+/// Becomes another program. If this comes back, it gives the error's number.
+///
+/// # Safety
+/// A zero ends the path and all strings, and a null each list.
+pub unsafe fn execute(path: *const u8, arguments: *const *const u8, environment: *const *const u8) -> isize {
+    // SAFETY: reads what the caller says
+    unsafe { -syscall(number::EXECVE, [path as usize, arguments as usize, environment as usize, 0, 0, 0]) }
 }
 
 /// Maps memory, or a part of a file from a multiple of 4,096 bytes on. Nothing if the kernel refuses.

@@ -7,11 +7,12 @@ use std::process::Command;
 /// Which compiler makes them: others would make other bytes.
 const RUST: &str = "1.95.0";
 
-/// Names of processors, as in `stubs/prebuilt`, and the compiler's.
-const TARGETS: [(&str, &str); 3] = [
-    ("x86_64", "x86_64-unknown-linux-gnu"),
-    ("i386", "i686-unknown-linux-gnu"),
-    ("aarch64", "aarch64-unknown-linux-gnu"),
+/// Names of processors, as in `stubs/prebuilt`, the compiler's, and how addresses are computed: on AArch64 not from the
+/// beginnings of pages, which images do not have to be at.
+const TARGETS: [(&str, &str, &str); 3] = [
+    ("x86_64", "x86_64-unknown-linux-gnu", "small"),
+    ("i386", "i686-unknown-linux-gnu", "small"),
+    ("aarch64", "aarch64-unknown-linux-gnu", "tiny"),
 ];
 
 /// What to do.
@@ -25,12 +26,12 @@ pub(crate) struct Options {
 /// Makes or compares them. False if they differ.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     let mut is_same = true;
-    for (name, target) in TARGETS {
+    for (name, target, code_model) in TARGETS {
         if options.check && !has_target(target) {
             eprintln!("stubs: {name} is NOT CHECKED: rustup cannot install {target} for Rust {RUST}");
             continue;
         }
-        for image in build(root, target)? {
+        for image in build(root, target, code_model)? {
             let place = root.join("stubs/prebuilt").join(name).join(image.file_name().unwrap_or_default());
             let made = read(&image)?;
             if options.check {
@@ -56,11 +57,17 @@ fn has_target(target: &str) -> bool {
 }
 
 /// Builds all stubs for a processor; where they are.
-fn build(root: &Path, target: &str) -> Result<Vec<PathBuf>, String> {
+fn build(root: &Path, target: &str, code_model: &str) -> Result<Vec<PathBuf>, String> {
     let folder = root.join("stubs");
     let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("stubs");
-    let flags =
-        ["-Clinker=rust-lld", "-Clinker-flavor=ld.lld", "-Crelocation-model=pic", "-Ctarget-feature=-crt-static"];
+    let code_model = format!("-Ccode-model={code_model}");
+    let flags = [
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=ld.lld",
+        "-Crelocation-model=pic",
+        "-Ctarget-feature=-crt-static",
+        &code_model,
+    ];
     let output = Command::new("rustup")
         .args(["run", RUST, "cargo", "build", "--quiet", "--locked", "--release", "--target", target])
         .current_dir(&folder)

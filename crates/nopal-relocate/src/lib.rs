@@ -5,6 +5,7 @@ mod lift;
 mod loader;
 mod relocate;
 mod tree;
+pub mod wrap;
 
 pub use fast::{Fast, FastError, Speed, slow, speed};
 pub use loader::{Loader, LoaderChoice};

@@ -3,6 +3,7 @@
 use crate::args::{Colour, GlobalArgs};
 use crate::commands::{
     build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, relocate, repl, run, store,
+    wrap,
 };
 use crate::error::CliError;
 use crate::settings::Settings;
@@ -37,6 +38,7 @@ enum Command {
     Store(store::StoreArgs),
     Elf(elf::ElfArgs),
     Relocate(relocate::RelocateArgs),
+    Wrap(wrap::WrapArgs),
     Import(import::ImportArgs),
     Log(log::LogArgs),
     Doctor(doctor::DoctorArgs),
@@ -91,6 +93,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Store(args) => store::run(context, args),
         Command::Elf(args) => elf::run(&context, &args),
         Command::Relocate(args) => relocate::run(context, &args),
+        Command::Wrap(args) => wrap::run(args),
         Command::Import(args) => import::run(context, args),
         Command::Log(args) => log::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),

@@ -73,6 +73,15 @@ pub(crate) enum CliError {
     /// Nothing was relocated.
     #[error(transparent)]
     Relocate(#[from] nopal_relocate::RelocateError),
+    /// There is no wrapper.
+    #[error(transparent)]
+    Wrap(#[from] nopal_relocate::wrap::WrapError),
+    /// Flags that make no wrapper.
+    #[error(transparent)]
+    WrapFlag(#[from] nopal_relocate::wrap::FlagError),
+    /// It is not known where this program is.
+    #[error("cannot tell where this program is")]
+    Program(#[source] io::Error),
     /// Something checked turned out wrong, and was told already.
     #[error("{0}")]
     Found(String),
@@ -103,7 +112,7 @@ impl CliError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Installable(_) => USAGE,
+            Self::Usage { .. } | Self::Installable(_) | Self::WrapFlag(_) => USAGE,
             Self::Build { code, .. } => *code,
             Self::Engine(error) => match error.kind() {
                 ErrorKind::Usage => USAGE,
@@ -121,6 +130,7 @@ impl CliError {
             Self::Engine(error) => error.hints(),
             Self::Store(error) => error.hint().into_iter().collect(),
             Self::File(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::WrapFlag(error) => error.hint().map(str::to_owned).into_iter().collect(),
             Self::NoHome(_, variable) => vec![format!("set HOME, or {variable}")],
             _ => Vec::new(),
         }

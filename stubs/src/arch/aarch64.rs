@@ -60,9 +60,7 @@ pub unsafe fn syscall(number: usize, [a, b, c, d, e, f]: [usize; 6]) -> isize {
 pub fn payload() -> *const u8 {
     let address;
     // SAFETY: computes an address
-    unsafe {
-        asm!("adrp {0}, __payload", "add {0}, {0}, :lo12:__payload", out(reg) address, options(nomem, nostack, pure));
-    }
+    unsafe { asm!("adr {}, __payload", out(reg) address, options(nomem, nostack, pure)) };
     address
 }
 

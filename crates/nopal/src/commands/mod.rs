@@ -16,3 +16,4 @@ pub(crate) mod relocate;
 pub(crate) mod repl;
 pub(crate) mod run;
 pub(crate) mod store;
+pub(crate) mod wrap;

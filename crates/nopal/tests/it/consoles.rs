@@ -37,6 +37,7 @@ consoles! {
     patchelf
     repl
     store
+    wrap
 }
 
 #[test]

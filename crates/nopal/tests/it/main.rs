@@ -8,3 +8,4 @@ mod consoles;
 mod manual;
 mod names;
 mod parity;
+mod wrap;

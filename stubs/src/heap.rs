@@ -1,0 +1,249 @@
+//! Memory that grows: strings that are put together from parts, and tables of pointers to them.
+
+use crate::memory::copy;
+use crate::message::{give_up, say};
+use crate::sys;
+
+/// How much is asked of the kernel at once: what usual wrappers need, so that it is asked once.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// Bytes that somebody else keeps: a slice without checks, whose messages would have addresses.
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    /// Where they begin.
+    pub at: *const u8,
+    /// How many.
+    pub count: usize,
+}
+
+impl Bytes {
+    /// Those of a text of ours.
+    pub fn of(text: &[u8]) -> Self {
+        Self { at: text.as_ptr(), count: text.len() }
+    }
+
+    /// Those up to the zero that ends them; none at no place.
+    ///
+    /// # Safety
+    /// A zero ends them.
+    pub unsafe fn from_c(at: *const u8) -> Self {
+        // SAFETY: as the caller says
+        Self { at, count: if at.is_null() { 0 } else { unsafe { crate::memory::strlen(at) } } }
+    }
+
+    /// The byte at an index; zero behind the end.
+    pub fn byte(self, index: usize) -> u8 {
+        // SAFETY: inside
+        if index < self.count { unsafe { *self.at.add(index) } } else { 0 }
+    }
+
+    /// Those behind the first `count`.
+    pub fn behind(self, count: usize) -> Self {
+        let count = count.min(self.count);
+        // SAFETY: inside, or the end
+        Self { at: unsafe { self.at.add(count) }, count: self.count - count }
+    }
+
+    /// The first `count`.
+    pub fn first(self, count: usize) -> Self {
+        Self { at: self.at, count: count.min(self.count) }
+    }
+
+    /// Whether they begin so.
+    pub fn starts_with(self, other: Self) -> bool {
+        let mut index = 0;
+        while index < other.count {
+            if index >= self.count || self.byte(index) != other.byte(index) {
+                return false;
+            }
+            index += 1;
+        }
+        true
+    }
+
+    /// Whether they end so.
+    pub fn ends_with(self, other: Self) -> bool {
+        self.count >= other.count && self.behind(self.count - other.count).starts_with(other)
+    }
+
+    /// Where others are first found in them.
+    pub fn find(self, other: Self) -> Option<usize> {
+        let mut index = 0;
+        while index + other.count <= self.count {
+            if self.behind(index).starts_with(other) {
+                return Some(index);
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// Where a byte is first found in them; their count if it is not.
+    pub fn position(self, byte: u8) -> usize {
+        let mut index = 0;
+        while index < self.count && self.byte(index) != byte {
+            index += 1;
+        }
+        index
+    }
+
+    /// Where a byte is last found in them.
+    pub fn last_position(self, byte: u8) -> Option<usize> {
+        let mut index = self.count;
+        while index > 0 {
+            index -= 1;
+            if self.byte(index) == byte {
+                return Some(index);
+            }
+        }
+        None
+    }
+}
+
+/// The memory. One string at a time is put together.
+pub struct Heap {
+    /// Where the string begins that is put together.
+    begin: *mut u8,
+    /// Where its next byte goes.
+    next: *mut u8,
+    end: *mut u8,
+}
+
+impl Heap {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { begin: core::ptr::null_mut(), next: core::ptr::null_mut(), end: core::ptr::null_mut() }
+    }
+
+    /// How much of the string there is.
+    fn count(&self) -> usize {
+        self.next as usize - self.begin as usize
+    }
+
+    /// Makes room for so many more bytes of the string.
+    fn reserve(&mut self, bytes: usize) {
+        if self.end as usize - self.next as usize >= bytes {
+            return;
+        }
+        let count = self.count();
+        let size = (count + bytes).saturating_mul(2).max(CHUNK_BYTES);
+        let Some(place) = sys::map(0, size, sys::READ | sys::WRITE, sys::PRIVATE_MEMORY, None) else {
+            say("nopal: out of memory");
+            give_up()
+        };
+        let place = place as *mut u8;
+        // SAFETY: the new memory is larger than what there is of the string
+        unsafe {
+            copy(place, self.begin, count);
+            self.begin = place;
+            self.next = place.add(count);
+            self.end = place.add(size);
+        }
+    }
+
+    /// Adds bytes to the string.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.reserve(bytes.count);
+        // SAFETY: there is room
+        unsafe {
+            copy(self.next, bytes.at, bytes.count);
+            self.next = self.next.add(bytes.count);
+        }
+    }
+
+    /// Ends the string with a zero, which is not counted, and begins another.
+    pub fn finish(&mut self) -> Bytes {
+        let count = self.count();
+        self.push(Bytes::of(b"\0"));
+        let string = Bytes { at: self.begin, count };
+        self.begin = self.next;
+        string
+    }
+
+    /// Room for a table of pointers, while no string is put together.
+    fn table(&mut self, count: usize) -> *mut *const u8 {
+        let align = align_of::<*const u8>();
+        let bytes = count * size_of::<*const u8>();
+        self.reserve(bytes + align);
+        let table = (self.next as usize).next_multiple_of(align) as *mut u8;
+        // SAFETY: there is room
+        self.next = unsafe { table.add(bytes) };
+        self.begin = self.next;
+        table.cast()
+    }
+
+    /// Reads a file up to its end, while no string is put together. The error's number if that cannot be done.
+    pub fn read(&mut self, file: sys::File) -> Result<Bytes, isize> {
+        const AT_ONCE: usize = 32 << 10;
+        loop {
+            self.reserve(AT_ONCE);
+            // SAFETY: there is room
+            let room = unsafe { core::slice::from_raw_parts_mut(self.next, AT_ONCE) };
+            let count = sys::read(file, room);
+            if count < 0 {
+                return Err(-count);
+            }
+            // SAFETY: that many were read
+            self.next = unsafe { self.next.add(count as usize) };
+            if (count as usize) < AT_ONCE {
+                return Ok(self.finish());
+            }
+        }
+    }
+}
+
+/// Pointers to strings, and a null behind the last.
+pub struct Table {
+    at: *mut *const u8,
+    count: usize,
+    room: usize,
+}
+
+impl Table {
+    /// An empty one, with room for so many.
+    pub fn new(heap: &mut Heap, room: usize) -> Self {
+        Self { at: heap.table(room + 1), count: 0, room }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The string at an index that there is.
+    pub fn get(&self, index: usize) -> *const u8 {
+        // SAFETY: the caller counts
+        unsafe { *self.at.add(index) }
+    }
+
+    /// Replaces the one at an index that there is.
+    pub fn set(&mut self, index: usize, string: *const u8) {
+        // SAFETY: the caller counts
+        unsafe { *self.at.add(index) = string };
+    }
+
+    /// Keeps the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.count = self.count.min(count);
+    }
+
+    /// Adds one, while no string is put together.
+    pub fn push(&mut self, heap: &mut Heap, string: *const u8) {
+        if self.count == self.room {
+            let mut larger = Self::new(heap, self.room * 2 + 16);
+            while larger.count < self.count {
+                larger.push(heap, self.get(larger.count));
+            }
+            *self = larger;
+        }
+        self.count += 1;
+        self.set(self.count - 1, string);
+    }
+
+    /// The pointers, with a null behind them.
+    pub fn finish(&mut self) -> *const *const u8 {
+        // SAFETY: there is room for one more than there may be
+        unsafe { *self.at.add(self.count) = core::ptr::null() };
+        self.at
+    }
+}
