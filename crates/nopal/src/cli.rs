@@ -2,8 +2,8 @@
 
 use crate::args::{Colour, GlobalArgs};
 use crate::commands::{
-    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, relocate, repl, run, store,
-    wrap,
+    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, relocate, repl, run,
+    store, wrap,
 };
 use crate::error::CliError;
 use crate::settings::Settings;

@@ -60,6 +60,9 @@ pub enum RelocateError {
     /// A file cannot be read or written.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// A launcher cannot be made.
+    #[error(transparent)]
+    Wrap(#[from] crate::wrap::WrapError),
     /// The place is taken.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),

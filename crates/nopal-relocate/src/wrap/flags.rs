@@ -87,7 +87,9 @@ impl FlagError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Beyond { .. } => Some("name a bash by --shell PATH in front of the flags, or quote what is not meant for it"),
+            Self::Beyond { .. } => {
+                Some("name a bash by --shell PATH in front of the flags, or quote what is not meant for it")
+            }
             Self::Unknown(_) => Some("our own flags stand in front of the program"),
             _ => None,
         }
@@ -139,8 +141,7 @@ fn divide<'a>(words: &'a [Vec<u8>]) -> Result<Vec<Flag<'a>>, FlagError> {
             .find(|(name, _)| name.as_bytes() == word)
             .ok_or_else(|| FlagError::Unknown(String::from_utf8_lossy(word).into_owned()))?;
         let arity = takes.split_terminator(' ').count();
-        let (values, behind) =
-            behind.split_at_checked(arity).ok_or(FlagError::Arity { flag: name, values: takes })?;
+        let (values, behind) = behind.split_at_checked(arity).ok_or(FlagError::Arity { flag: name, values: takes })?;
         flags.push(Flag { name, values });
         rest = behind;
     }

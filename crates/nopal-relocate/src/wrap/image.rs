@@ -49,7 +49,8 @@ impl Architecture {
     #[must_use]
     pub fn of_file(head: &[u8]) -> Option<Self> {
         let machine = u16::from_le_bytes(head.get(18..20)?.try_into().ok()?);
-        ALL.into_iter().find(|one| head.starts_with(&[0x7f, b'E', b'L', b'F', one.class(), 1]) && one.machine() == machine)
+        ALL.into_iter()
+            .find(|one| head.starts_with(&[0x7f, b'E', b'L', b'F', one.class(), 1]) && one.machine() == machine)
     }
 
     const fn machine(self) -> u16 {

@@ -168,10 +168,7 @@ mod tests {
     #[test]
     fn the_command_is_found_in_the_record() {
         let words = [b"--set".to_vec(), b"A".to_vec(), b"b c".to_vec(), b"--inherit-argv0".to_vec()];
-        let flags = [
-            Flag { name: "--set", values: &words[1..3] },
-            Flag { name: "--inherit-argv0", values: &[] },
-        ];
+        let flags = [Flag { name: "--set", values: &words[1..3] }, Flag { name: "--inherit-argv0", values: &[] }];
         let record = of(&Text::literal("/bin/x"), &flags, Manner::Binary);
         let command = String::from_utf8(command(&record).unwrap().to_vec()).unwrap();
         assert_eq!(command, "makeCWrapper '/bin/x' \\\n    --set 'A' 'b c' \\\n    --inherit-argv0");

@@ -116,7 +116,9 @@ impl Script {
     pub(super) fn launch(mut self, launch: Launch, shell: &Path) -> Result<Launch, ScriptError> {
         let mut script = Vec::new();
         let mut steps = launch.steps;
-        if launch.target.0.contains(&Piece::Root) || memchr::memmem::find(&self.lines, ROOT_VARIABLE.as_bytes()).is_some() {
+        if launch.target.0.contains(&Piece::Root)
+            || memchr::memmem::find(&self.lines, ROOT_VARIABLE.as_bytes()).is_some()
+        {
             steps.push(Step::Set(ROOT_VARIABLE.into(), Text(vec![Piece::Root])));
             script.extend_from_slice(format!("export -n {ROOT_VARIABLE}\n").as_bytes());
         }
@@ -134,7 +136,15 @@ impl Script {
         let before = ["-e".into(), "-c".into(), script].map(Piece::Literal);
         let [errexit, command, script] = before;
         let before = Text(vec![errexit, Piece::Break, command, Piece::Break, script, Piece::Break, Piece::Called]);
-        Ok(Launch { name: shell.clone(), target: shell, before, after: Text::default(), resolves_name: false, steps, ..launch })
+        Ok(Launch {
+            name: shell.clone(),
+            target: shell,
+            before,
+            after: Text::default(),
+            resolves_name: false,
+            steps,
+            ..launch
+        })
     }
 }
 

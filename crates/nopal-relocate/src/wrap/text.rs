@@ -267,7 +267,9 @@ impl Reader<'_> {
                 pieces.pieces.push(self.variable(name, is_quoted));
             }
             Some(b'\'' | b'"') if is_quoted => pieces.byte(b'$'),
-            Some(byte @ (b'\'' | b'"' | b'(' | b'[' | b'0'..=b'9' | b'@' | b'*' | b'#' | b'?' | b'$' | b'!' | b'-')) => {
+            Some(
+                byte @ (b'\'' | b'"' | b'(' | b'[' | b'0'..=b'9' | b'@' | b'*' | b'#' | b'?' | b'$' | b'!' | b'-'),
+            ) => {
                 return Err(beyond(format!("${}", char::from(byte))));
             }
             _ => pieces.byte(b'$'),

@@ -106,7 +106,10 @@ fn wrap(mut args: WrapArgs) -> Result<(), CliError> {
         return make_wrapper(&args, from, to, &words);
     }
     if words.first().is_none_or(|word| word.starts_with(b"-")) {
-        return Err(CliError::usage_hint("no program is named", "the program stands in front of the flags of the wrapper"));
+        return Err(CliError::usage_hint(
+            "no program is named",
+            "the program stands in front of the flags of the wrapper",
+        ));
     }
     let program = PathBuf::from(OsString::from_vec(words.remove(0)));
     words.insert(0, b"--inherit-argv0".to_vec());

@@ -48,7 +48,8 @@ fn run(case: &Value, folder: &Path, place: Place) -> Vec<String> {
     // what bash sets itself
     let ignored = ["E_=", "ESHLVL=", "EPWD=", "EOLDPWD="];
     let lines = printed.split_terminator('\0').filter(|line| !ignored.iter().any(|name| line.starts_with(name)));
-    let (mut environment, mut rest): (Vec<_>, Vec<_>) = lines.map(str::to_owned).partition(|line| line.starts_with('E'));
+    let (mut environment, mut rest): (Vec<_>, Vec<_>) =
+        lines.map(str::to_owned).partition(|line| line.starts_with('E'));
     environment.sort();
     rest.append(&mut environment);
     rest
@@ -69,7 +70,8 @@ fn wrappers_do_what_those_of_nixpkgs_do() {
         let path = entry.unwrap().path();
         for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let case: Value = serde_json::from_str(line).unwrap();
-            let expected: Vec<String> = strings(&case["prints"]).into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
+            let expected: Vec<String> =
+                strings(&case["prints"]).into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
             for place in [Place::Beside, Place::Inside] {
                 assert_eq!(run(&case, &folder, place), expected, "{}:{}: {line}", path.display(), index + 1);
             }
