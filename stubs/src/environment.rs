@@ -17,6 +17,7 @@ mod step {
     pub(super) const SUFFIX: u8 = 5;
     pub(super) const LAST: u8 = 6;
     pub(super) const CHANGE_DIRECTORY: u8 = 7;
+    pub(super) const SKIP_IF_THERE: u8 = 8;
 }
 
 /// Codes of pieces.
@@ -176,6 +177,7 @@ impl Environment {
 
     /// Does all steps.
     pub fn apply(&mut self, cursor: &mut Cursor) {
+        let mut skips = false;
         loop {
             let code = cursor.byte();
             if code == step::END {
@@ -187,12 +189,20 @@ impl Environment {
                 continue;
             }
             let name = cursor.string();
+            if code == step::SKIP_IF_THERE {
+                // SAFETY: a zero ends it
+                skips = unsafe { sys::can_read(name.at) };
+                continue;
+            }
             if code == step::UNSET {
                 self.replace(name, None);
                 continue;
             }
             let separator = if code >= step::PREFIX { cursor.string() } else { Bytes::of(b"") };
             let value = self.text(cursor);
+            if core::mem::take(&mut skips) {
+                continue;
+            }
             match code {
                 step::SET => self.set(name, value),
                 step::SET_DEFAULT if self.get(name).is_some() => {}

@@ -80,6 +80,19 @@ pub unsafe fn find(vector: *mut Aux, tag: usize) -> Option<*mut Aux> {
     None
 }
 
+/// How many entries there are, the last included.
+///
+/// # Safety
+/// The last tag is `NULL`.
+pub unsafe fn count(vector: *const Aux) -> usize {
+    let mut count = 1;
+    // SAFETY: not behind the last
+    while unsafe { (*vector.add(count - 1)).tag } != tag::NULL {
+        count += 1;
+    }
+    count
+}
+
 /// The value of an entry, 0 if there is none.
 ///
 /// # Safety

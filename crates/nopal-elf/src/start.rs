@@ -1,7 +1,7 @@
 //! Programs that find their loader by themselves: what is put into them, and how it is told what to do.
 //!
 //! The code is an image of `stubs/`. The payload behind it is a header, then strings, each ended by a zero: the path of
-//! the loader, and those of libraries. A path that begins with `//` counts from the root, which is some folders above the
+//! the loader, and those of libraries; then what is done first. A path that begins with `//` counts from the root, which is some folders above the
 //! program; a name without a slash is left to the loader.
 
 use crate::bytes::{Bytes, until_nul};
@@ -45,6 +45,8 @@ pub struct Start {
     pub loader: Place,
     /// The libraries to open first, in this order. None to leave all to the loader.
     pub libraries: Vec<Place>,
+    /// What is done with variables and arguments before: what `stubs/src/environment.rs` reads, empty for nothing.
+    pub preparation: Vec<u8>,
 }
 
 impl Start {
@@ -126,11 +128,12 @@ impl Found {
             u64::from(self.start.depth),
             self.start.libraries.len() as u64,
             strings.len() as u64,
+            self.start.preparation.len() as u64,
         ];
         for (index, number) in numbers.into_iter().enumerate() {
             format.put(&mut header, 32 + 4 * index, 4, number);
         }
-        [image, &header, &strings].concat()
+        [image, &header, &strings, &self.start.preparation].concat()
     }
 
     /// Reads what was encoded, whatever the image was.
@@ -142,7 +145,9 @@ impl Found {
         let wide = |at: usize| format.order.number(&header[at..at + 8]);
         let number = |index: usize| format.u32(header, 32 + 4 * index);
         let strings = &bytes[at + HEADER_BYTES..];
-        let strings = strings.get(..number(3) as usize)?.strip_suffix(b"\0")?;
+        let (strings, rest) = strings.split_at_checked(number(3) as usize)?;
+        let preparation = rest.get(..number(4) as usize)?.to_vec();
+        let strings = strings.strip_suffix(b"\0")?;
         let mut places = strings.split(|byte| *byte == 0).map(|text| match text {
             [b'/', b'/', path @ ..] => Place::FromRoot(path.to_vec()),
             [b'/', ..] => Place::At(text.to_vec()),
@@ -153,7 +158,7 @@ impl Found {
         if libraries.len() != number(2) as usize {
             return None;
         }
-        let start = Start { depth: number(1), loader, libraries };
+        let start = Start { depth: number(1), loader, libraries, preparation };
         Some(Found { start, entry: wide(16), interpreter: wide(24), interpreter_bytes: number(0).into() })
     }
 }

@@ -132,7 +132,7 @@ fn start(
     if libraries.is_empty() {
         return unchanged("only its loader can tell where its libraries are");
     }
-    let start = Start { depth: 0, loader: Place::At(interpreter), libraries };
+    let start = Start { depth: 0, loader: Place::At(interpreter), libraries, preparation: Vec::new() };
     let by_path = start.by_path();
     Ok((Some(start), Speed::Started { by_path, of: resolution.scope.len().saturating_sub(1), in_vain }))
 }

@@ -64,21 +64,31 @@ pub fn payload() -> *const u8 {
     address
 }
 
-/// Goes on as if the kernel had started that entry point with that stack.
+/// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What
+/// runs now may lie where the block goes.
 ///
 /// # Safety
-/// Both are what a loader expects.
-pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+/// They are what a loader expects.
+pub unsafe fn enter(block: *const usize, bytes: usize, stack: usize, entry: usize) -> ! {
     // SAFETY: as the caller says; the registers are as the kernel leaves them
     unsafe {
         asm!(
-            "mov sp, {stack}",
+            "mov sp, x2",
+            "cbz x1, 3f",
+            "2:",
+            "ldr x3, [x0], #8",
+            "str x3, [x2], #8",
+            "subs x1, x1, #8",
+            "b.ne 2b",
+            "3:",
             "mov x0, #0",
             "mov x29, #0",
             "mov x30, #0",
             // a jump through x16 is one that `bti c` allows
             "br x16",
-            stack = in(reg) stack,
+            in("x0") block,
+            in("x1") bytes,
+            in("x2") stack,
             in("x16") entry,
             options(noreturn),
         )

@@ -80,20 +80,24 @@ pub fn payload() -> *const u8 {
     address
 }
 
-/// Goes on as if the kernel had started that entry point with that stack.
+/// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What
+/// runs now may lie where the block goes.
 ///
 /// # Safety
-/// Both are what a loader expects.
-pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+/// They are what a loader expects.
+pub unsafe fn enter(block: *const usize, bytes: usize, stack: usize, entry: usize) -> ! {
     // SAFETY: as the caller says; the registers are as the kernel leaves them
     unsafe {
         asm!(
-            "mov esp, eax",
-            "xor edx, edx",
+            "mov esp, edi",
+            "mov esi, eax",
+            "rep movsb",
             "xor ebp, ebp",
-            "jmp ecx",
-            in("eax") stack,
-            in("ecx") entry,
+            "jmp edx",
+            in("eax") block,
+            in("ecx") bytes,
+            in("edi") stack,
+            in("edx") entry,
             options(noreturn),
         )
     }

@@ -64,20 +64,24 @@ pub fn payload() -> *const u8 {
     address
 }
 
-/// Goes on as if the kernel had started that entry point with that stack.
+/// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What
+/// runs now may lie where the block goes.
 ///
 /// # Safety
-/// Both are what a loader expects.
-pub unsafe fn enter(stack: *const usize, entry: usize) -> ! {
+/// They are what a loader expects.
+pub unsafe fn enter(block: *const usize, bytes: usize, stack: usize, entry: usize) -> ! {
     // SAFETY: as the caller says; the registers are as the kernel leaves them
     unsafe {
         asm!(
-            "mov rsp, {stack}",
+            "mov rsp, rdi",
+            "rep movsb",
             "xor edx, edx",
             "xor ebp, ebp",
-            "jmp {entry}",
-            stack = in(reg) stack,
-            entry = in(reg) entry,
+            "jmp rax",
+            in("rsi") block,
+            in("rcx") bytes,
+            in("rdi") stack,
+            in("rax") entry,
             options(noreturn),
         )
     }

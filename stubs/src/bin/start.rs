@@ -15,6 +15,8 @@
 use core::ptr;
 use nopal_stubs::arch;
 use nopal_stubs::elf::{self, Dynamic, Loader, Refusal, Segment, dynamic, segment};
+use nopal_stubs::environment::{Cursor, Environment, Places};
+use nopal_stubs::heap::{Bytes, Heap, Table};
 use nopal_stubs::memory::{Arena, copy, starts_with, strlen};
 use nopal_stubs::message::{give_up, say, say_error, say_path};
 use nopal_stubs::path::{self, PathBuf};
@@ -38,8 +40,10 @@ struct Payload {
     library_count: u32,
     /// The size of all strings.
     strings_bytes: u32,
-    reserved: [u32; 2],
-    // the loader's path and those of libraries, each ended by a zero
+    /// The size of what is done with variables and arguments first.
+    preparation_bytes: u32,
+    reserved: u32,
+    // the loader's path and those of libraries, each ended by a zero; then what is done first
 }
 
 const SLASH: u8 = b'/';
@@ -111,13 +115,66 @@ unsafe fn start(stack: Stack, payload: &Payload) -> ! {
         (*header_count).value = count;
         (*base).value = loader.base;
         (*entry).value = bias.wrapping_add(payload.entry as usize);
-        enter(stack, &loader)
+        if payload.preparation_bytes == 0 {
+            arch::enter(stack.begin, 0, stack.begin as usize, loader.entry)
+        }
+        let strings: *const u8 = ptr::from_ref(payload).add(1).cast();
+        let steps =
+            Bytes { at: strings.add(payload.strings_bytes as usize), count: payload.preparation_bytes as usize };
+        enter_prepared(stack, vector, steps, &root, &loader)
     }
 }
 
-unsafe fn enter(stack: Stack, loader: &Loader) -> ! {
-    // SAFETY: the loader was mapped, and the stack is as the kernel made it
-    unsafe { arch::enter(stack.begin, loader.entry) }
+/// Changes variables and arguments, and enters the loader with a stack that has them.
+unsafe fn enter_prepared(stack: Stack, vector: *mut Aux, steps: Bytes, root: &PathBuf, loader: &Loader) -> ! {
+    // SAFETY: as the caller says
+    unsafe {
+        let none = Bytes::of(b"");
+        let called = Bytes::from_c(stack::value(vector, tag::EXECFN) as *const u8);
+        let root = Bytes { at: root.as_ptr(), count: root.count() };
+        let places = Places { root, called, name: none, target: none };
+        let mut environment = Environment::new(Heap::new(), places, stack.environment());
+        let mut cursor = Cursor::new(steps);
+        environment.apply(&mut cursor);
+        let count = stack.argument_count();
+        let mut arguments = Table::new(&mut environment.heap, count + 16);
+        let mut index = 0;
+        while index < count {
+            arguments.push(&mut environment.heap, *stack.arguments().add(index));
+            index += 1;
+            if index == 1 {
+                environment.words(&mut cursor, &mut arguments);
+            }
+        }
+        let variables = environment.finish();
+        let (arguments, argument_count) = (arguments.finish(), arguments.count());
+        let variable_count = count_pointers(variables);
+        let aux_count = stack::count(vector);
+        let words = 1 + argument_count + 1 + variable_count + 1 + 2 * aux_count;
+        let bytes = words * size_of::<usize>();
+        let Some(mut arena) = Arena::new(bytes + 32) else { complain(vector, "out of memory") };
+        let block = arena.table::<usize>(words);
+        *block = argument_count;
+        let mut at = block.add(1);
+        for (from, count) in [
+            (arguments.cast::<usize>(), argument_count + 1),
+            (variables.cast(), variable_count + 1),
+            (vector.cast_const().cast(), 2 * aux_count),
+        ] {
+            copy(at.cast(), from.cast(), count * size_of::<usize>());
+            at = at.add(count);
+        }
+        arch::enter(block, bytes, (stack.begin as usize - bytes) & !15, loader.entry)
+    }
+}
+
+unsafe fn count_pointers(pointers: *const *const u8) -> usize {
+    let mut count = 0;
+    // SAFETY: a null ends them
+    while !unsafe { *pointers.add(count) }.is_null() {
+        count += 1;
+    }
+    count
 }
 
 /// The root: what is left of the program's path without its last components.

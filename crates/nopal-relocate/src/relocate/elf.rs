@@ -3,8 +3,9 @@
 use super::{Kind, RelocateError, Verdict, Work, paths};
 use crate::lift;
 use crate::loader::Loaders;
+use crate::wrap;
 use nopal_elf::read::Image;
-use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Resolution, Rule, Tree as _, resolve, resolve_direct};
+use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tree as _, resolve, resolve_direct};
 use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
 use nopal_fs::FilePart;
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,14 +133,26 @@ impl Work {
             Place::FromRoot(real.strip_prefix(b"/").unwrap_or(&real).to_vec())
         };
         let config = loaders.config(&self.tree, &self.choice, &image);
-        let libraries = match &config {
-            Some(config) => self.libraries(logical, config, from_root)?,
-            // other loaders than glibc's find them by the run path
-            None => Vec::new(),
+        // other loaders than glibc's find libraries by the run path
+        let resolution = match &config {
+            Some(config) => Some(self.resolve(logical, config)?),
+            None => None,
         };
+        let mut libraries = Vec::new();
+        let mut loaded = Vec::new();
+        if let (Some(config), Some(resolution)) = (&config, &resolution) {
+            // what is missing was so before; the loader says it better
+            if resolution.is_complete() {
+                libraries = lift::libraries(&self.tree, config, resolution, from_root);
+            }
+            loaded = sonames(resolution);
+        }
         let count = libraries.len();
+        let preparation = self.preparation(logical, &loaded);
+        let preparation = wrap::format::preparation(&preparation.steps, &preparation.arguments);
+        let preparation = preparation.map_err(|error| error.to_string())?;
         let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
-        let start = Start { depth, loader: from_root(&loader), libraries };
+        let start = Start { depth, loader: from_root(&loader), libraries, preparation };
         let edit = || {
             let mut editor = Editor::open(&opened.file, Options::default())?;
             // for debuggers, which look for a library of that name
@@ -152,19 +165,8 @@ impl Work {
         Ok(Some((changes, Verdict::Program { libraries: count })))
     }
 
-    fn libraries(
-        &self,
-        logical: &[u8],
-        config: &LoaderConfig,
-        place: impl Fn(&[u8]) -> Place,
-    ) -> Result<Vec<Place>, String> {
-        let resolution =
-            resolve(&self.tree, logical, config, &Default::default()).map_err(|error| error.to_string())?;
-        // what is missing was so before; the loader says it better
-        if !resolution.is_complete() {
-            return Ok(Vec::new());
-        }
-        Ok(lift::libraries(&self.tree, config, &resolution, place))
+    fn resolve(&self, logical: &[u8], config: &LoaderConfig) -> Result<Resolution, String> {
+        resolve(&self.tree, logical, config, &Default::default()).map_err(|error| error.to_string())
     }
 
     /// Has a loader look nowhere but where it is told to: its own folders and its cache are those of another system now.
@@ -189,6 +191,12 @@ impl Work {
         let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
         Ok(nopal_fs::patch_file(&self.root.join(below), &parts.collect::<Vec<_>>(), changes.len)?)
     }
+}
+
+/// The names of libraries, and where they are.
+fn sonames(resolution: &Resolution) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let name = |object: &Object| Some((object.image.as_ref()?.soname()?.to_vec(), object.path.clone()));
+    resolution.objects.iter().filter_map(name).collect()
 }
 
 fn not_empty(changes: Changes) -> Option<Changes> {

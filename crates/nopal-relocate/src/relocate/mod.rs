@@ -6,6 +6,7 @@
 mod elf;
 mod mentions;
 mod paths;
+mod programs;
 mod script;
 
 use crate::loader::LoaderChoice;
@@ -39,6 +40,8 @@ pub enum Verdict {
     Library,
     /// A script whose interpreter is found relative to it.
     Script,
+    /// A text that names files relative to itself.
+    Text,
     /// A link that was absolute.
     Link,
     /// It stays as it is, and runs where what it names is there.
@@ -89,6 +92,7 @@ pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<
     work.run_paths()?;
     work.starts()?;
     work.scripts()?;
+    work.texts()?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };

@@ -19,6 +19,10 @@ const SHEBANG_BYTES: usize = 256;
 const NEIGHBOURLY: [&[u8]; 8] =
     [b"$0", b"dirname", b"__file__", b"FindBin", b"BASH_SOURCE", b"__dir", b"PROGRAM_NAME", b"require"];
 
+/// Names of scripts end so that are given to an interpreter, or read by other scripts.
+const READ_BY_OTHERS: [&[u8]; 11] =
+    [b".sh", b".bash", b".py", b".pl", b".pm", b".rb", b".js", b".mjs", b".cjs", b".tcl", b".lua"];
+
 /// What the first line of a script says.
 struct Shebang<'a> {
     interpreter: &'a [u8],
@@ -55,7 +59,7 @@ impl Work {
             return Ok(Err("its interpreter is looked for in the working directory".to_owned()));
         }
         let name = below.file_name().unwrap_or_default();
-        if Path::new(name).extension().is_some() {
+        if READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end)) {
             return Ok(Err("by its name it is read by others, which could not read a launcher".to_owned()));
         }
         let Some((interpreter, architecture)) = self.interpreter(shebang.interpreter) else {

@@ -66,6 +66,7 @@ mod step {
     pub(super) const SUFFIX: u8 = 5;
     pub(super) const LAST: u8 = 6;
     pub(super) const CHANGE_DIRECTORY: u8 = 7;
+    pub(super) const SKIP_IF_THERE: u8 = 8;
 }
 
 /// Codes of pieces.
@@ -144,7 +145,7 @@ impl Launch {
         let values = self.steps.iter().filter_map(|step| match step {
             Step::Set(_, value) | Step::SetDefault(_, value) | Step::ChangeDirectory(value) => Some(value),
             Step::Join(join) => Some(&join.value),
-            Step::Unset(_) => None,
+            Step::Unset(_) | Step::SkipIfThere(_) => None,
         });
         [&self.target, &self.name, &self.before, &self.after].into_iter().chain(values).any(has_root)
     }
@@ -153,6 +154,21 @@ impl Launch {
         let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         bit(self.resolves_name, property::RESOLVES_NAME) | bit(self.is_relative(), property::IS_RELATIVE)
     }
+}
+
+/// What a program that starts by itself does first: steps, then words in front of its arguments. Nothing if it is nothing.
+///
+/// # Errors
+/// A text holds a zero.
+pub fn preparation(steps: &[Step], before: &Text) -> Result<Vec<u8>, FormatError> {
+    if steps.is_empty() && before.0.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut writer = Writer { bytes: Vec::new() };
+    steps.iter().try_for_each(|step| writer.step(step))?;
+    writer.bytes.push(step::END);
+    writer.text(before)?;
+    Ok(writer.bytes)
 }
 
 fn has_root(text: &Text) -> bool {
@@ -238,6 +254,7 @@ impl Writer {
                 self.text(value)
             }
             Step::Unset(name) => self.named(step::UNSET, name),
+            Step::SkipIfThere(path) => self.named(step::SKIP_IF_THERE, path),
             Step::Join(Join { name, separator, value, how }) => {
                 let code = match how {
                     JoinKind::Prefix => step::PREFIX,
@@ -328,6 +345,7 @@ impl Reader<'_> {
             step::PREFIX => self.join(JoinKind::Prefix)?,
             step::SUFFIX => self.join(JoinKind::Suffix)?,
             step::LAST => self.join(JoinKind::Last)?,
+            step::SKIP_IF_THERE => Step::SkipIfThere(self.string()?),
             step::CHANGE_DIRECTORY => Step::ChangeDirectory(self.text(0)?),
             _ => return Err(FormatError::Code(self.at - 1)),
         }))

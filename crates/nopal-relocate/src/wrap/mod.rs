@@ -60,6 +60,8 @@ pub enum Step {
     Join(Join),
     /// Goes to a folder.
     ChangeDirectory(Text),
+    /// Leaves out the next step, which gives a variable a value, if there is such a file that can be read.
+    SkipIfThere(Vec<u8>),
 }
 
 /// Adding a value to a variable that is a list.

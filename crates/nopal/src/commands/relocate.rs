@@ -78,6 +78,7 @@ fn describe(verdict: &Verdict) -> String {
         Verdict::Program { libraries } => format!("program; {libraries} libraries by path"),
         Verdict::Library => "finds its libraries relative to itself".to_owned(),
         Verdict::Script => "script with a relative interpreter".to_owned(),
+        Verdict::Text => "text with relative paths".to_owned(),
         Verdict::Link => "relative link".to_owned(),
         Verdict::Stays(reason) => format!("as it was: {reason}"),
         Verdict::Mentions(count) => format!("names the old place {count} times"),

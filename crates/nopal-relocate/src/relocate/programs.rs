@@ -1,0 +1,191 @@
+//! What programs have to be told of where their files are. The rules are data: programs.toml.
+
+use super::{RelocateError, Verdict, Work, paths};
+use crate::wrap::{Join, JoinKind, Piece, Step, Text};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::LazyLock;
+
+// a test reads them
+static RULES: LazyLock<Rules> = LazyLock::new(|| toml::from_str(include_str!("programs.toml")).unwrap_or_default());
+
+#[derive(Debug, Default, Deserialize)]
+struct Rules {
+    rule: Vec<Rule>,
+    text: Vec<TextRule>,
+}
+
+/// How a text is made to name files relative to itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextRule {
+    file: String,
+    from: String,
+    to: String,
+}
+
+/// How some programs are told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    #[serde(default)]
+    programs: Vec<String>,
+    #[serde(default)]
+    loads: Vec<String>,
+    unless: Option<String>,
+    #[serde(default)]
+    default: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    list: BTreeMap<String, Vec<String>>,
+    needs: Option<String>,
+    #[serde(default)]
+    arguments: Vec<String>,
+}
+
+/// What a program does before it starts.
+#[derive(Debug, Default)]
+pub(super) struct Preparation {
+    pub(super) steps: Vec<Step>,
+    pub(super) arguments: Text,
+}
+
+impl Work {
+    /// What a program has to be told, which loads libraries of these names from these paths.
+    pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Preparation {
+        let mut preparation = Preparation::default();
+        for rule in &RULES.rule {
+            let Some(prefix) = rule.prefix(program, libraries) else { continue };
+            for (name, patterns) in &rule.default {
+                let Some(path) = patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)).next() else {
+                    continue;
+                };
+                preparation.steps.extend(rule.unless.as_ref().map(|path| Step::SkipIfThere(path.clone().into())));
+                preparation.steps.push(Step::SetDefault(name.clone().into(), from_root(&path)));
+            }
+            for (name, patterns) in &rule.list {
+                for path in patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)) {
+                    preparation.steps.push(Step::Join(Join {
+                        name: name.clone().into(),
+                        separator: b":".to_vec(),
+                        value: from_root(&path),
+                        how: JoinKind::Suffix,
+                    }));
+                }
+            }
+            let has_needs = rule.needs.as_ref().is_none_or(|needs| !self.find(b"", needs).is_empty());
+            for argument in rule.arguments.iter().filter(|_| has_needs) {
+                let pieces = &mut preparation.arguments.0;
+                for (index, part) in argument.split("{root}").enumerate() {
+                    pieces.extend((index > 0).then_some(Piece::Root));
+                    pieces.push(Piece::Literal(part.into()));
+                }
+                pieces.push(Piece::Break);
+            }
+        }
+        preparation
+    }
+
+    /// Changes texts that can name files relative to themselves.
+    pub(super) fn texts(&mut self) -> Result<(), RelocateError> {
+        for rule in &RULES.text {
+            for path in self.find(b"", &rule.file) {
+                let Some(real) = self.tree.real(&path) else { continue };
+                let old = nopal_fs::read_file(&real)?;
+                let Ok(text) = std::str::from_utf8(&old) else { continue };
+                let new = text.replace(&rule.from, &rule.to);
+                if new != text {
+                    nopal_fs::replace(&real, new.as_bytes())?;
+                    self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All paths of the tree that a pattern stands for, in order.
+    fn find(&self, prefix: &[u8], pattern: &str) -> Vec<Vec<u8>> {
+        let (start, pattern) = match pattern.strip_prefix('/') {
+            Some(pattern) => (Vec::new(), pattern),
+            None => (prefix.to_vec(), pattern),
+        };
+        let mut found = vec![start];
+        for part in pattern.split('/') {
+            let inside = |folder: &Vec<u8>| -> Vec<Vec<u8>> {
+                let names = if part.contains(['*', '[']) {
+                    let real = self.tree.real(folder).unwrap_or_default();
+                    let mut names = nopal_fs::read_dir_names(&real).unwrap_or_default();
+                    names.sort();
+                    let names = names.into_iter().map(std::ffi::OsString::into_encoded_bytes);
+                    names.filter(|name| matches(part.as_bytes(), name)).collect()
+                } else {
+                    vec![part.as_bytes().to_vec()]
+                };
+                names.into_iter().map(|name| [folder, &b"/"[..], &name].concat()).collect()
+            };
+            found = found.iter().flat_map(inside).collect();
+        }
+        found.retain(|path| self.tree.real(path).is_some_and(|path| nopal_fs::exists(&path)));
+        found
+    }
+}
+
+impl Rule {
+    /// The folder that relative patterns are in, if the rule is for the program.
+    fn prefix(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
+        let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let above = |path: &[u8]| paths::folder(paths::folder(path)).to_vec();
+        if self.programs.iter().any(|pattern| matches(pattern.as_bytes(), name)) {
+            return Some(above(program));
+        }
+        let is_loaded = |soname: &[u8]| self.loads.iter().any(|pattern| matches(pattern.as_bytes(), soname));
+        libraries.iter().find(|(soname, _)| is_loaded(soname)).map(|(_, path)| above(path))
+    }
+}
+
+fn from_root(path: &[u8]) -> Text {
+    Text(vec![Piece::Root, Piece::Literal(path.to_vec())])
+}
+
+/// Whether a name is one that a pattern stands for: `*` is anything, `[0-9]` a digit.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    const DIGIT: &[u8] = b"[0-9]";
+    match (pattern, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=name.len()).any(|at| matches(rest, &name[at..])),
+        (pattern, [first, name @ ..]) if pattern.starts_with(DIGIT) => {
+            first.is_ascii_digit() && matches(&pattern[DIGIT.len()..], name)
+        }
+        ([expected, pattern @ ..], [first, name @ ..]) => expected == first && matches(pattern, name),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read() {
+        assert!(RULES.rule.len() > 10 && !RULES.text.is_empty());
+        for rule in &RULES.rule {
+            assert!(!rule.programs.is_empty() || !rule.loads.is_empty(), "{rule:?} is for nothing");
+            assert!(rule.default.len() + rule.list.len() + rule.arguments.len() > 0, "{rule:?} does nothing");
+        }
+    }
+
+    #[test]
+    fn patterns_stand_for_names() {
+        for (pattern, name, is_one) in [
+            ("perl5*", "perl5.36", true),
+            ("*-gcc-[0-9]*", "x86_64-linux-gnu-gcc-12", true),
+            ("*-gcc-[0-9]*", "x86_64-linux-gnu-gcc-ar", false),
+            ("gs", "gsx", false),
+            ("[0-9]*", "", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), is_one, "{pattern} {name}");
+        }
+    }
+}
