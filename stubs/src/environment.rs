@@ -18,6 +18,7 @@ mod step {
     pub(super) const LAST: u8 = 6;
     pub(super) const CHANGE_DIRECTORY: u8 = 7;
     pub(super) const SKIP_IF_THERE: u8 = 8;
+    pub(super) const HOLD: u8 = 9;
 }
 
 /// Codes of pieces.
@@ -188,6 +189,12 @@ impl Environment {
                 change_directory(to);
                 continue;
             }
+            if code == step::HOLD {
+                let number = usize::from(cursor.byte()) << 8 | usize::from(cursor.byte());
+                let path = self.text(cursor);
+                hold(path, number);
+                continue;
+            }
             let name = cursor.string();
             if code == step::SKIP_IF_THERE {
                 // SAFETY: a zero ends it
@@ -318,6 +325,16 @@ impl Environment {
 /// Whether a variable, with its name in front, has that name.
 fn is_named(variable: Bytes, name: Bytes) -> bool {
     variable.count > name.count && variable.byte(name.count) == b'=' && variable.starts_with(name)
+}
+
+/// Keeps a folder open under a number, by which files in it can be named. Where that fails, opening these will.
+fn hold(path: Bytes, number: usize) {
+    // SAFETY: the heap ends its strings with a zero
+    if let Ok(folder) = unsafe { sys::open(path.at) }
+        && sys::number(folder, number)
+    {
+        sys::close_unless(folder, number);
+    }
 }
 
 fn change_directory(to: Bytes) {

@@ -57,6 +57,20 @@ pub unsafe fn open(path: *const u8) -> Result<File, isize> {
     if file < 0 { Err(-file) } else { Ok(File(file as usize)) }
 }
 
+/// Has a file under that number too, until another program is executed. Whether that could be done.
+pub fn number(file: File, number: usize) -> bool {
+    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+    // SAFETY: whatever had that number was not ours
+    file.0 == number || unsafe { syscall(number::DUP3, [file.0, number, CLOSE_ON_EXEC, 0, 0, 0]) >= 0 }
+}
+
+/// Closes a file, unless that is its number.
+pub fn close_unless(file: File, number: usize) {
+    if file.0 != number {
+        close(file);
+    }
+}
+
 /// Reads from where the file is at; how many bytes, or a negative error.
 pub fn read(file: File, into: &mut [u8]) -> isize {
     // SAFETY: writes to the slice

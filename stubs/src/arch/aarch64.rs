@@ -22,6 +22,7 @@ global_asm!(
 /// Numbers of system calls.
 pub mod number {
     #![allow(missing_docs)]
+    pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
     pub const FACCESSAT: usize = 48;
     pub const CHDIR: usize = 49;

@@ -46,6 +46,7 @@ unsafe extern "C" {
 /// Numbers of system calls.
 pub mod number {
     #![allow(missing_docs)]
+    pub const DUP3: usize = 330;
     pub const READ: usize = 3;
     pub const WRITE: usize = 4;
     pub const CLOSE: usize = 6;

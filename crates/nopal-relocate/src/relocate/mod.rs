@@ -93,6 +93,7 @@ pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<
     work.starts()?;
     work.scripts()?;
     work.texts()?;
+    work.aliases()?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };

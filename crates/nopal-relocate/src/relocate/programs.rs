@@ -2,6 +2,7 @@
 
 use super::{RelocateError, Verdict, Work, paths};
 use crate::wrap::{Join, JoinKind, Piece, Step, Text};
+use nopal_fs::FilePart;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,6 +17,23 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| toml::from_str(include_str!("pr
 struct Rules {
     rule: Vec<Rule>,
     text: Vec<TextRule>,
+    alias: Vec<Alias>,
+}
+
+/// A folder that has another name in some files.
+///
+/// Strings in programs cannot grow. But a path through the number of an open folder is short, and means the same wherever
+/// the folder is: `/proc/self/fd/N`, or `/dev/fd/N`. The program that has such strings opens the folder before it starts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alias {
+    files: Vec<String>,
+    folder: String,
+    number: u16,
+    #[serde(default)]
+    programs: Vec<String>,
+    #[serde(default)]
+    loads: Vec<String>,
 }
 
 /// How a text is made to name files relative to itself.
@@ -56,8 +74,14 @@ impl Work {
     /// What a program has to be told, which loads libraries of these names from these paths.
     pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Preparation {
         let mut preparation = Preparation::default();
+        for alias in &RULES.alias {
+            let folder = self.find(b"", &alias.folder).pop();
+            let is_for = prefix(&alias.programs, &alias.loads, program, libraries).is_some();
+            let hold = folder.filter(|_| is_for).map(|folder| Step::Hold(alias.number, from_root(&folder)));
+            preparation.steps.extend(hold);
+        }
         for rule in &RULES.rule {
-            let Some(prefix) = rule.prefix(program, libraries) else { continue };
+            let Some(prefix) = prefix(&rule.programs, &rule.loads, program, libraries) else { continue };
             for (name, patterns) in &rule.default {
                 let Some(path) = patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)).next() else {
                     continue;
@@ -105,6 +129,22 @@ impl Work {
         Ok(())
     }
 
+    /// Changes names of folders in programs to those by which they are open.
+    pub(super) fn aliases(&mut self) -> Result<(), RelocateError> {
+        for alias in &RULES.alias {
+            let Some(name) = alias.name() else { continue };
+            for path in alias.files.iter().flat_map(|file| self.find(b"", file)) {
+                let Some(real) = self.tree.real(&path) else { continue };
+                let bytes = nopal_fs::read_file(&real)?;
+                let folder = [alias.folder.as_bytes(), b"/"].concat();
+                let places = memchr::memmem::find_iter(&bytes, &folder);
+                let parts = places.map(|at| FilePart { offset: at as u64, bytes: &name }).collect::<Vec<_>>();
+                nopal_fs::patch_file(&real, &parts, bytes.len() as u64)?;
+            }
+        }
+        Ok(())
+    }
+
     /// All paths of the tree that a pattern stands for, in order.
     fn find(&self, prefix: &[u8], pattern: &str) -> Vec<Vec<u8>> {
         let (start, pattern) = match pattern.strip_prefix('/') {
@@ -132,17 +172,25 @@ impl Work {
     }
 }
 
-impl Rule {
-    /// The folder that relative patterns are in, if the rule is for the program.
-    fn prefix(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
-        let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let above = |path: &[u8]| paths::folder(paths::folder(path)).to_vec();
-        if self.programs.iter().any(|pattern| matches(pattern.as_bytes(), name)) {
-            return Some(above(program));
-        }
-        let is_loaded = |soname: &[u8]| self.loads.iter().any(|pattern| matches(pattern.as_bytes(), soname));
-        libraries.iter().find(|(soname, _)| is_loaded(soname)).map(|(_, path)| above(path))
+impl Alias {
+    /// The other name, filled up with slashes to the length of the first one. Nothing if there is none as short.
+    fn name(&self) -> Option<Vec<u8>> {
+        let names = ["/proc/self/fd/", "/dev/fd/"].map(|folder| format!("{folder}{}", self.number).into_bytes());
+        let mut name = names.into_iter().find(|name| name.len() <= self.folder.len())?;
+        name.resize(self.folder.len(), b'/');
+        Some(name)
     }
+}
+
+/// The folder that relative patterns are in, if a rule for such programs and libraries is for this program.
+fn prefix(programs: &[String], loads: &[String], program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
+    let is_one = |patterns: &[String], name: &[u8]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name));
+    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let above = |path: &[u8]| paths::folder(paths::folder(path)).to_vec();
+    if is_one(programs, name) {
+        return Some(above(program));
+    }
+    libraries.iter().find(|(soname, _)| is_one(loads, soname)).map(|(_, path)| above(path))
 }
 
 fn from_root(path: &[u8]) -> Text {
@@ -173,6 +221,14 @@ mod tests {
         for rule in &RULES.rule {
             assert!(!rule.programs.is_empty() || !rule.loads.is_empty(), "{rule:?} is for nothing");
             assert!(rule.default.len() + rule.list.len() + rule.arguments.len() > 0, "{rule:?} does nothing");
+        }
+    }
+
+    #[test]
+    fn aliases_are_not_longer() {
+        for alias in &RULES.alias {
+            let name = alias.name().unwrap_or_default();
+            assert_eq!(name.len(), alias.folder.len(), "{alias:?}");
         }
     }
 

@@ -67,6 +67,7 @@ mod step {
     pub(super) const LAST: u8 = 6;
     pub(super) const CHANGE_DIRECTORY: u8 = 7;
     pub(super) const SKIP_IF_THERE: u8 = 8;
+    pub(super) const HOLD: u8 = 9;
 }
 
 /// Codes of pieces.
@@ -143,7 +144,9 @@ impl Launch {
     #[must_use]
     pub fn is_relative(&self) -> bool {
         let values = self.steps.iter().filter_map(|step| match step {
-            Step::Set(_, value) | Step::SetDefault(_, value) | Step::ChangeDirectory(value) => Some(value),
+            Step::Set(_, value) | Step::SetDefault(_, value) | Step::ChangeDirectory(value) | Step::Hold(_, value) => {
+                Some(value)
+            }
             Step::Join(join) => Some(&join.value),
             Step::Unset(_) | Step::SkipIfThere(_) => None,
         });
@@ -255,6 +258,11 @@ impl Writer {
             }
             Step::Unset(name) => self.named(step::UNSET, name),
             Step::SkipIfThere(path) => self.named(step::SKIP_IF_THERE, path),
+            Step::Hold(number, folder) => {
+                self.bytes.push(step::HOLD);
+                self.bytes.extend_from_slice(&number.to_be_bytes());
+                self.text(folder)
+            }
             Step::Join(Join { name, separator, value, how }) => {
                 let code = match how {
                     JoinKind::Prefix => step::PREFIX,
@@ -346,6 +354,7 @@ impl Reader<'_> {
             step::SUFFIX => self.join(JoinKind::Suffix)?,
             step::LAST => self.join(JoinKind::Last)?,
             step::SKIP_IF_THERE => Step::SkipIfThere(self.string()?),
+            step::HOLD => Step::Hold(u16::from_be_bytes([self.byte()?, self.byte()?]), self.text(0)?),
             step::CHANGE_DIRECTORY => Step::ChangeDirectory(self.text(0)?),
             _ => return Err(FormatError::Code(self.at - 1)),
         }))

@@ -62,6 +62,8 @@ pub enum Step {
     ChangeDirectory(Text),
     /// Leaves out the next step, which gives a variable a value, if there is such a file that can be read.
     SkipIfThere(Vec<u8>),
+    /// Keeps a folder open under a number, until another program is executed.
+    Hold(u16, Text),
 }
 
 /// Adding a value to a variable that is a list.

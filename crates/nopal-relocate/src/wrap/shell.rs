@@ -86,6 +86,7 @@ impl Script {
                 self.line(&[b"export ", name, b"=\"${", name, b"-", &record::between_quotes(value), b"}\""].concat());
             }
             Step::Unset(name) => self.line(&[b"unset ", checked(name)?].concat()),
+            Step::Hold(number, folder) => self.line(&[format!("exec {number}<").as_bytes(), &source(folder)].concat()),
             Step::SkipIfThere(path) => self.line(&[b"[[ -r ", &record::quote(path)[..], b" ]] || \\"].concat()),
             Step::ChangeDirectory(to) => self.line(&[b"cd -- ", &source(to)[..]].concat()),
             Step::Join(join) => self.join(join)?,
