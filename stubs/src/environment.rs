@@ -322,6 +322,25 @@ impl Environment {
     }
 }
 
+/// The value of a variable of a process.
+///
+/// # Safety
+/// A null ends the pointers, and zeros end what they point to.
+pub unsafe fn variable(pointers: *const *const u8, name: Bytes) -> Option<Bytes> {
+    let mut at = pointers;
+    // SAFETY: as the caller says
+    unsafe {
+        while !(*at).is_null() {
+            let variable = Bytes::from_c(*at);
+            if is_named(variable, name) {
+                return Some(variable.behind(name.count + 1));
+            }
+            at = at.add(1);
+        }
+    }
+    None
+}
+
 /// Whether a variable, with its name in front, has that name.
 fn is_named(variable: Bytes, name: Bytes) -> bool {
     variable.count > name.count && variable.byte(name.count) == b'=' && variable.starts_with(name)

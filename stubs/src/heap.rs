@@ -160,6 +160,24 @@ impl Heap {
         string
     }
 
+    /// Adds a number to the string, in decimal digits.
+    pub fn push_number(&mut self, number: usize) {
+        if number > 9 {
+            self.push_number(number / 10);
+        }
+        let digit = b'0' + (number % 10) as u8;
+        self.push(Bytes { at: &digit, count: 1 });
+    }
+
+    /// Gives back the room of the string that was ended last, if nothing was added since.
+    pub fn forget(&mut self, string: Bytes) {
+        // SAFETY: inside, or the end
+        if self.begin == self.next && unsafe { string.at.add(string.count + 1) } == self.next.cast_const() {
+            self.begin = string.at.cast_mut();
+            self.next = self.begin;
+        }
+    }
+
     /// Room for a table of pointers, while no string is put together.
     fn table(&mut self, count: usize) -> *mut *const u8 {
         let align = align_of::<*const u8>();

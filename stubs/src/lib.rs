@@ -8,6 +8,7 @@ pub mod arch;
 pub mod elf;
 pub mod environment;
 pub mod heap;
+pub mod lz4;
 pub mod memory;
 pub mod message;
 pub mod path;

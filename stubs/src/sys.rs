@@ -148,3 +148,104 @@ pub fn map(address: usize, bytes: usize, rights: usize, flags: usize, file: Opti
     // the last page of the address space is where error numbers are
     if (-4095..0).contains(&place) { None } else { Some(place as usize) }
 }
+
+/// Makes a folder; the number of the error, or 0.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn make_folder(path: *const u8, mode: usize) -> isize {
+    // SAFETY: reads the path
+    unsafe { -syscall(number::MKDIRAT, [CURRENT_DIR, path as usize, mode, 0, 0, 0]) }
+}
+
+/// Makes a symbolic link; the number of the error, or 0.
+///
+/// # Safety
+/// Zeros end the paths.
+pub unsafe fn make_link(target: *const u8, path: *const u8) -> isize {
+    // SAFETY: reads the paths
+    unsafe { -syscall(number::SYMLINKAT, [target as usize, CURRENT_DIR, path as usize, 0, 0, 0]) }
+}
+
+/// Makes a file that is not there yet, and opens it for writing.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn create(path: *const u8, mode: usize) -> Result<File, isize> {
+    // write only, create, exclusive, close on exec
+    const FLAGS: usize = 0o1 | 0o100 | 0o200 | 0o2_000_000;
+    // SAFETY: reads the path
+    let file = unsafe { syscall(number::OPENAT, [CURRENT_DIR, path as usize, FLAGS, mode, 0, 0]) };
+    if file < 0 { Err(-file) } else { Ok(File(file as usize)) }
+}
+
+/// Writes all bytes to a file.
+pub fn write_all(file: File, bytes: crate::heap::Bytes) -> Result<(), isize> {
+    let mut rest = bytes;
+    while rest.count > 0 {
+        // SAFETY: reads the bytes
+        let count = unsafe { syscall(number::WRITE, [file.0, rest.at as usize, rest.count, 0, 0, 0]) };
+        if count < 0 {
+            return Err(-count);
+        }
+        rest = rest.behind(count as usize);
+    }
+    Ok(())
+}
+
+/// Moves something to a place where nothing is; the number of the error, or 0.
+///
+/// # Safety
+/// Zeros end the paths.
+pub unsafe fn rename(from: *const u8, to: *const u8) -> isize {
+    // SAFETY: reads the paths
+    unsafe { -syscall(number::RENAMEAT2, [CURRENT_DIR, from as usize, CURRENT_DIR, to as usize, 0, 0]) }
+}
+
+/// Removes a file, or an empty folder.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn remove(path: *const u8, is_folder: bool) {
+    let flags = if is_folder { 0x200 } else { 0 };
+    // SAFETY: reads the path
+    unsafe { syscall(number::UNLINKAT, [CURRENT_DIR, path as usize, flags, 0, 0, 0]) };
+}
+
+/// The user's number.
+pub fn user() -> usize {
+    // SAFETY: reads nothing
+    unsafe { syscall(number::GETUID, [0; 6]) as usize }
+}
+
+/// The process's number.
+pub fn process() -> usize {
+    // SAFETY: reads nothing
+    unsafe { syscall(number::GETPID, [0; 6]) as usize }
+}
+
+/// Whether a folder is one of the user's, no link, that others cannot change.
+///
+/// # Safety
+/// A zero ends the path.
+pub unsafe fn is_private(path: *const u8) -> bool {
+    /// `struct statx` (linux/stat.h): 256 bytes, of which these are looked at.
+    #[repr(C, align(8))]
+    struct Status {
+        before: [u32; 5],
+        user: u32,
+        group: u32,
+        mode: u16,
+        rest: [u8; 226],
+    }
+    const NO_FOLLOW: usize = 0x100;
+    const TYPE_MODE_USER: usize = 0xb;
+    let mut status = core::mem::MaybeUninit::<Status>::uninit();
+    // SAFETY: reads the path and writes to the status
+    unsafe {
+        let place = status.as_mut_ptr();
+        let failed =
+            syscall(number::STATX, [CURRENT_DIR, path as usize, NO_FOLLOW, TYPE_MODE_USER, place as usize, 0]) != 0;
+        !failed && (*place).user as usize == user() && (*place).mode & 0o170_022 == 0o040_000
+    }
+}

@@ -3,11 +3,13 @@
 mod fast;
 mod lift;
 mod loader;
+mod pack;
 mod relocate;
 mod tree;
 pub mod wrap;
 
 pub use fast::{Fast, FastError, Speed, slow, speed};
 pub use loader::{Loader, LoaderChoice};
+pub use pack::{PackError, Packed, pack};
 pub use relocate::{RelocateError, Relocation, Source, Verdict, relocate};
 pub use tree::{FileTree, TreeFile};

@@ -2,7 +2,7 @@
 
 use crate::args::{Colour, GlobalArgs};
 use crate::commands::{
-    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, relocate, repl, run,
+    build, completions, derivation, doctor, elf, eval, flake, import, instantiate, log, man, pack, relocate, repl, run,
     store, wrap,
 };
 use crate::error::CliError;
@@ -38,6 +38,7 @@ enum Command {
     Store(store::StoreArgs),
     Elf(elf::ElfArgs),
     Relocate(relocate::RelocateArgs),
+    Pack(pack::PackArgs),
     Wrap(wrap::WrapArgs),
     Import(import::ImportArgs),
     Log(log::LogArgs),
@@ -92,6 +93,7 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Derivation(args) => derivation::run(context, args),
         Command::Store(args) => store::run(context, args),
         Command::Elf(args) => elf::run(&context, &args),
+        Command::Pack(args) => pack::run(context, &args),
         Command::Relocate(args) => relocate::run(context, &args),
         Command::Wrap(args) => wrap::run(args),
         Command::Import(args) => import::run(context, args),

@@ -70,6 +70,9 @@ pub(crate) enum CliError {
     /// Nothing can be said of what a program loads.
     #[error(transparent)]
     Resolve(#[from] nopal_elf::resolve::ResolveError),
+    /// Nothing was packed.
+    #[error(transparent)]
+    Pack(#[from] nopal_relocate::PackError),
     /// Nothing was relocated.
     #[error(transparent)]
     Relocate(#[from] nopal_relocate::RelocateError),

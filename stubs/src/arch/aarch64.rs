@@ -22,6 +22,13 @@ global_asm!(
 /// Numbers of system calls.
 pub mod number {
     #![allow(missing_docs)]
+    pub const MKDIRAT: usize = 34;
+    pub const UNLINKAT: usize = 35;
+    pub const RENAMEAT2: usize = 276;
+    pub const SYMLINKAT: usize = 36;
+    pub const GETUID: usize = 174;
+    pub const GETPID: usize = 172;
+    pub const STATX: usize = 291;
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
     pub const FACCESSAT: usize = 48;

@@ -46,6 +46,13 @@ unsafe extern "C" {
 /// Numbers of system calls.
 pub mod number {
     #![allow(missing_docs)]
+    pub const MKDIRAT: usize = 296;
+    pub const UNLINKAT: usize = 301;
+    pub const RENAMEAT2: usize = 353;
+    pub const SYMLINKAT: usize = 304;
+    pub const GETUID: usize = 199;
+    pub const GETPID: usize = 20;
+    pub const STATX: usize = 383;
     pub const DUP3: usize = 330;
     pub const READ: usize = 3;
     pub const WRITE: usize = 4;

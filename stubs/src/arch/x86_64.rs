@@ -21,6 +21,13 @@ global_asm!(
 /// Numbers of system calls.
 pub mod number {
     #![allow(missing_docs)]
+    pub const MKDIRAT: usize = 258;
+    pub const UNLINKAT: usize = 263;
+    pub const RENAMEAT2: usize = 316;
+    pub const SYMLINKAT: usize = 266;
+    pub const GETUID: usize = 102;
+    pub const GETPID: usize = 39;
+    pub const STATX: usize = 332;
     pub const DUP3: usize = 292;
     pub const READ: usize = 0;
     pub const WRITE: usize = 1;

@@ -88,19 +88,32 @@ impl Architecture {
         self.file(data)
     }
 
+    /// What unpacks so many bytes that follow it.
+    #[must_use]
+    pub fn unpacker(self, payload_bytes: u64) -> Vec<u8> {
+        let image: &[u8] = match self {
+            Self::X86_64 => include_bytes!("../../../../stubs/prebuilt/x86_64/unpack"),
+            Self::I386 => include_bytes!("../../../../stubs/prebuilt/i386/unpack"),
+            Self::Aarch64 => include_bytes!("../../../../stubs/prebuilt/aarch64/unpack"),
+        };
+        let mut file = self.headers(image, payload_bytes);
+        file.extend_from_slice(image);
+        file
+    }
+
     fn file(self, payload: &[u8]) -> Vec<u8> {
-        let mut file = self.headers(payload.len());
+        let mut file = self.headers(self.image(), payload.len() as u64);
         file.extend_from_slice(self.image());
         file.extend_from_slice(payload);
         file
     }
 
-    fn headers(self, payload_bytes: usize) -> Vec<u8> {
+    fn headers(self, image: &[u8], payload_bytes: u64) -> Vec<u8> {
         let is_64 = self.class() == 2;
         let (header_bytes, segment_bytes): (u16, u16) = if is_64 { (64, 56) } else { (52, 32) };
         // the image begins at a multiple of 16
         let begin = (header_bytes + 2 * segment_bytes).next_multiple_of(16);
-        let size = (usize::from(begin) + self.image().len() + payload_bytes) as u64;
+        let size = u64::from(begin) + image.len() as u64 + payload_bytes;
         let mut fields = Fields { bytes: vec![0x7f, b'E', b'L', b'F', self.class(), 1, 1], is_64 };
         fields.bytes.resize(16, 0);
         fields.half(TYPE_SHARED);

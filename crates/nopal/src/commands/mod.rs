@@ -12,6 +12,7 @@ pub(crate) mod installables;
 pub(crate) mod instantiate;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod pack;
 pub(crate) mod relocate;
 pub(crate) mod repl;
 pub(crate) mod run;

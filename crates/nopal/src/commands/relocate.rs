@@ -22,20 +22,27 @@ use std::process::ExitCode;
 ///     nopal relocate --tree /opt/app --out app
 #[derive(Args, Debug)]
 pub(crate) struct RelocateArgs {
+    #[command(flatten)]
+    what: WhatArgs,
+    /// Folder to make
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Say of each file what was done, and what stays absolute
+    #[arg(long)]
+    explain: bool,
+}
+
+/// What is relocated
+#[derive(Args, Debug)]
+pub(crate) struct WhatArgs {
     /// Packages or store paths, such as `deb:hello`
     #[arg(value_name = "PACKAGE")]
     packages: Vec<String>,
     #[command(flatten)]
     source: SourceArgs,
-    /// Folder to make
-    #[arg(long, short, value_name = "DIR")]
-    out: PathBuf,
     /// Take along a tree, which other files expect where it is: `PATH`, or `PATH=DIR` if it is in DIR now
     #[arg(long, value_name = "PATH[=DIR]")]
     tree: Vec<String>,
-    /// Say of each file what was done, and what stays absolute
-    #[arg(long)]
-    explain: bool,
     #[command(flatten)]
     eval: EvalArgs,
     #[command(flatten)]
@@ -44,25 +51,40 @@ pub(crate) struct RelocateArgs {
     debian: DebianArgs,
 }
 
+impl WhatArgs {
+    /// The name of the first package, without its universe and version.
+    pub(super) fn name(&self) -> Option<&str> {
+        let name = self.packages.first()?.rsplit(['/', ':']).next()?;
+        name.split('=').next()
+    }
+
+    /// Brings all into the store: trees, and folders of the programs that were asked for.
+    pub(super) fn gather(&self, context: &mut Context) -> Result<(Vec<Source>, Vec<PathBuf>), CliError> {
+        let mut sources = Vec::new();
+        for tree in &self.tree {
+            let (logical, physical) = tree.split_once('=').unwrap_or((tree, tree));
+            let logical = context.settings.absolute(logical.as_ref());
+            sources.push(Source { logical, physical: context.settings.absolute(physical.as_ref()) });
+        }
+        let names_something =
+            !self.packages.is_empty() || self.source.file.is_some() || self.source.expr.is_some() || sources.is_empty();
+        if !names_something {
+            return Ok((sources, Vec::new()));
+        }
+        let named = installables::all(&self.source, &self.packages)?;
+        context.style.build_logs = self.build.print_build_logs;
+        let settings =
+            context.settings.clone().with_eval(&self.eval)?.with_build(&self.build)?.with_debian(&self.debian);
+        let parcel = settings.open(context.style.clone())?.parcel(&named, &auto_args(&self.eval))?;
+        sources.extend(parcel.sources);
+        Ok((sources, parcel.programs))
+    }
+}
+
 /// Runs it.
 pub(crate) fn run(mut context: Context, args: &RelocateArgs) -> Result<ExitCode, CliError> {
-    let mut sources = Vec::new();
-    for tree in &args.tree {
-        let (logical, physical) = tree.split_once('=').unwrap_or((tree, tree));
-        let logical = context.settings.absolute(logical.as_ref());
-        sources.push(Source { logical, physical: context.settings.absolute(physical.as_ref()) });
-    }
     let out = context.settings.absolute(&args.out);
-    let names_something = !args.packages.is_empty() || args.source.file.is_some() || args.source.expr.is_some();
-    let mut programs = Vec::new();
-    if names_something || sources.is_empty() {
-        let named = installables::all(&args.source, &args.packages)?;
-        context.style.build_logs = args.build.print_build_logs;
-        let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.with_debian(&args.debian);
-        let parcel = settings.open(context.style)?.parcel(&named, &auto_args(&args.eval))?;
-        sources.extend(parcel.sources);
-        programs = parcel.programs;
-    }
+    let (sources, programs) = args.what.gather(&mut context)?;
     let relocation = relocate(&sources, &programs, &out)?;
     if args.explain {
         for (path, verdict) in &relocation.files {
