@@ -112,24 +112,27 @@ impl PathBuf {
 ///
 /// The kernel tells it in `/proc`; where that is not mounted, the path that was executed leads there too.
 ///
+/// Whether it has no links at all: only the kernel's has none.
+///
 /// # Safety
 /// The vector's last tag is `NULL`.
-pub unsafe fn of_program(path: &mut PathBuf, vector: *mut Aux) {
+pub unsafe fn of_program(path: &mut PathBuf, vector: *mut Aux) -> bool {
     let mut target = PathBuf::new();
     // SAFETY: zeros end the strings of the kernel
     unsafe {
         path.push(c"/proc/self/exe".as_ptr().cast(), 14);
         if path.follow(&mut target) && *path.as_ptr() == b'/' {
-            return;
+            return true;
         }
         path.count = 0;
         let executed = value(vector, tag::EXECFN) as *const u8;
         if executed.is_null() || !path.push(executed, strlen(executed)) {
-            return;
+            return false;
         }
     }
     let mut links = 0;
     while links < MAX_LINKS && path.follow(&mut target) {
         links += 1;
     }
+    false
 }

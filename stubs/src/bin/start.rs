@@ -185,25 +185,23 @@ unsafe fn find_root(root: &mut PathBuf, depth: u32, vector: *mut Aux) {
             // somebody else may have made a hard link to it, with their own loader around
             complain(vector, "it has privileges, and looks for its loader beside itself");
         }
-        path::of_program(root, vector);
+        let has_no_links = path::of_program(root, vector);
         if root.count() == 0 {
             complain(vector, "cannot tell where it is: /proc is not mounted");
         }
-        let mut levels = depth;
-        // what is relative has fewer folders than there are
-        while levels > 0 && root.pop() {
-            levels -= 1;
-        }
-        if levels > 0 && root.count() == 0 {
-            complain(vector, "it is not where it was made for: there are fewer folders above it");
-        }
-        if levels > 0 {
+        if !root.pop() {
+            // in the working directory
             root.truncate(0);
             root.push(c".".as_ptr().cast(), 1);
-            while levels > 1 {
-                root.push(c"/..".as_ptr().cast(), 3);
-                levels -= 1;
+        }
+        let mut level = 1;
+        while level < depth {
+            // where there may be links to folders, only the kernel knows what is above one
+            let is_above = if has_no_links { root.pop() } else { root.push(c"/..".as_ptr().cast(), 3) };
+            if !is_above {
+                complain(vector, "it is not where it was made for: there are fewer folders above it");
             }
+            level += 1;
         }
     }
 }
