@@ -189,6 +189,12 @@ pub enum EngineError {
         /// The installable that does not fit.
         what: String,
     },
+    /// A tree cannot be relocated.
+    #[error(transparent)]
+    Relocate(#[from] nopal_relocate::RelocateError),
+    /// Nothing can be said of a relocated tree.
+    #[error(transparent)]
+    Assess(#[from] nopal_relocate::AssessError),
     /// The namespace for the program cannot be made.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -246,9 +252,13 @@ impl EngineError {
             | Self::Environment { .. }
             | Self::NoLog { .. } => ErrorKind::Store,
             Self::Fetch(_) | Self::Repository(_) | Self::Debian(_) => ErrorKind::Network,
-            Self::Hook { .. } | Self::Fs(_) | Self::Sources(_) | Self::Run(_) | Self::System { .. } => {
-                ErrorKind::Environment
-            }
+            Self::Hook { .. }
+            | Self::Fs(_)
+            | Self::Sources(_)
+            | Self::Run(_)
+            | Self::Relocate(_)
+            | Self::Assess(_)
+            | Self::System { .. } => ErrorKind::Environment,
         }
     }
 

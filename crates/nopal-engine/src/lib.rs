@@ -56,7 +56,7 @@ pub use nopal_syntax::printer::identifier;
 pub use observe::{Destination, ObserveConfig};
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use recorded::EvaluationCache;
-pub use relocation::Parcel;
+pub use relocation::{Parcel, Relocated};
 pub use run::RunPlan;
 pub use search::{FoundPackage, Patterns};
 pub use session::{Depth, Loaded, Session, SessionError};

@@ -1,15 +1,20 @@
-//! What is taken along when programs are relocated.
+//! What is taken along when programs are relocated, and running them from where they are then.
 
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nopal_format::StorePath;
-use nopal_relocate::Source;
+use nopal_relocate::{Assessment, RelocateError, Source};
 use nopal_store::Direction;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::eval::AutoArg;
 use crate::installable::Installable;
+use crate::run::RunPlan;
 
 /// What is named, made valid in the store.
 #[derive(Debug)]
@@ -49,6 +54,44 @@ impl Engine {
         Ok(parcel)
     }
 
+    /// The tree of a program, relocated to the cache, and what speaks against running the program from there. Nothing if
+    /// it expects no tree around it.
+    ///
+    /// # Errors
+    /// Files cannot be read or written.
+    pub fn relocated(&self, plan: &RunPlan) -> Result<Option<Relocated>, EngineError> {
+        let Some(tree) = &plan.tree else { return Ok(None) };
+        let name = format!("{tree}-{}", nopal_relocate::edition());
+        let root = self.shared.cache_dir("relocated")?.join(name);
+        if !nopal_fs::exists(&root) {
+            match nopal_relocate::relocate(&[self.tree_at_root(tree)?], &[], &root) {
+                // somebody else was faster
+                Err(RelocateError::Exists(_)) => {}
+                Err(RelocateError::Fs(error)) if error.is_already_exists() => {}
+                result => result.map(|_| ())?,
+            }
+        }
+        let assessment = nopal_relocate::assess(&root, &plan.program)?;
+        Ok(Some(Relocated { root, assessment }))
+    }
+
+    /// Becomes the program of a relocated tree. Returns only if that fails.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn run_relocated(
+        self,
+        plan: &RunPlan,
+        relocated: &Relocated,
+        arguments: Vec<OsString>,
+    ) -> Result<Infallible, EngineError> {
+        let environment = self.shared.environment_for_tree(&relocated.root);
+        let program = relocated.root.join(plan.program.strip_prefix("/").unwrap_or(&plan.program));
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(environment).current_dir(&self.config().working_dir);
+        Err(EngineError::System { operation: "start the relocated program", source: command.exec() })
+    }
+
     /// A store path, and the tree that its programs expect around them.
     fn realise_member(
         &self,
@@ -72,4 +115,13 @@ impl Engine {
     fn tree_at_root(&self, tree: &StorePath) -> Result<Source, EngineError> {
         Ok(Source { logical: PathBuf::from("/"), physical: self.store()?.physical_path(tree) })
     }
+}
+
+/// A tree that was relocated.
+#[derive(Debug)]
+pub struct Relocated {
+    /// Where it is.
+    pub root: PathBuf,
+    /// What speaks against running the program from there.
+    pub assessment: Assessment,
 }

@@ -244,6 +244,13 @@ impl Engine {
 }
 
 impl Shared {
+    /// The user's environment, for programs of a joined tree with that root.
+    pub(crate) fn environment_for_tree(&self, root: &Path) -> BTreeMap<OsString, OsString> {
+        let mut environment = self.config.environment.clone();
+        enter_tree(&mut environment, root);
+        environment
+    }
+
     fn run_spec(
         &self,
         plan: &RunPlan,
@@ -252,10 +259,7 @@ impl Shared {
     ) -> Result<RunSpec, EngineError> {
         let store = self.store()?;
         if plan.tree.is_some() {
-            for name in HOST_ONLY_VARIABLES {
-                environment.remove(OsStr::new(name));
-            }
-            extend_path(&mut environment);
+            enter_tree(&mut environment, Path::new("/"));
         }
         Ok(RunSpec {
             store: StoreView { physical: store.physical_dir().to_owned(), logical: self.config.store_dir.clone() },
@@ -271,11 +275,15 @@ impl Shared {
     }
 }
 
-/// Appends the directories of a joined tree that `PATH` lacks.
-fn extend_path(environment: &mut BTreeMap<OsString, OsString>) {
+/// Makes an environment one for programs of a joined tree with that root: variables of the machine go, and the tree's
+/// directories are appended to `PATH`.
+fn enter_tree(environment: &mut BTreeMap<OsString, OsString>, root: &Path) {
+    for name in HOST_ONLY_VARIABLES {
+        environment.remove(OsStr::new(name));
+    }
     let current = environment.get(OsStr::new("PATH")).cloned().unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&current).filter(|dir| !dir.as_os_str().is_empty()).collect();
-    for dir in TREE_PATH.split(':').map(PathBuf::from) {
+    for dir in TREE_PATH.split(':').map(|dir| root.join(dir.trim_start_matches('/'))) {
         if !dirs.contains(&dir) {
             dirs.push(dir);
         }

@@ -11,5 +11,6 @@ pub mod wrap;
 pub use fast::{Fast, FastError, Speed, slow, speed};
 pub use loader::{Loader, LoaderChoice};
 pub use pack::{PackError, Packed, pack};
-pub use relocate::{RelocateError, Relocation, Source, Verdict, relocate};
+pub use relocate::edition;
+pub use relocate::{AssessError, Assessment, RelocateError, Relocation, Source, Verdict, assess, relocate};
 pub use tree::{FileTree, TreeFile};

@@ -100,6 +100,11 @@ pub fn probe(scratch: &Path) -> Probe {
     }
 }
 
+/// Whether user and mount namespaces can be made.
+pub fn user_namespaces_work() -> bool {
+    in_child(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, Vec::new()).is_ok()
+}
+
 impl Probe {
     /// Whether builds can be sandboxed.
     pub fn sandbox_works(&self) -> bool {

@@ -149,6 +149,7 @@ impl Work {
         }
         let count = libraries.len();
         let preparation = self.preparation(logical, &loaded);
+        let told = preparation.told;
         let preparation = wrap::format::preparation(&preparation.steps, &preparation.arguments);
         let preparation = preparation.map_err(|error| error.to_string())?;
         let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
@@ -162,7 +163,7 @@ impl Work {
         };
         let changes = edit().map_err(|error| error.to_string())?;
         used.insert(loader);
-        Ok(Some((changes, Verdict::Program { libraries: count })))
+        Ok(Some((changes, Verdict::Program { libraries: count, told })))
     }
 
     fn resolve(&self, logical: &[u8], config: &LoaderConfig) -> Result<Resolution, String> {

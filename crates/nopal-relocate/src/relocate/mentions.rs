@@ -1,7 +1,7 @@
 //! Paths of the old place in the bytes of files.
 
 use memchr::memmem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is looked for: names below folders.
 pub(super) struct Mentions {
@@ -28,20 +28,24 @@ impl Mentions {
         Self { folders }
     }
 
-    /// How often a text names one.
-    pub(super) fn count(&self, text: &[u8]) -> usize {
-        let hits = |(folder, names): (&Vec<u8>, &Vec<Vec<u8>>)| {
-            let places = memmem::find_iter(text, folder);
-            let is_one = |at: &usize| {
+    /// The paths in a text that are these, or below them.
+    pub(super) fn find(&self, text: &[u8]) -> BTreeSet<Vec<u8>> {
+        let mut found = BTreeSet::new();
+        for (folder, names) in &self.folders {
+            for at in memmem::find_iter(text, folder) {
                 let rest = &text[at + folder.len()..];
                 let begins = |name: &Vec<u8>| rest.starts_with(name) && !rest.get(name.len()).is_some_and(goes_on);
                 let before = at.checked_sub(1).and_then(|before| text.get(before));
                 let is_path = !before.is_some_and(|byte| goes_on(byte) || *byte == b'/');
-                is_path && (names.is_empty() || names.iter().any(begins))
-            };
-            places.filter(is_one).count()
-        };
-        self.folders.iter().map(hits).sum()
+                if is_path && (names.is_empty() || names.iter().any(begins)) {
+                    let count = rest.iter().take_while(|byte| goes_on(byte) || **byte == b'/').count();
+                    let path = text[at..at + folder.len() + count].to_vec();
+                    let end = path.iter().rposition(|byte| !b"/.".contains(byte)).map_or(0, |last| last + 1);
+                    found.insert(path[..end].to_vec());
+                }
+            }
+        }
+        found
     }
 }
 
@@ -57,13 +61,15 @@ mod tests {
     #[test]
     fn names_end_where_they_end() {
         let mentions = Mentions::new(&[b"/nix/store/abc-hello".to_vec(), b"/usr".to_vec()]);
-        for (text, count) in [
-            (&b"exec /nix/store/abc-hello/bin/hello"[..], 1),
-            (b"/nix/store/abc-hello-doc /nix/store/abc-hello", 1),
-            (b"PATH=/usr/bin:/usr/sbin", 2),
-            (b"/opt/usr/bin and /usr", 0),
+        for (text, paths) in [
+            (&b"exec /nix/store/abc-hello/bin/hello"[..], &["/nix/store/abc-hello/bin/hello"][..]),
+            (b"/nix/store/abc-hello-doc /nix/store/abc-hello", &["/nix/store/abc-hello"]),
+            (b"PATH=/usr/bin:/usr/sbin/.", &["/usr/bin", "/usr/sbin"]),
+            (b"/opt/usr/bin and /usr", &[]),
         ] {
-            assert_eq!(mentions.count(text), count, "{}", text.escape_ascii());
+            let found = mentions.find(text);
+            let expected = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+            assert_eq!(found, expected, "{}", text.escape_ascii());
         }
     }
 }

@@ -7,12 +7,17 @@ mod elf;
 mod mentions;
 mod paths;
 mod programs;
+mod report;
 mod script;
 
 use crate::loader::LoaderChoice;
 use crate::tree::FileTree;
 use mentions::Mentions;
+
+use nopal_format::hash::{Hash, HashAlgorithm};
 use nopal_fs::{FsError, Step, TempDir, TreeWalk, WalkOptions};
+pub use report::{AssessError, Assessment, assess};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -35,6 +40,8 @@ pub enum Verdict {
     Program {
         /// How many libraries it opens by path.
         libraries: usize,
+        /// Paths of the old place of which it is told where they are.
+        told: Vec<Vec<u8>>,
     },
     /// A library, or a program of no loader, that finds what it needs relative to itself.
     Library,
@@ -46,8 +53,8 @@ pub enum Verdict {
     Link,
     /// It stays as it is, and runs where what it names is there.
     Stays(String),
-    /// It names so many paths of the old place.
-    Mentions(usize),
+    /// It names paths of the old place, at which there is something.
+    Mentions(Vec<Vec<u8>>),
 }
 
 /// What became of all files.
@@ -97,8 +104,20 @@ pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };
+    report::write(&relocation, &root)?;
     nopal_fs::rename_noreplace(&root, out)?;
     Ok(relocation)
+}
+
+/// Tells relocated trees apart that were made by other rules, or with other code in them.
+pub fn edition() -> String {
+    const DIGITS: usize = 8;
+    let parts: [&[u8]; 3] = [
+        programs::RULES_TEXT.as_bytes(),
+        include_bytes!("../../../../stubs/prebuilt/x86_64/start"),
+        include_bytes!("../../../../stubs/prebuilt/x86_64/launch"),
+    ];
+    Hash::of(HashAlgorithm::Blake3, &parts.concat()).base16()[..DIGITS].to_owned()
 }
 
 /// Copies all trees below the new root, where they can be changed.
@@ -231,12 +250,20 @@ impl Work {
         Ok(())
     }
 
-    /// Counts what files still say of the old place.
+    /// Finds what files still say of the old place.
     fn mentions(&mut self) -> Result<(), RelocateError> {
+        let mut known = BTreeMap::new();
         for member in self.members.iter().filter(|member| member.kind != Kind::Link) {
-            let count = self.mentions.count(&nopal_fs::read_file(&self.root.join(&member.below))?);
-            if count > 0 {
-                self.found.push((member.below.clone(), Verdict::Mentions(count)));
+            let text = nopal_fs::read_file(&self.root.join(&member.below))?;
+            // launchers read the first line
+            let line = text.iter().position(|byte| *byte == b'\n').filter(|_| member.kind == Kind::Script).unwrap_or(0);
+            let mut paths = self.mentions.find(&text[line..]);
+            paths.retain(|path| {
+                let is_there = || self.tree.real(path).is_some_and(|path| nopal_fs::exists(&path));
+                *known.entry(path.clone()).or_insert_with(is_there)
+            });
+            if !paths.is_empty() {
+                self.found.push((member.below.clone(), Verdict::Mentions(paths.into_iter().collect())));
             }
         }
         Ok(())

@@ -10,14 +10,26 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
+/// The rules as they are written.
+pub(super) const RULES_TEXT: &str = include_str!("programs.toml");
+
 // a test reads them
-static RULES: LazyLock<Rules> = LazyLock::new(|| toml::from_str(include_str!("programs.toml")).unwrap_or_default());
+static RULES: LazyLock<Rules> = LazyLock::new(|| toml::from_str(RULES_TEXT).unwrap_or_default());
 
 #[derive(Debug, Default, Deserialize)]
 struct Rules {
     rule: Vec<Rule>,
     text: Vec<TextRule>,
     alias: Vec<Alias>,
+    harmless: Harmless,
+}
+
+/// What programs may name wherever they run: the system's own, and what nothing goes wrong without.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Harmless {
+    paths: Vec<String>,
+    below: Vec<String>,
 }
 
 /// A folder that has another name in some files.
@@ -68,6 +80,17 @@ struct Rule {
 pub(super) struct Preparation {
     pub(super) steps: Vec<Step>,
     pub(super) arguments: Text,
+    /// The paths that it is told.
+    pub(super) told: Vec<Vec<u8>>,
+}
+
+/// Whether a program that names a path runs elsewhere as well.
+pub(super) fn is_harmless(path: &str) -> bool {
+    let harmless = &RULES.harmless;
+    let is_below = |folder: &String| {
+        path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    harmless.paths.iter().any(|harmless| harmless == path) || harmless.below.iter().any(is_below)
 }
 
 impl Work {
@@ -88,6 +111,7 @@ impl Work {
                 };
                 preparation.steps.extend(rule.unless.as_ref().map(|path| Step::SkipIfThere(path.clone().into())));
                 preparation.steps.push(Step::SetDefault(name.clone().into(), from_root(&path)));
+                preparation.told.push(path);
             }
             for (name, patterns) in &rule.list {
                 for path in patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)) {
@@ -97,6 +121,7 @@ impl Work {
                         value: from_root(&path),
                         how: JoinKind::Suffix,
                     }));
+                    preparation.told.push(path);
                 }
             }
             let has_needs = rule.needs.as_ref().is_none_or(|needs| !self.find(b"", needs).is_empty());

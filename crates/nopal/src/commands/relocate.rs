@@ -97,13 +97,16 @@ pub(crate) fn run(mut context: Context, args: &RelocateArgs) -> Result<ExitCode,
 
 fn describe(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Program { libraries } => format!("program; {libraries} libraries by path"),
+        Verdict::Program { libraries, .. } => format!("program; {libraries} libraries by path"),
         Verdict::Library => "finds its libraries relative to itself".to_owned(),
         Verdict::Script => "script with a relative interpreter".to_owned(),
         Verdict::Text => "text with relative paths".to_owned(),
         Verdict::Link => "relative link".to_owned(),
         Verdict::Stays(reason) => format!("as it was: {reason}"),
-        Verdict::Mentions(count) => format!("names the old place {count} times"),
+        Verdict::Mentions(names) => {
+            let names = names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>();
+            format!("names {}", names.join(" "))
+        }
     }
 }
 

@@ -4,16 +4,22 @@ use super::installables;
 use crate::args::{BuildArgs, DebianArgs, EvalArgs, SourceArgs};
 use crate::cli::Context;
 use crate::error::CliError;
+use crate::output;
 use crate::settings::auto_args;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use nopal_engine::{Engine, Relocated, RunPlan};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Run a program of a package
 ///
 /// The package and all it needs come into the store if they are not there yet; then the program takes the place of
-/// this one, in a namespace that shows it the store and, for packages of a distribution, their tree at `/usr`. It has
-/// the terminal, the working directory, the home and the network of its caller; its exit code is the caller's.
+/// this one. It has the terminal, the working directory, the home and the network of its caller; its exit code is the
+/// caller's.
+///
+/// Programs of a distribution run from a relocated copy of their tree, which is kept in the cache, if all that they and
+/// their libraries name is found from there; else, as programs of the store do, in a namespace that shows them the store
+/// and their tree at `/usr`.
 ///
 ///     nopal run deb:hello
 ///     nopal run deb:python3 -- -c 'print(1)'
@@ -34,6 +40,12 @@ pub(crate) struct RunArgs {
     /// Show the program this package, too; repeat it for more
     #[arg(long, value_name = "PACKAGE")]
     with: Vec<String>,
+    /// How to run it
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    rung: Rung,
+    /// Say how it would be run, and why, and do not run it
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     eval: EvalArgs,
     #[command(flatten)]
@@ -55,6 +67,68 @@ pub(crate) fn run(mut context: Context, args: RunArgs) -> Result<ExitCode, CliEr
     let settings = context.settings.with_eval(&args.eval)?.with_build(&args.build)?.with_debian(&args.debian);
     let engine = settings.open(context.style)?;
     let plan = engine.prepare_run(&what, &with, &auto_args(&args.eval), args.program.as_deref())?;
-    let never = engine.run(plan, args.arguments)?;
+    let choice = choose(args.rung, &engine, &plan)?;
+    if args.explain {
+        output::line(&choice.why)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let never = match choice.relocated {
+        Some(relocated) => engine.run_relocated(&plan, &relocated, args.arguments)?,
+        None => engine.run(plan, args.arguments)?,
+    };
     match never {}
+}
+
+/// Ways to run a program that expects its files at places of its own, the ones that ask less of the machine first
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Rung {
+    /// The first one that will do
+    #[default]
+    Auto,
+    /// As it is, from a relocated copy of its tree: needs nothing of the machine
+    Relocated,
+    /// In a namespace that shows it the tree where it expects it
+    Namespace,
+}
+
+/// How a program is run, and why so.
+struct Choice {
+    /// From here; in a namespace if from nowhere.
+    relocated: Option<Relocated>,
+    why: String,
+}
+
+/// So many doubts are told.
+const MAX_DOUBTS: usize = 8;
+
+fn choose(rung: Rung, engine: &Engine, plan: &RunPlan) -> Result<Choice, CliError> {
+    let namespace = |why: String| Ok(Choice { relocated: None, why: format!("namespace: {why}") });
+    if rung == Rung::Namespace {
+        return namespace("it was asked for".to_owned());
+    }
+    let Some(relocated) = engine.relocated(plan)? else {
+        return namespace("the program expects the store at its place".to_owned());
+    };
+    let root = relocated.root.display().to_string();
+    let doubts = &relocated.assessment.doubts;
+    if doubts.is_empty() {
+        let why = format!("relocated: it names nothing that is elsewhere\n  {root}");
+        return Ok(Choice { relocated: Some(relocated), why });
+    }
+    let mut told = doubts.iter().take(MAX_DOUBTS).fold(String::new(), |mut told, (file, doubt)| {
+        told.push_str(&format!("\n  {}: {doubt}", file.display()));
+        told
+    });
+    if doubts.len() > MAX_DOUBTS {
+        told.push_str(&format!("\n  and {} more", doubts.len() - MAX_DOUBTS));
+    }
+    if rung == Rung::Relocated {
+        let why = format!("relocated: it was asked for, though it may not find{told}\n  {root}");
+        return Ok(Choice { relocated: Some(relocated), why });
+    }
+    if nopal_build::probe::user_namespaces_work() {
+        return namespace(format!("relocated it might not find{told}"));
+    }
+    let why = format!("relocated: there are no user namespaces, though it may not find{told}\n  {root}");
+    Ok(Choice { relocated: Some(relocated), why })
 }
