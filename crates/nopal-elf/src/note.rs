@@ -5,15 +5,20 @@
 //! byte; `=` begins a path, `?` a directory that the loader has to look into itself. One more zero byte ends it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::raw::Format;
+use crate::read::ByteOrder;
 
 /// The name of the section.
 pub(crate) const CACHE_SECTION: &[u8] = b".note.nixos.ldcache";
 
 /// Whose note it is.
-pub(crate) const OWNER: &[u8] = b"NixOS\0";
+const OWNER: &[u8] = b"NixOS\0";
 pub(crate) const CACHE_TYPE: u32 = 0x63a8_6cb6;
+
+/// The alignment of this note and of its segment.
+pub(crate) const NOTE_ALIGN: u64 = 4;
 
 /// Sizes of the numbers that a note begins with.
 const NOTE_HEADER_BYTES: usize = 12;
@@ -39,22 +44,50 @@ pub(crate) fn cache_note(format: Format, descriptor: &[u8]) -> Vec<u8> {
     format.put(&mut note, 8, 4, u64::from(CACHE_TYPE));
     for part in [OWNER, descriptor] {
         note.extend_from_slice(part);
-        note.resize(note.len().next_multiple_of(4), 0);
+        note.resize(note.len().next_multiple_of(NOTE_ALIGN as usize), 0);
     }
     note
 }
 
-/// The descriptor of a note that is a resolution cache, and else nothing.
-pub(crate) fn cache_of(format: Format, note: &[u8]) -> Option<&[u8]> {
-    if note.len() < NOTE_HEADER_BYTES || format.u32(note, 8) != CACHE_TYPE {
-        return None;
+/// One record of a segment of notes.
+pub(crate) struct Record<'a> {
+    /// Where it stands among the notes, padding included.
+    pub(crate) place: Range<usize>,
+    pub(crate) owner: &'a [u8],
+    pub(crate) kind: u32,
+    pub(crate) descriptor: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Whether it is a resolution cache.
+    pub(crate) fn is_cache(&self) -> bool {
+        self.owner == OWNER && self.kind == CACHE_TYPE
     }
-    let name = format.u32(note, 0) as usize;
-    let size = format.u32(note, 4) as usize;
-    let begin = NOTE_HEADER_BYTES.checked_add(name.checked_next_multiple_of(4)?)?;
-    let owner = note.get(NOTE_HEADER_BYTES..NOTE_HEADER_BYTES.checked_add(name)?)?;
-    if owner != OWNER {
-        return None;
-    }
-    note.get(begin..begin.checked_add(size)?)
+}
+
+/// The records of a segment of notes with that alignment. Where they make no sense, the rest is passed over, as the
+/// loader does.
+pub(crate) fn records(order: ByteOrder, notes: &[u8], align: u64) -> impl Iterator<Item = Record<'_>> {
+    // eight only where the segment says so; all smaller numbers mean four
+    let align = if align == 8 { 8 } else { 4 };
+    let mut begin = 0_usize;
+    std::iter::from_fn(move || {
+        let (head, _) = notes.get(begin..)?.split_first_chunk::<NOTE_HEADER_BYTES>()?;
+        let word = |at: usize| order.number(&head[at..at + 4]) as usize;
+        let name = begin + NOTE_HEADER_BYTES;
+        let owner = name..name.checked_add(word(0))?;
+        // what follows is padded from the note's beginning on, whose twelve bytes are no multiple of eight
+        let up = |end: usize| (end - begin).checked_next_multiple_of(align)?.checked_add(begin);
+        let descriptor = up(owner.end)?;
+        let descriptor = descriptor..descriptor.checked_add(word(4))?;
+        let end = up(descriptor.end)?.min(notes.len());
+        let record = Record {
+            place: begin..end,
+            owner: notes.get(owner)?,
+            kind: word(8) as u32,
+            descriptor: notes.get(descriptor)?,
+        };
+        begin = end;
+        Some(record)
+    })
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::layout::TABLE_ALIGN;
+use super::region::Region;
 use super::{Editor, read};
 use crate::error::ElfError;
-use crate::note::{CACHE_SECTION, cache_note, cache_of, descriptor};
-use crate::raw::{PT_LOAD, PT_NOTE, Section};
+use crate::note::{CACHE_SECTION, NOTE_ALIGN, Record, cache_note, descriptor, records};
+use crate::raw::{PF_R, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_NOTE, Section, Segment};
 
 /// What a directory of a run path is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,9 @@ pub enum CacheOutcome {
     Nothing(&'static str),
 }
 
+/// The sizes that a note begins with.
+const NOTE_SIZES_BYTES: usize = 8;
+
 /// Where a cache stands in a file.
 struct Found {
     offset: u64,
@@ -51,11 +56,13 @@ impl Editor<'_> {
             return Some(Found { offset: section.offset, bytes: section.bytes, section: Some(index) });
         }
         let mut notes = self.segments.iter().filter(|segment| segment.kind == PT_NOTE);
-        let segment = notes.find(|segment| {
-            let note = read(self.bytes, segment.offset, segment.file_bytes);
-            note.is_ok_and(|note| cache_of(self.format(), &note).is_some())
+        let found = notes.find_map(|segment| {
+            let notes = read(self.bytes, segment.offset, segment.file_bytes).ok()?;
+            let place = records(self.format().order, &notes, segment.align).find(Record::is_cache)?.place;
+            Some(Found { offset: segment.offset + place.start as u64, bytes: place.len() as u64, section: None })
         })?;
-        Some(Found { offset: segment.offset, bytes: segment.file_bytes, section: None })
+        let is_dropped = self.patches.iter().any(|patch| patch.offset == found.offset);
+        (!is_dropped).then_some(found)
     }
 
     /// Drops the resolution cache if there is one, bytes and all, so that nothing takes them for references.
@@ -65,21 +72,36 @@ impl Editor<'_> {
     pub fn remove_cache(&mut self) -> Result<(), ElfError> {
         self.cache = None;
         let Some(found) = self.find_cache() else { return Ok(()) };
-        if found.offset.checked_add(found.bytes).is_some_and(|end| end <= self.bytes.len()) {
-            self.patch(found.offset, vec![0; found.bytes as usize]);
-        }
+        let end = found.offset.saturating_add(found.bytes);
         self.segments.retain(|segment| {
             !(matches!(segment.kind, PT_LOAD | PT_NOTE)
                 && segment.offset == found.offset
                 && segment.file_bytes == found.bytes)
         });
+        let mut is_followed = false;
+        for segment in self.segments.iter_mut().filter(|segment| segment.kind == PT_NOTE) {
+            if segment.offset < found.offset && segment.file_end() == end {
+                segment.resize(found.offset - segment.offset);
+            }
+            is_followed |= segment.offset <= found.offset && segment.file_end() > end;
+        }
+        if end <= self.bytes.len() {
+            let mut nothing = vec![0; found.bytes as usize];
+            if is_followed && let Some(sizes) = nothing.first_chunk_mut::<NOTE_SIZES_BYTES>() {
+                // a note of nobody, of the same size, so that the next one is found
+                self.bytes.read_at(found.offset, sizes)?;
+            }
+            self.patch(found.offset, nothing);
+        }
         self.segments_changed = true;
         if let Some(index) = found.section {
             if index == usize::from(self.header.names_index) {
                 let message = "cannot remove resolution cache note: section name table index points to it";
                 return Err(ElfError::Refused(message.to_owned()));
             }
-            self.remove_section(index);
+            // the numbers of other sections stay
+            self.sections[index] = Section::default();
+            self.sections_changed = true;
         }
         Ok(())
     }
@@ -123,13 +145,60 @@ impl Editor<'_> {
         let descriptor = descriptor(&places);
         if let Some(found) = found {
             let note = read(self.bytes, found.offset, found.bytes);
-            return match note.ok().as_deref().and_then(|note| cache_of(self.format(), note)) {
-                Some(known) if known == descriptor => Ok(CacheOutcome::UpToDate),
+            let mut known = records(self.format().order, note.as_deref().unwrap_or_default(), NOTE_ALIGN);
+            return match known.find(Record::is_cache) {
+                Some(known) if known.descriptor == descriptor => Ok(CacheOutcome::UpToDate),
                 _ => Err(stale()),
             };
         }
         self.cache = Some(cache_note(self.format(), &descriptor));
         Ok(CacheOutcome::Written)
+    }
+
+    /// Appends the resolution cache, its segment and its section.
+    pub(super) fn move_cache(&mut self, region: &mut Region) -> Result<(), ElfError> {
+        let Some(note) = self.cache.take() else { return Ok(()) };
+        let (offset, address) = region.push(&note, TABLE_ALIGN);
+        let bytes = note.len() as u64;
+        self.segments.push(Segment {
+            kind: PT_NOTE,
+            flags: PF_R,
+            offset,
+            address,
+            physical: address,
+            file_bytes: bytes,
+            memory_bytes: bytes,
+            align: NOTE_ALIGN,
+        });
+        self.add_cache_section(offset, address, bytes)
+    }
+
+    /// Adds the section of the resolution cache, in the place of one that was dropped, if it can.
+    pub(super) fn add_cache_section(&mut self, offset: u64, address: u64, bytes: u64) -> Result<(), ElfError> {
+        if self.sections.is_empty() {
+            return Ok(());
+        }
+        if self.sections.len() > 1 {
+            self.sections.pop_if(|last| *last == Section::default());
+        }
+        let name = [CACHE_SECTION, b"\0"].concat();
+        let name = memchr::memmem::find(&self.names, &name).unwrap_or_else(|| {
+            self.names.extend_from_slice(&name);
+            self.names.len() - name.len()
+        });
+        self.sections.push(Section {
+            name: name as u32,
+            kind: SHT_NOTE,
+            flags: SHF_ALLOC,
+            address,
+            offset,
+            bytes,
+            align: NOTE_ALIGN,
+            ..Section::default()
+        });
+        u16::try_from(self.sections.len()).map_err(|_| ElfError::Malformed("too many section headers"))?;
+        self.sections_changed = true;
+        Ok(())
     }
 }
 

@@ -4,7 +4,6 @@
 use super::region::{Overlay, Region};
 use super::{Changes, Editor, Patch, read};
 use crate::error::ElfError;
-use crate::note::CACHE_SECTION;
 use crate::raw::{
     DT_STRSZ, DT_STRTAB, Dynamic, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL,
     PT_PHDR, SHF_ALLOC, SHT_NOBITS, SHT_NOTE, Section, Segment,
@@ -18,7 +17,7 @@ const MAX_ALIGN: u64 = 16 << 20;
 pub(super) const TABLE_ALIGN: u64 = 8;
 
 /// What is moved as it is keeps its address modulo this.
-const BLOCK_ALIGN: u64 = 16;
+pub(super) const BLOCK_ALIGN: u64 = 16;
 
 /// Entries that a dynamic section and a table of program headers get beyond those they need, when they move.
 const SPARE_ENTRIES: usize = 4;
@@ -28,17 +27,17 @@ const MAX_HOLE_BYTES: u64 = 256 << 20;
 
 /// The indices of what a dynamic section and others refer to.
 #[derive(Clone, Copy)]
-struct Places {
+pub(super) struct Places {
     interpreter: Option<usize>,
     strings: Option<usize>,
 }
 
 /// Notes, and perhaps the interpreter, that follow the program headers and make room for more of them.
 #[derive(Clone, Copy)]
-struct Block {
-    begin: u64,
-    end: u64,
-    address: u64,
+pub(super) struct Block {
+    pub(super) begin: u64,
+    pub(super) end: u64,
+    pub(super) address: u64,
 }
 
 impl Editor<'_> {
@@ -57,13 +56,12 @@ impl Editor<'_> {
         if let Some(cut) = self.cut {
             over.write(cut, vec![0; (self.bytes.len() - cut) as usize]);
         }
+        let adds_cache = self.cache.is_some();
+        self.keep_cache_in_slack(places, &mut over)?;
         let needs_region = self.needs_region()?;
-        if !needs_region && self.start.is_none() && self.cut.is_none() {
-            self.write_dynamic(&mut over);
-            let len = self.bytes.len();
-            return Ok(self.write_tables(over, len, Vec::new()));
-        }
-        let warnings = self.nameless_warnings()?;
+        let adds_sections = needs_region || adds_cache || self.start.is_some() || self.cut.is_some();
+        let warnings = if adds_sections { self.nameless_warnings()? } else { Vec::new() };
+        // where what is added ends
         let mut len = self.end();
         if needs_region {
             let region = self.move_what_grows(places, &mut over)?;
@@ -71,13 +69,25 @@ impl Editor<'_> {
             over.write(region.offset, region.bytes);
         } else {
             self.write_dynamic(&mut over);
+            if let Some(names) = self.added_names() {
+                len = self.append_names(names, &mut over);
+            }
         }
         len = self.place_start(len, &mut over)?;
-        if self.section_table_moves() {
-            self.header.sections_offset = len.next_multiple_of(TABLE_ALIGN);
-            len = self.header.sections_offset + self.section_table_bytes();
+        if self.section_table_moves(len) {
+            let is_last = self.end() < self.bytes.len();
+            let slack = (!is_last).then(|| self.slack_between_segments(self.section_table_bytes(), TABLE_ALIGN, &over));
+            if let Some(offset) = slack.flatten() {
+                self.header.sections_offset = offset;
+            } else {
+                self.header.sections_offset = len.next_multiple_of(TABLE_ALIGN);
+                len = self.header.sections_offset + self.section_table_bytes();
+            }
             self.header.section_count = self.sections.len() as u16;
             self.sections_changed = true;
+        }
+        if self.cut.is_none() {
+            len = len.max(self.bytes.len());
         }
         Ok(self.write_tables(over, len, warnings))
     }
@@ -86,10 +96,11 @@ impl Editor<'_> {
         (self.sections.len() * self.header.format.section_bytes()) as u64
     }
 
-    /// The table of sections follows what is added, if it was at the end before or grows.
-    fn section_table_moves(&self) -> bool {
+    /// The table of sections follows what is added, which ends there, if it was at the end before or grows.
+    fn section_table_moves(&self, added_end: u64) -> bool {
         let is_longer = self.sections.len() > usize::from(self.header.section_count);
-        !self.sections.is_empty() && (is_longer || self.end() < self.bytes.len())
+        let moves = self.cut.is_some() || (self.end() < self.bytes.len() && self.end() < added_end);
+        !self.sections.is_empty() && (is_longer || moves)
     }
 
     /// Where the file ends but for the table of sections.
@@ -194,25 +205,32 @@ impl Editor<'_> {
         let mut extended = self.extensible_segment();
         let mut count = self.segments.len() + more + usize::from(extended.is_none());
         let (mut block, mut moves_segments) = self.room_for_segments(count)?;
+        let segment_bytes = self.header.format.segment_bytes();
+        let mut segments_place = None;
+        if moves_segments {
+            segments_place = self.keep_segments_in_slack((count + SPARE_ENTRIES) * segment_bytes, over);
+            moves_segments = segments_place.is_none();
+        }
         if moves_segments && extended.is_some_and(|index| !self.suits_segments(index)) {
             extended = None;
             count += 1;
             (block, moves_segments) = self.room_for_segments(count)?;
         }
         let mut region = self.region(extended, moves_segments)?;
-        let format = self.header.format;
-
         if moves_segments {
             region.skip_to(self.end_of_cleared_pages());
+            segments_place = Some(region.reserve((count + SPARE_ENTRIES) * segment_bytes, TABLE_ALIGN));
         }
-        let segments_place =
-            moves_segments.then(|| region.reserve((count + SPARE_ENTRIES) * format.segment_bytes(), TABLE_ALIGN));
         if let Some(block) = block {
             self.move_block(block, places, &mut region, over)?;
         }
         self.move_interpreter(places, &mut region, over)?;
         let dynamic_offset = self.move_dynamic(&mut region, over);
         self.move_cache(&mut region)?;
+        if let Some(section) = self.added_names() {
+            let (offset, _) = region.push(&self.names, 1);
+            (self.sections[section].offset, self.sections[section].bytes) = (offset, self.names.len() as u64);
+        }
         self.move_strings(places, &mut region, over)?;
         match dynamic_offset {
             Some(offset) => region.fill(offset, &self.dynamic_bytes(self.entries.len() + 1)),
@@ -226,7 +244,7 @@ impl Editor<'_> {
             u16::try_from(count).map_err(|_| ElfError::Malformed("too many program headers"))?;
         let mut table = self.segments.iter_mut().find(|segment| segment.kind == PT_PHDR);
         if let Some(table) = &mut table {
-            table.resize((count * format.segment_bytes()) as u64);
+            table.resize((count * segment_bytes) as u64);
         }
         if let Some((offset, address)) = segments_place {
             self.header.segments_offset = offset;
@@ -389,7 +407,7 @@ impl Editor<'_> {
         Ok(base + (offset % align + align - base % align) % align)
     }
 
-    fn move_block(
+    pub(super) fn move_block(
         &mut self,
         block: Block,
         places: Places,
@@ -476,54 +494,6 @@ impl Editor<'_> {
             over.write(place.offset, vec![0; place.room * size]);
         }
         Some(offset)
-    }
-
-    /// Appends the resolution cache, its segment and its section.
-    fn move_cache(&mut self, region: &mut Region) -> Result<(), ElfError> {
-        let Some(note) = self.cache.take() else { return Ok(()) };
-        let (offset, address) = region.push(&note, TABLE_ALIGN);
-        let bytes = note.len() as u64;
-        self.segments.push(Segment {
-            kind: PT_NOTE,
-            flags: PF_R,
-            offset,
-            address,
-            physical: address,
-            file_bytes: bytes,
-            memory_bytes: bytes,
-            align: 4,
-        });
-        if self.sections.is_empty() {
-            return Ok(());
-        }
-        let name = self.name_of_cache_section(region);
-        self.sections.push(Section {
-            name,
-            kind: SHT_NOTE,
-            flags: SHF_ALLOC,
-            address,
-            offset,
-            bytes,
-            align: 4,
-            ..Section::default()
-        });
-        u16::try_from(self.sections.len()).map_err(|_| ElfError::Malformed("too many section headers"))?;
-        self.sections_changed = true;
-        Ok(())
-    }
-
-    /// The number of the cache's name among those of sections, to which it is added.
-    fn name_of_cache_section(&mut self, region: &mut Region) -> u32 {
-        let name = [CACHE_SECTION, b"\0"].concat();
-        if let Some(known) = memchr::memmem::find(&self.names, &name) {
-            return known as u32;
-        }
-        let index = self.names.len();
-        self.names.extend_from_slice(&name);
-        let (offset, _) = region.push(&self.names, 1);
-        let names = &mut self.sections[usize::from(self.header.names_index)];
-        (names.offset, names.bytes) = (offset, self.names.len() as u64);
-        index as u32
     }
 
     /// Copies the strings of the dynamic section to the end, where more can follow the next time.

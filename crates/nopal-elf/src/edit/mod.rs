@@ -9,6 +9,7 @@ mod cache;
 mod dynamic;
 mod layout;
 mod region;
+mod slack;
 mod stack;
 mod start;
 mod strings;

@@ -1,7 +1,7 @@
 //! Notes: small records that tools leave in a file.
 
 use super::layout::Layout;
-use crate::note::{CACHE_TYPE, OWNER};
+use crate::note::records;
 
 /// What notes say that is of use here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -32,26 +32,15 @@ const NT_GNU_BUILD_ID: u32 = 3;
 
 impl Notes {
     /// Takes in what the notes of a segment say. Where they make no sense, the rest is passed over, as the loader does.
-    pub(crate) fn take(&mut self, layout: Layout, mut segment: &[u8], align: u64) {
-        // eight only where the segment says so; all smaller numbers mean four
-        let align = if align == 8 { 8 } else { 4 };
-        let up = |length: usize| length.checked_next_multiple_of(align);
-        while let Some((head, rest)) = segment.split_first_chunk::<12>() {
-            let word = |at: usize| layout.order.number(&head[at..at + 4]);
-            let (name_bytes, desc_bytes, kind) = (word(0) as usize, word(4) as usize, word(8) as u32);
-            // names are padded from the note's beginning on, whose twelve bytes are no multiple of eight
-            let desc_at = name_bytes.checked_add(12).and_then(up).map(|end| end - 12);
-            let desc_end = desc_at.and_then(|at| at.checked_add(desc_bytes));
-            let (Some(desc_at), Some(desc_end)) = (desc_at, desc_end) else { return };
-            let (Some(name), Some(desc)) = (rest.get(..name_bytes), rest.get(desc_at..desc_end)) else { return };
-            match (name, kind) {
-                (b"GNU\0", NT_GNU_BUILD_ID) => self.build_id = Some(desc.to_vec()),
-                (OWNER, CACHE_TYPE) if self.resolution_cache.is_none() => {
-                    self.resolution_cache = ResolutionCache::parse(desc);
+    pub(crate) fn take(&mut self, layout: Layout, segment: &[u8], align: u64) {
+        for note in records(layout.order, segment, align) {
+            match (note.owner, note.kind) {
+                (b"GNU\0", NT_GNU_BUILD_ID) => self.build_id = Some(note.descriptor.to_vec()),
+                _ if note.is_cache() && self.resolution_cache.is_none() => {
+                    self.resolution_cache = ResolutionCache::parse(note.descriptor);
                 }
                 _ => {}
             }
-            segment = desc_end.checked_add(12).and_then(up).and_then(|end| rest.get(end - 12..)).unwrap_or_default();
         }
     }
 }
@@ -96,6 +85,7 @@ impl Hint {
 mod tests {
     use super::super::layout::{ByteOrder, Class};
     use super::*;
+    use crate::note::CACHE_TYPE;
 
     #[test]
     fn note_of_two_libraries() {

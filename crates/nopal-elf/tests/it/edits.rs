@@ -229,6 +229,20 @@ fn check<H: FileHeader<Endian = Endianness>>(bytes: &[u8], payload: usize) {
             assert_eq!((number(segment.p_offset(endian)), range(segment).0), (offset, number(section.sh_addr(endian))));
         }
     }
+    // every record of the notes is found
+    let mut records = Vec::new();
+    for segment in segments {
+        for note in segment.notes(endian, bytes).unwrap().into_iter().flatten() {
+            let note = note.unwrap();
+            records.push((note.n_type(endian).0, note.desc().to_vec()));
+        }
+    }
+    assert_eq!(records.iter().filter(|record| **record == (1, b"wxyz".to_vec())).count(), 1);
+    let cache = records.iter().filter(|(kind, _)| *kind == 0x63a8_6cb6).map(|(_, descriptor)| descriptor);
+    let cache = cache.collect::<Vec<_>>();
+    assert!(cache.len() <= 1);
+    let hints = |bytes: &[u8]| bytes.windows(6).filter(|part| *part == b"=/lib/").count();
+    assert_eq!(hints(bytes), cache.iter().map(|cache| hints(cache)).sum::<usize>(), "a dropped cache is still there");
     let data = bytes.windows(9).filter(|part| *part == b"some data").count();
     assert_eq!(data, 1);
     let tail = (0..payload).map(|index| b'p' + (index % 7) as u8).collect::<Vec<_>>();
@@ -275,10 +289,47 @@ fn samples() -> impl Strategy<Value = Sample> {
     let kinds = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let sizes =
         (0..4_usize, prop_oneof![Just(0), Just(8), Just(0x5000)], prop_oneof![Just(0_usize), Just(1), Just(50)]);
-    (kinds, sizes).prop_map(|(kinds, (spare, cleared, payload))| {
+    let gaps = prop_oneof![Just(0_usize), Just(150), Just(700)];
+    (kinds, sizes, gaps).prop_map(|(kinds, (spare, cleared, payload), gap)| {
         let (is_64, is_big_endian, is_fixed, starts, has_sections) = kinds;
-        Sample { is_64, is_big_endian, is_fixed, starts: starts || is_fixed, has_sections, spare, cleared, payload }
+        let starts = starts || is_fixed;
+        Sample { is_64, is_big_endian, is_fixed, starts, has_sections, spare, cleared, gap, payload }
     })
+}
+
+#[test]
+fn a_cache_goes_where_linkers_leave_room() {
+    for (is_64, is_big_endian, is_fixed) in [(true, false, false), (true, true, true), (false, false, true)] {
+        let sample = Sample {
+            is_64,
+            is_big_endian,
+            is_fixed,
+            starts: is_fixed,
+            has_sections: true,
+            spare: 0,
+            cleared: 8,
+            gap: 300,
+            payload: 0,
+        };
+        let mut bytes = sample.bytes();
+        let mut model = says(&bytes);
+        // what there is no room for gets a segment
+        let run_path = |path: &str| Edit::SetRunPath(path.to_owned());
+        apply(&mut bytes, &mut model, &run_path("/lib:/gone/away"));
+        let segments = |bytes: &[u8]| bytes[if is_64 { 56 } else { 44 }..][..2].to_vec();
+        let (len, before) = (bytes.len(), segments(&bytes));
+        let mut sizes = Vec::new();
+        for path in ["/lib:/gone/far", "/lib:/gone", "/lib"] {
+            apply(&mut bytes, &mut model, &run_path(path));
+            assert!(apply(&mut bytes, &mut model, &Edit::Cache));
+            assert!(!apply(&mut bytes, &mut model, &Edit::Cache));
+            sizes.push(bytes.len() - len);
+        }
+        let section = if is_64 { 64 } else { 40 };
+        assert!(sizes[0] < section + 96, "{sizes:?}");
+        assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+        assert_eq!(segments(&bytes), before);
+    }
 }
 
 proptest! {

@@ -41,6 +41,9 @@ fn edit_all(bytes: &[u8]) {
         &|editor| drop(editor.clear_symbol_versions(&BTreeSet::from([b"needle".to_vec()]))),
         &|editor| drop(editor.rename_symbols(&BTreeMap::from([(b"needle".to_vec(), b"thread".to_vec())]))),
         &|editor| drop(editor.build_cache(&Everything)),
+        &|editor| {
+            let _ = (editor.build_cache(&Everything), editor.remove_cache(), editor.build_cache(&Everything));
+        },
         &|editor| editor.set_exec_stack(true),
         &|editor| drop(editor.add_debug_tag()),
     ];
@@ -57,12 +60,12 @@ proptest! {
 
     #[test]
     fn no_byte_makes_it_panic(
-        is_64: bool, is_big_endian: bool, has_sections: bool,
+        is_64: bool, is_big_endian: bool, has_sections: bool, gap in prop_oneof![Just(0), Just(400_usize)],
         cut in prop_oneof![3 => Just(usize::MAX), 1 => 0..1500_usize],
         changes in proptest::collection::vec((0..1500_usize, any::<u8>()), 1..5),
         words in proptest::collection::vec((0..1500_usize, prop_oneof![Just(u64::MAX), Just(1 << 63), Just(0), any::<u64>()]), 0..2),
     ) {
-        let sample = Sample { is_64, is_big_endian, is_fixed: false, starts: true, has_sections, spare: 1, cleared: 8, payload: 0 };
+        let sample = Sample { is_64, is_big_endian, is_fixed: false, starts: true, has_sections, spare: 1, cleared: 8, gap, payload: 0 };
         let mut bytes = sample.bytes();
         for (at, byte) in changes {
             let at = at % bytes.len();

@@ -15,6 +15,8 @@ pub(crate) struct Sample {
     pub(crate) spare: usize,
     /// Bytes of memory behind the data that the file does not have.
     pub(crate) cleared: u64,
+    /// Unused bytes between the first segment and the second.
+    pub(crate) gap: usize,
     /// Bytes behind the end of all that the headers tell of.
     pub(crate) payload: usize,
 }
@@ -129,6 +131,7 @@ impl Sample {
         out.bytes.extend(STRINGS);
         let first_end = out.bytes.len() as u64;
 
+        out.bytes.resize(out.bytes.len() + self.gap, 0);
         let dynamic = out.align(16);
         let dynamic_address = base + dynamic + 0x1000;
         let entries = [
