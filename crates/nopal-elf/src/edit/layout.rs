@@ -373,11 +373,11 @@ impl Editor<'_> {
 
     /// The place of what is added.
     fn region(&self, extended: Option<usize>, moves_segments: bool) -> Result<Region, ElfError> {
+        let base = self.first_free_page()?;
         if let Some(index) = extended {
             let last = &self.segments[index];
             return Ok(Region { offset: last.file_end(), address: last.memory_end(), bytes: Vec::new(), extended });
         }
-        let base = self.first_free_page()?;
         let offset = self.end().next_multiple_of(BLOCK_ALIGN);
         if moves_segments
             && self.starts()

@@ -79,3 +79,32 @@ proptest! {
         edit_all(&bytes);
     }
 }
+
+#[test]
+fn no_number_in_the_headers_makes_it_panic() {
+    for (is_64, has_sections, gap) in [(true, true, 0), (true, true, 400), (true, false, 400), (false, true, 400)] {
+        let sample = Sample {
+            is_64,
+            is_big_endian: false,
+            is_fixed: false,
+            starts: true,
+            has_sections,
+            spare: 0,
+            cleared: 0,
+            gap,
+            payload: 0,
+        };
+        let bytes = sample.bytes();
+        let size = if is_64 { 8 } else { 4 };
+        // the table of sections ends the file
+        let headers = (0..64 + 7 * 56).chain(bytes.len() - 9 * 64..bytes.len());
+        for at in headers.step_by(size) {
+            for word in [u64::MAX, u64::MAX - 0xfff, u64::MAX - 0x1fff, 1 << 63, 0x7fff_f000, 0] {
+                let mut lying = bytes.clone();
+                let Some(number) = lying.get_mut(at..at + size) else { continue };
+                number.copy_from_slice(&word.to_le_bytes()[..size]);
+                edit_all(&lying);
+            }
+        }
+    }
+}
