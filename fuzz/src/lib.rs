@@ -12,6 +12,9 @@ use nopal_elf::read;
 /// How many files [`editable`] can make.
 pub const EDITABLE: usize = 512;
 
+/// Where headers name the machine.
+const MACHINE: usize = 18;
+
 /// A small program or library with all that edits change, of either class and byte order.
 pub fn editable(number: usize) -> Vec<u8> {
     let is = |bit: usize| number >> bit & 1 == 1;
@@ -26,7 +29,12 @@ pub fn editable(number: usize) -> Vec<u8> {
         gap: if is(7) { 700 } else { 0 },
         payload: if is(8) { 50 } else { 0 },
     };
-    sample.bytes()
+    let mut bytes = sample.bytes();
+    if !sample.is_64 && !sample.is_big_endian {
+        // for which there is code to start programs, as for the other one
+        bytes[MACHINE] = read::machine::I386 as u8;
+    }
+    bytes
 }
 
 /// Programs and libraries that ask for others in all the ways there are.

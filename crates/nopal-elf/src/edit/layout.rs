@@ -304,7 +304,11 @@ impl Editor<'_> {
         if in_the_way.clone().next().is_none() && !self.segment_begins_in(begin, end) {
             return Ok((None, false));
         }
-        let is_movable = |section: &Section| section.kind == SHT_NOTE || self.section_name(section) == b".interp";
+        // without a segment, what starts the program knows where the interpreter's name is
+        let has_interpreter = self.interpreter_segment().is_some();
+        let is_movable = |section: &Section| {
+            section.kind == SHT_NOTE || (has_interpreter && self.section_name(section) == b".interp")
+        };
         if !in_the_way.all(is_movable) {
             return Ok((None, true));
         }

@@ -332,6 +332,31 @@ fn a_cache_goes_where_linkers_leave_room() {
     }
 }
 
+#[test]
+fn a_program_that_starts_by_itself_keeps_its_interpreter() {
+    let sample = Sample {
+        is_64: false,
+        is_big_endian: false,
+        is_fixed: false,
+        starts: true,
+        has_sections: true,
+        spare: 0,
+        cleared: 8,
+        gap: 0,
+        payload: 0,
+    };
+    let mut bytes = sample.bytes();
+    // there is code to start programs of this machine
+    bytes[18] = 3;
+    let mut model = says(&bytes);
+    // the run path needs one more program header, which fits where the interpreter and a note are
+    let edits = [Edit::Start(vec!["lib/liba.so".to_owned()]), Edit::SetRunPath("/lib".repeat(20)), Edit::RemoveStart];
+    for edit in edits {
+        apply(&mut bytes, &mut model, &edit);
+        assert_eq!(says(&bytes), model, "after {edit:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
