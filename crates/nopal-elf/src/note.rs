@@ -17,6 +17,8 @@ pub(crate) const CACHE_SECTION: &[u8] = b".note.nixos.ldcache";
 const OWNER: &[u8] = b"NixOS\0";
 pub(crate) const CACHE_TYPE: u32 = 0x63a8_6cb6;
 
+pub(crate) const NT_GNU_BUILD_ID: u32 = 3;
+
 /// The alignment of this note and of its segment.
 pub(crate) const NOTE_ALIGN: u64 = 4;
 
@@ -59,6 +61,11 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Whether it is what the linker made of the contents, by which debug files are found.
+    pub(crate) fn is_build_id(&self) -> bool {
+        self.owner == b"GNU\0" && self.kind == NT_GNU_BUILD_ID
+    }
+
     /// Whether it is a resolution cache.
     pub(crate) fn is_cache(&self) -> bool {
         self.owner == OWNER && self.kind == CACHE_TYPE

@@ -16,17 +16,22 @@ impl Editor<'_> {
     /// So it needs no program header of its own.
     pub(super) fn keep_cache_in_slack(&mut self, places: Places, over: &mut Overlay) -> Result<(), ElfError> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        let Some(index) = self.notes_segment(over) else { return Ok(()) };
-        let notes = self.segments[index];
         let cache_bytes = cache.len() as u64;
-        let all_bytes = notes.file_bytes + cache_bytes + 2 * BLOCK_ALIGN;
-        let (place, moves) = match self.slack_at(notes.file_end(), cache_bytes, over) {
-            Some(place) => (place, false),
-            None => match self.slack_behind_a_segment(all_bytes, over) {
-                Some(place) => (place, true),
-                None => return Ok(()),
-            },
+        let mut all = self.notes_segments(over);
+        // by that in the first page debuggers know the file from a core dump
+        all.sort_by_key(|(_, notes)| {
+            records(self.format().order, notes, NOTE_ALIGN).any(|record| record.is_build_id())
+        });
+        let can_grow = |(index, _): &(usize, Vec<u8>)| {
+            Some((*index, self.slack_at(self.segments[*index].file_end(), cache_bytes, over)?, false))
         };
+        let can_move = |(index, notes): &(usize, Vec<u8>)| {
+            let bytes = notes.len() as u64 + cache_bytes + 2 * BLOCK_ALIGN;
+            Some((*index, self.slack_behind_a_segment(bytes, over)?, true))
+        };
+        let found = all.iter().find_map(can_grow).or_else(|| all.iter().find_map(can_move));
+        let Some((index, place, moves)) = found else { return Ok(()) };
+        let notes = self.segments[index];
         let Some(cache) = self.cache.take() else { return Ok(()) };
         let load = &self.segments[place];
         let offset = if moves { load.file_end() } else { notes.file_end() };
@@ -86,43 +91,46 @@ impl Editor<'_> {
         end.max(names.end())
     }
 
-    /// A segment of notes that can be moved as a whole and to which another one can be appended.
-    fn notes_segment(&self, over: &Overlay) -> Option<usize> {
-        self.segments.iter().position(|segment| {
-            let is_small = segment.file_bytes > 0 && segment.file_bytes <= MAX_NOTES_BYTES;
-            let is_aligned = segment.align == NOTE_ALIGN && segment.address % NOTE_ALIGN == 0;
-            let is_mapped = self.offset_of(segment.address) == Some(segment.offset);
-            if segment.kind != PT_NOTE || !is_small || !is_aligned || !is_mapped {
-                return false;
-            }
-            let (begin, end) = (segment.offset, segment.file_end());
-            let lies_apart = |from: u64, to: u64| to <= begin || from >= end || (from >= begin && to <= end);
-            let mut sections = self.sections.iter().filter(|section| section.is_in_file());
-            let is_movable = |section: &Section| {
-                lies_apart(section.offset, section.end())
-                    && (section.kind == SHT_NOTE || section.end() <= begin || section.offset >= end)
-            };
-            let mut others = self.segments.iter().filter(|other| !matches!(other.kind, PT_LOAD | PT_PHDR));
-            // without sections nobody knows what follows
-            !self.sections.is_empty()
-                && sections.all(is_movable)
-                && others.all(|other| lies_apart(other.offset, other.file_end()))
-                && self.are_whole(segment, over)
-        })
+    /// Segments of notes that can be moved as a whole and to which another one can be appended, and their bytes.
+    fn notes_segments(&self, over: &Overlay) -> Vec<(usize, Vec<u8>)> {
+        // without sections nobody knows what follows
+        let segments = self.segments.iter().enumerate().filter(|_| !self.sections.is_empty());
+        let notes = segments.filter(|(_, segment)| self.lies_apart(segment));
+        notes.filter_map(|(index, segment)| Some((index, self.whole_notes(segment, over)?))).collect()
     }
 
-    /// Whether what is appended to these notes would be found, and is not there already.
-    fn are_whole(&self, segment: &Segment, over: &Overlay) -> bool {
-        let Ok(mut notes) = read(self.bytes, segment.offset, segment.file_bytes) else { return false };
+    /// Whether this is a segment of notes and of nothing else, with the alignment of ours.
+    fn lies_apart(&self, segment: &Segment) -> bool {
+        let is_small = segment.file_bytes > 0 && segment.file_bytes <= MAX_NOTES_BYTES;
+        let is_aligned = segment.align == NOTE_ALIGN && segment.address.is_multiple_of(NOTE_ALIGN);
+        let is_mapped = self.offset_of(segment.address) == Some(segment.offset);
+        if segment.kind != PT_NOTE || !is_small || !is_aligned || !is_mapped {
+            return false;
+        }
+        let (begin, end) = (segment.offset, segment.file_end());
+        let is_outside = |from: u64, to: u64| to <= begin || from >= end;
+        let is_inside = |from: u64, to: u64| from >= begin && to <= end;
+        let mut sections = self.sections.iter().filter(|section| section.is_in_file());
+        let mut others = self.segments.iter().filter(|other| !matches!(other.kind, PT_LOAD | PT_PHDR));
+        sections.all(|section| {
+            let is_movable = section.kind == SHT_NOTE && is_inside(section.offset, section.end());
+            is_movable || is_outside(section.offset, section.end())
+        }) && others
+            .all(|other| is_outside(other.offset, other.file_end()) || is_inside(other.offset, other.file_end()))
+    }
+
+    /// The notes of a segment, if what is appended to them would be found, and is not there already.
+    fn whole_notes(&self, segment: &Segment, over: &Overlay) -> Option<Vec<u8>> {
+        let mut notes = read(self.bytes, segment.offset, segment.file_bytes).ok()?;
         over.apply(segment.offset, &mut notes);
         let mut end = 0;
         for record in records(self.format().order, &notes, segment.align) {
             if record.is_cache() {
-                return false;
+                return None;
             }
             end = record.place.end;
         }
-        end == notes.len() && end.is_multiple_of(NOTE_ALIGN as usize)
+        (end == notes.len() && end.is_multiple_of(NOTE_ALIGN as usize)).then_some(notes)
     }
 
     /// A segment with so much unused room behind its end. What is executable comes last.

@@ -28,18 +28,14 @@ pub enum Hint {
     Directory(Vec<u8>),
 }
 
-const NT_GNU_BUILD_ID: u32 = 3;
-
 impl Notes {
     /// Takes in what the notes of a segment say. Where they make no sense, the rest is passed over, as the loader does.
     pub(crate) fn take(&mut self, layout: Layout, segment: &[u8], align: u64) {
         for note in records(layout.order, segment, align) {
-            match (note.owner, note.kind) {
-                (b"GNU\0", NT_GNU_BUILD_ID) => self.build_id = Some(note.descriptor.to_vec()),
-                _ if note.is_cache() && self.resolution_cache.is_none() => {
-                    self.resolution_cache = ResolutionCache::parse(note.descriptor);
-                }
-                _ => {}
+            if note.is_build_id() {
+                self.build_id = Some(note.descriptor.to_vec());
+            } else if note.is_cache() && self.resolution_cache.is_none() {
+                self.resolution_cache = ResolutionCache::parse(note.descriptor);
             }
         }
     }
@@ -85,7 +81,7 @@ impl Hint {
 mod tests {
     use super::super::layout::{ByteOrder, Class};
     use super::*;
-    use crate::note::CACHE_TYPE;
+    use crate::note::{CACHE_TYPE, NT_GNU_BUILD_ID};
 
     #[test]
     fn note_of_two_libraries() {
