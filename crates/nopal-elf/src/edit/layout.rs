@@ -285,19 +285,18 @@ impl Editor<'_> {
     fn room_for_segments(&self, count: usize) -> Result<(Option<Block>, bool), ElfError> {
         let size = self.header.format.segment_bytes() as u64;
         let begin = self.header.segments_offset;
-        let end = begin + count as u64 * size;
         if count <= usize::from(self.header.segment_count) {
             return Ok((None, false));
         }
-        if self.sections.is_empty() {
-            return Ok((None, true));
-        }
+        // where there were none, the header may name any place
+        let end = begin.checked_add(count as u64 * size).filter(|_| !self.sections.is_empty());
+        let Some(end) = end else { return Ok((None, true)) };
         let mut in_the_way = self
             .sections
             .iter()
             .skip(1)
             .filter(|section| section.is_in_file() && section.offset < end && section.end() > begin);
-        let table_end = self.header.sections_offset + self.section_table_bytes();
+        let table_end = self.header.sections_offset.saturating_add(self.section_table_bytes());
         if !self.is_mapped(begin, end) || (self.header.sections_offset < end && table_end > begin) {
             return Ok((None, true));
         }

@@ -104,6 +104,14 @@ fn no_number_in_the_headers_makes_it_panic() {
                 let Some(number) = lying.get_mut(at..at + size) else { continue };
                 number.copy_from_slice(&word.to_le_bytes()[..size]);
                 edit_all(&lying);
+                // the same where a table should be empty, so that its place is not looked at
+                for count in if is_64 { [56, 60] } else { [44, 48] } {
+                    if at < 64 {
+                        let mut without = lying.clone();
+                        without[count..count + 2].fill(0);
+                        edit_all(&without);
+                    }
+                }
             }
         }
     }
