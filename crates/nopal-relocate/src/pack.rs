@@ -9,8 +9,7 @@ use crate::wrap::Architecture;
 use lz4_flex::block::compress;
 use nopal_format::hash::{HashAlgorithm, Hasher};
 use nopal_fs::{FsError, Step, TreeWalk, WalkOptions, replace_with};
-use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -116,7 +115,7 @@ fn write(
     program: &Path,
     name: &[u8],
     unpacker: Architecture,
-    file: &mut File,
+    file: &mut (impl io::Write + io::Seek),
     packed: &mut Packed,
 ) -> Result<(), WriteError> {
     let start = unpacker.unpacker(0).len() as u64;
@@ -155,13 +154,13 @@ fn write(
 }
 
 /// The data of a packed file.
-struct Writer<'a> {
-    file: BufWriter<&'a mut File>,
+struct Writer<W: io::Write> {
+    file: BufWriter<W>,
     hasher: Hasher,
     bytes: u64,
 }
 
-impl Writer<'_> {
+impl<W: io::Write> Writer<W> {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;

@@ -36,7 +36,7 @@ impl Mentions {
                 let rest = &text[at + folder.len()..];
                 let begins = |name: &Vec<u8>| rest.starts_with(name) && !rest.get(name.len()).is_some_and(goes_on);
                 let before = at.checked_sub(1).and_then(|before| text.get(before));
-                let is_path = !before.is_some_and(|byte| goes_on(byte) || *byte == b'/');
+                let is_path = !before.is_some_and(is_joined);
                 if is_path && (names.is_empty() || names.iter().any(begins)) {
                     let count = rest.iter().take_while(|byte| goes_on(byte) || **byte == b'/').count();
                     let path = text[at..at + folder.len() + count].to_vec();
@@ -47,6 +47,11 @@ impl Mentions {
         }
         found
     }
+}
+
+/// Whether what follows this byte is the rest of a path, or follows a variable.
+fn is_joined(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-._/})".contains(byte)
 }
 
 /// Whether a name goes on with this byte.
