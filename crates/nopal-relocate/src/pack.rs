@@ -50,13 +50,13 @@ pub enum PackError {
     #[error(transparent)]
     File(#[from] FsError),
     /// There is no such program.
-    #[error("{} is no program that can be packed", .0.display())]
+    #[error("/{} is no program that can be packed", .0.display())]
     Program(PathBuf),
     /// A device, a pipe, a socket.
     #[error("{} is neither a file, a folder nor a link", .0.display())]
     Special(PathBuf),
     /// The program is for a processor without code that unpacks.
-    #[error("there is no code that unpacks for the processor of {}", .0.display())]
+    #[error("there is no code that unpacks for the processor of /{}", .0.display())]
     Processor(PathBuf),
 }
 

@@ -3,6 +3,7 @@
 use super::{Kind, RelocateError, Verdict, Work, paths};
 use crate::lift;
 use crate::loader::Loaders;
+use crate::tree::TreeFile;
 use crate::wrap;
 use nopal_elf::read::Image;
 use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tree as _, resolve, resolve_direct};
@@ -121,7 +122,9 @@ impl Work {
     ) -> Result<Option<(Changes, Verdict)>, String> {
         let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
         let Ok(image) = Image::read(&opened.file) else { return Ok(None) };
-        let Some(interpreter) = image.interpreter.as_ref().filter(|_| image.dynamic.is_some()) else { return Ok(None) };
+        let Some(interpreter) = image.interpreter.as_ref().filter(|_| image.dynamic.is_some()) else {
+            return self.started_before(logical, &opened.file).map_or(Ok(None), Err);
+        };
         // a library that can be started has its loader beside it
         let name = interpreter.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let beside = || self.tree.canonical(&[paths::folder(logical), b"/", name].concat());
@@ -164,6 +167,14 @@ impl Work {
         let changes = edit().map_err(|error| error.to_string())?;
         used.insert(loader);
         Ok(Some((changes, Verdict::Program { libraries: count, told })))
+    }
+
+    /// Why a program that starts by itself already does not start from here, if it does not.
+    fn started_before(&self, logical: &[u8], file: &TreeFile) -> Option<String> {
+        let start = Start::read(file)?;
+        let loader = start.place(logical, &start.loader);
+        let is_there = loader.is_some_and(|loader| start.depth > 0 && self.tree.open(&loader).is_ok());
+        (!is_there).then(|| "it starts by itself, but not from here: relocate all of the tree that it is in".to_owned())
     }
 
     fn resolve(&self, logical: &[u8], config: &LoaderConfig) -> Result<Resolution, String> {

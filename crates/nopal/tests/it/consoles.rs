@@ -35,6 +35,7 @@ consoles! {
     observe
     parse_cache
     patchelf
+    relocate
     repl
     store
     wrap
