@@ -42,6 +42,9 @@ mod choice {
     pub(super) const IS_QUOTED: u8 = 4;
 }
 
+/// Choices inside of choices.
+const MAX_DEPTH: usize = 32;
+
 /// A place in bytes that are read from their beginning to their end.
 #[derive(Clone, Copy)]
 pub struct Cursor {
@@ -116,13 +119,8 @@ impl Environment {
         while !unsafe { *pointers.add(count) }.is_null() {
             count += 1;
         }
-        let mut variables = Table::new(&mut heap, count + MORE);
-        let mut index = 0;
-        while index < count {
-            // SAFETY: there are that many
-            variables.push(&mut heap, unsafe { *pointers.add(index) });
-            index += 1;
-        }
+        // SAFETY: there are that many
+        let variables = unsafe { Table::copy(&mut heap, pointers, count, MORE) };
         Self { heap, places, variables }
     }
 
@@ -135,10 +133,10 @@ impl Environment {
     pub fn get(&self, name: Bytes) -> Option<Bytes> {
         let mut index = 0;
         while index < self.variables.count() {
+            let variable = self.variables.get(index);
             // SAFETY: zeros end them
-            let variable = unsafe { Bytes::from_c(self.variables.get(index)) };
-            if is_named(variable, name) {
-                return Some(variable.behind(name.count + 1));
+            if unsafe { is_named(variable, name) } {
+                return Some(unsafe { Bytes::from_c(variable) }.behind(name.count + 1));
             }
             index += 1;
         }
@@ -152,7 +150,7 @@ impl Environment {
             let mut old = self.variables.get(index);
             index += 1;
             // SAFETY: zeros end them
-            if is_named(unsafe { Bytes::from_c(old) }, name) {
+            if unsafe { is_named(old, name) } {
                 match variable.take() {
                     Some(new) => old = new.at,
                     None => continue,
@@ -255,19 +253,22 @@ impl Environment {
     /// Puts a text together.
     pub fn text(&mut self, cursor: &mut Cursor) -> Bytes {
         let mut words = Words { list: None, has_word: false };
-        self.pieces(cursor, &mut words, true);
+        self.pieces(cursor, &mut words, true, 0);
         self.heap.finish()
     }
 
     /// Puts words together, and adds them to a list.
     pub fn words(&mut self, cursor: &mut Cursor, list: &mut Table) {
         let mut words = Words { list: Some(list), has_word: false };
-        self.pieces(cursor, &mut words, true);
+        self.pieces(cursor, &mut words, true, 0);
         words.end(&mut self.heap);
     }
 
     /// Reads the pieces of a text, and adds those that count.
-    fn pieces(&mut self, cursor: &mut Cursor, words: &mut Words<'_>, counts: bool) {
+    fn pieces(&mut self, cursor: &mut Cursor, words: &mut Words<'_>, counts: bool, depth: usize) {
+        if depth > MAX_DEPTH {
+            damaged();
+        }
         loop {
             let bytes = match cursor.byte() {
                 piece::END => return,
@@ -281,7 +282,7 @@ impl Environment {
                 }
                 piece::QUOTED_VARIABLE => self.get(cursor.string()).unwrap_or(Bytes::of(b"")),
                 piece::CHOICE => {
-                    self.choice(cursor, words, counts);
+                    self.choice(cursor, words, counts, depth);
                     continue;
                 }
                 piece::BREAK => {
@@ -302,7 +303,7 @@ impl Environment {
         }
     }
 
-    fn choice(&mut self, cursor: &mut Cursor, words: &mut Words<'_>, counts: bool) {
+    fn choice(&mut self, cursor: &mut Cursor, words: &mut Words<'_>, counts: bool, depth: usize) {
         let bits = cursor.byte();
         let has = |bit: u8| bits & bit != 0;
         let value = self.get(cursor.string());
@@ -318,7 +319,7 @@ impl Environment {
             }
         }
         let counts = counts && has(choice::KEEPS_VALUE) != value.is_some();
-        self.pieces(cursor, words, counts);
+        self.pieces(cursor, words, counts, depth + 1);
     }
 }
 
@@ -331,9 +332,8 @@ pub unsafe fn variable(pointers: *const *const u8, name: Bytes) -> Option<Bytes>
     // SAFETY: as the caller says
     unsafe {
         while !(*at).is_null() {
-            let variable = Bytes::from_c(*at);
-            if is_named(variable, name) {
-                return Some(variable.behind(name.count + 1));
+            if is_named(*at, name) {
+                return Some(Bytes::from_c(*at).behind(name.count + 1));
             }
             at = at.add(1);
         }
@@ -342,8 +342,18 @@ pub unsafe fn variable(pointers: *const *const u8, name: Bytes) -> Option<Bytes>
 }
 
 /// Whether a variable, with its name in front, has that name.
-fn is_named(variable: Bytes, name: Bytes) -> bool {
-    variable.count > name.count && variable.byte(name.count) == b'=' && variable.starts_with(name)
+///
+/// # Safety
+/// A zero ends the variable.
+unsafe fn is_named(variable: *const u8, name: Bytes) -> bool {
+    let mut index = 0;
+    // SAFETY: not behind the zero, which no name has
+    unsafe {
+        while index < name.count && *variable.add(index) == name.byte(index) {
+            index += 1;
+        }
+        index == name.count && *variable.add(index) == b'='
+    }
 }
 
 /// Keeps a folder open under a number, by which files in it can be named. Where that fails, opening these will.

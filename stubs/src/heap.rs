@@ -52,13 +52,11 @@ impl Bytes {
     /// Whether they begin so.
     pub fn starts_with(self, other: Self) -> bool {
         let mut index = 0;
-        while index < other.count {
-            if index >= self.count || self.byte(index) != other.byte(index) {
-                return false;
-            }
+        // SAFETY: inside of both
+        while index < other.count && index < self.count && unsafe { *self.at.add(index) == *other.at.add(index) } {
             index += 1;
         }
-        true
+        index == other.count
     }
 
     /// Whether they end so.
@@ -70,7 +68,8 @@ impl Bytes {
     pub fn find(self, other: Self) -> Option<usize> {
         let mut index = 0;
         while index + other.count <= self.count {
-            if self.behind(index).starts_with(other) {
+            // most places are passed over by their first byte
+            if self.byte(index) == other.byte(0) && self.behind(index).starts_with(other) {
                 return Some(index);
             }
             index += 1;
@@ -81,7 +80,8 @@ impl Bytes {
     /// Where a byte is first found in them; their count if it is not.
     pub fn position(self, byte: u8) -> usize {
         let mut index = 0;
-        while index < self.count && self.byte(index) != byte {
+        // SAFETY: inside
+        while index < self.count && unsafe { *self.at.add(index) } != byte {
             index += 1;
         }
         index
@@ -223,6 +223,17 @@ impl Table {
         Self { at: heap.table(room + 1), count: 0, room }
     }
 
+    /// A copy of so many pointers, with room for more.
+    ///
+    /// # Safety
+    /// There are that many.
+    pub unsafe fn copy(heap: &mut Heap, pointers: *const *const u8, count: usize, more: usize) -> Self {
+        let table = Self { count, ..Self::new(heap, count + more) };
+        // SAFETY: there is room, and the caller counted
+        unsafe { copy(table.at.cast(), pointers.cast(), count * size_of::<*const u8>()) };
+        table
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
@@ -248,11 +259,8 @@ impl Table {
     /// Adds one, while no string is put together.
     pub fn push(&mut self, heap: &mut Heap, string: *const u8) {
         if self.count == self.room {
-            let mut larger = Self::new(heap, self.room * 2 + 16);
-            while larger.count < self.count {
-                larger.push(heap, self.get(larger.count));
-            }
-            *self = larger;
+            // SAFETY: there are that many
+            *self = unsafe { Self::copy(heap, self.at, self.count, self.room + 16) };
         }
         self.count += 1;
         self.set(self.count - 1, string);

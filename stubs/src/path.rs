@@ -125,14 +125,26 @@ pub unsafe fn of_program(path: &mut PathBuf, vector: *mut Aux) -> bool {
             return true;
         }
         path.count = 0;
+        as_executed(path, vector);
+    }
+    false
+}
+
+/// The path that was executed, without links in its last component. Empty if it cannot be told.
+///
+/// # Safety
+/// The vector's last tag is `NULL`.
+pub unsafe fn as_executed(path: &mut PathBuf, vector: *mut Aux) {
+    let mut target = PathBuf::new();
+    // SAFETY: zeros end the strings of the kernel
+    unsafe {
         let executed = value(vector, tag::EXECFN) as *const u8;
         if executed.is_null() || !path.push(executed, strlen(executed)) {
-            return false;
+            return;
         }
     }
     let mut links = 0;
     while links < MAX_LINKS && path.follow(&mut target) {
         links += 1;
     }
-    false
 }

@@ -8,7 +8,7 @@ use crate::commands::{
 use crate::error::CliError;
 use crate::settings::Settings;
 use crate::{env_vars, ui};
-use clap::{Parser, Subcommand};
+use clap::{Args as _, FromArgMatches as _, Parser, Subcommand};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -81,6 +81,9 @@ fn has_colour(wish: Colour) -> bool {
 
 /// Runs the command line of `nopal`.
 pub(crate) fn main() -> Result<ExitCode, CliError> {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "wrap") {
+        return wrap::run(wrap_args());
+    }
     let cli = Cli::parse();
     let context = Context::new(&cli.global)?;
     match cli.command {
@@ -102,4 +105,17 @@ pub(crate) fn main() -> Result<ExitCode, CliError> {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
+}
+
+/// The flags of `nopal wrap`, without those of all other commands: builds call it by the hundreds, and to set up all takes
+/// as long as to make a wrapper.
+fn wrap_args() -> wrap::WrapArgs {
+    let command = clap::Command::new("nopal wrap").bin_name("nopal wrap").max_term_width(100);
+    let command = wrap::WrapArgs::augment_args(command);
+    let about = command.get_about().cloned().unwrap_or_default();
+    let long_about = command.get_long_about().cloned().unwrap_or_default();
+    // which would make their own description that of the command
+    let command = GlobalArgs::augment_args(command).about(about).long_about(long_about);
+    let matches = command.get_matches_from(std::env::args_os().skip(1));
+    wrap::WrapArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }

@@ -133,6 +133,7 @@ impl CliError {
             Self::Engine(error) => error.hints(),
             Self::Store(error) => error.hint().into_iter().collect(),
             Self::File(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::Wrap(error) => error.hint().map(str::to_owned).into_iter().collect(),
             Self::WrapFlag(error) => error.hint().map(str::to_owned).into_iter().collect(),
             Self::NoHome(_, variable) => vec![format!("set HOME, or {variable}")],
             _ => Vec::new(),

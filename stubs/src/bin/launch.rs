@@ -46,16 +46,24 @@ unsafe fn launch(stack: Stack, payload: *const u8) -> ! {
         let data = if header.starts_with(Bytes::of(MAGIC)) {
             Bytes { at: payload, count: size_of_data(header) }
         } else {
-            path::of_program(&mut program, vector);
-            data_beside(&mut heap, path_bytes(&program), called, is_secure)
+            refuse_if_secure(called, is_secure);
+            // to look into /proc takes longer than all the rest
+            path::as_executed(&mut program, vector);
+            match read_beside(&mut heap, path_bytes(&program)) {
+                (_, Ok(data)) if is_whole(data) => data,
+                _ => {
+                    program.truncate(0);
+                    path::of_program(&mut program, vector);
+                    data_beside(&mut heap, path_bytes(&program), called)
+                }
+            }
         };
         let mut cursor = Cursor::new(data.behind(header.count));
         let properties = cursor.byte();
         if properties & property::IS_RELATIVE != 0 {
             refuse_if_secure(called, is_secure);
-            if program.count() == 0 {
-                path::of_program(&mut program, vector);
-            }
+            program.truncate(0);
+            path::of_program(&mut program, vector);
         }
         let name = if stack.argument_count() == 0 { Bytes::of(b"") } else { Bytes::from_c(*stack.arguments()) };
         let places =
@@ -102,30 +110,33 @@ fn folder_of(path: Bytes) -> Bytes {
     }
 }
 
-/// Reads the data in the file beside the program.
-fn data_beside(heap: &mut Heap, program: Bytes, called: Bytes, is_secure: bool) -> Bytes {
-    refuse_if_secure(called, is_secure);
-    if program.count == 0 {
-        complain(called);
-        say("cannot tell where it is: /proc is not mounted");
-        give_up()
-    }
+/// Reads the file beside the program. Where that is, and what is in it, or an error's number.
+fn read_beside(heap: &mut Heap, program: Bytes) -> (Bytes, Result<Bytes, isize>) {
     let behind_slash = program.last_position(b'/').map_or(0, |slash| slash + 1);
     for part in [program.first(behind_slash), Bytes::of(b"."), program.behind(behind_slash), Bytes::of(b".launch")] {
         heap.push(part);
     }
     let place = heap.finish();
     // SAFETY: a zero ends it; the target does not get the file
-    let data = unsafe { sys::open(place.at) }.and_then(|file| heap.read(file));
-    match data {
-        Ok(data) if data.starts_with(Bytes::of(MAGIC)) && size_of_data(data) == data.count => data,
-        Ok(_) => {
+    (place, unsafe { sys::open(place.at) }.and_then(|file| heap.read(file)))
+}
+
+/// The data in the file beside the program.
+fn data_beside(heap: &mut Heap, program: Bytes, called: Bytes) -> Bytes {
+    if program.count == 0 {
+        complain(called);
+        say("cannot tell where it is: /proc is not mounted");
+        give_up()
+    }
+    match read_beside(heap, program) {
+        (_, Ok(data)) if is_whole(data) => data,
+        (place, Ok(_)) => {
             complain(called);
             say_bytes(place);
             say(" is not what says what to start");
             give_up()
         }
-        Err(error) => {
+        (place, Err(error)) => {
             complain(called);
             say_bytes(place);
             say(": ");
@@ -133,6 +144,11 @@ fn data_beside(heap: &mut Heap, program: Bytes, called: Bytes, is_secure: bool) 
             give_up()
         }
     }
+}
+
+/// Whether data are all that they say they are.
+fn is_whole(data: Bytes) -> bool {
+    data.starts_with(Bytes::of(MAGIC)) && size_of_data(data) == data.count
 }
 
 /// Somebody else may have made a hard link to it, with their own files around.

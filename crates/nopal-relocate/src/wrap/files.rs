@@ -42,6 +42,9 @@ pub enum WrapError {
     /// A path without a last component.
     #[error("{} is not the name of a file", .0.display())]
     NoName(PathBuf),
+    /// It would start itself for ever.
+    #[error("a wrapper at {} would take the place of what it starts", .0.display())]
+    Itself(PathBuf),
     /// The data make no sense.
     #[error("cannot read what {} does", .0.display())]
     Format(PathBuf, #[source] FormatError),
@@ -71,6 +74,17 @@ pub fn check_executable(path: &Path) -> Result<(), WrapError> {
         return Ok(());
     }
     Err(WrapError::NotExecutable(path.to_owned()))
+}
+
+impl WrapError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Itself(_) => Some("`nopal wrap FILE` hides the program and makes a wrapper in its place"),
+            _ => None,
+        }
+    }
 }
 
 /// The text for a target: its absolute path, or where it is from the wrapper's folder.
@@ -108,7 +122,12 @@ pub fn in_one_file(launch: &Launch, target: &Path, layout: &Layout) -> Result<Ve
 /// Files cannot be written. What was there before is still there then.
 pub fn make(launch: &Launch, target: &Path, wrapper: &Path, layout: &Layout) -> Result<(), WrapError> {
     let hidden = beside(wrapper)?;
-    nopal_fs::create_dir_all(nopal_fs::parent_of(wrapper))?;
+    let folder = nopal_fs::parent_of(wrapper);
+    nopal_fs::create_dir_all(folder)?;
+    let place = nopal_fs::canonicalize(folder)?.join(wrapper.file_name().unwrap_or_default());
+    if nopal_fs::canonicalize(target)? == place {
+        return Err(WrapError::Itself(wrapper.to_owned()));
+    }
     match layout.place {
         Place::Inside => {
             write(wrapper, 0o755, &in_one_file(launch, target, layout)?)?;

@@ -218,14 +218,14 @@ impl Reader<'_> {
                 Ok(())
             }
             ("--add-flags", [flags]) => {
-                self.script.before(flags);
                 let text = self.flags(name, flags)?;
+                self.script.before(&self.flags_for_bash(flags, &text));
                 add(&mut self.launch.before, text);
                 Ok(())
             }
             ("--append-flags", [flags]) => {
-                self.script.after(flags);
                 let text = self.flags(name, flags)?;
+                self.script.after(&self.flags_for_bash(flags, &text));
                 add(&mut self.launch.after, text);
                 Ok(())
             }
@@ -310,6 +310,14 @@ impl Reader<'_> {
                 words(line).for_each(|word| add(&mut divided, Text::literal(word)));
                 Ok(divided)
             }
+        }
+    }
+
+    /// Flags in one text, as bash is to read them.
+    fn flags_for_bash(&self, flags: &[u8], text: &Text) -> Vec<u8> {
+        match self.options.manner {
+            Manner::Shell => flags.to_vec(),
+            Manner::Binary => record::source(text),
         }
     }
 

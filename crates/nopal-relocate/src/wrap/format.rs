@@ -360,3 +360,6 @@ impl Reader<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

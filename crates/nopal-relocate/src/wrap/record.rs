@@ -86,7 +86,7 @@ pub fn source(text: &Text) -> Vec<u8> {
 }
 
 /// A text as it stands between double quotes.
-pub(super) fn between_quotes(text: &Text) -> Vec<u8> {
+fn between_quotes(text: &Text) -> Vec<u8> {
     let mut source = Vec::new();
     text.0.iter().for_each(|piece| inside_quotes(piece, &mut source));
     source

@@ -83,7 +83,8 @@ impl Script {
             Step::Set(name, value) => self.line(&[b"export ", checked(name)?, b"=", &source(value)].concat()),
             Step::SetDefault(name, value) => {
                 let name = checked(name)?;
-                self.line(&[b"export ", name, b"=\"${", name, b"-", &record::between_quotes(value), b"}\""].concat());
+                // without quotes around it all, in which those of the value would mean something else
+                self.line(&[b"export ", name, b"=${", name, b"-", &source(value)[..], b"}"].concat());
             }
             Step::Unset(name) => self.line(&[b"unset ", checked(name)?].concat()),
             Step::Hold(number, folder) => self.line(&[format!("exec {number}<").as_bytes(), &source(folder)].concat()),

@@ -232,6 +232,7 @@ impl Reader<'_> {
                 byte if Some(byte) == end => return Ok(pieces.pieces),
                 b'"' => return Err(beyond("\" inside of a text in \"")),
                 b'`' => return Err(beyond("`")),
+                b'\'' if end == Some(b'}') => self.quotes_in_choice(&mut pieces)?,
                 b'$' => self.dollar(true, &mut pieces)?,
                 b'\\' => match self.peek() {
                     Some(byte @ (b'$' | b'`' | b'"' | b'\\')) => {
@@ -248,6 +249,17 @@ impl Reader<'_> {
                 byte => pieces.byte(byte),
             }
         }
+    }
+
+    /// Single quotes in a choice between double quotes: they stay, but bash looks for the second one before all else.
+    fn quotes_in_choice(&mut self, pieces: &mut Pieces) -> Result<(), Beyond> {
+        let rest = &self.text[self.at..];
+        let end = memchr::memchr(b'\'', rest).filter(|end| !rest[..*end].iter().any(|byte| b"}$`\"\\".contains(byte)));
+        let end = end.ok_or_else(|| beyond("a ' in a choice between double quotes"))?;
+        pieces.byte(b'\'');
+        pieces.bytes(&rest[..=end]);
+        self.at += end + 1;
+        Ok(())
     }
 
     /// What follows a dollar sign.

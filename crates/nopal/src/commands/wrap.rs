@@ -24,7 +24,7 @@ use std::process::ExitCode;
 /// `--argv0 NAME`, `--inherit-argv0`, `--resolve-argv0` and `--run COMMAND`.
 ///
 /// The wrapper is a launcher of a few kilobytes that needs neither a shell nor libc, and data; nothing is compiled.
-/// `$VAR`, `${VAR}`, `${VAR:-word}` and `${VAR:+word}` in `--add-flags`, `--append-flags` and `--argv0` are for the
+/// `$VAR`, `${VAR}`, `${VAR:-word}`, `${VAR:+word}`, these without `:`, and `$0` in `--add-flags`, `--append-flags` and `--argv0` are for the
 /// launcher. What only bash can do, `--run` above all, is left to the one that `--shell` names.
 #[derive(Args, Debug)]
 #[command(override_usage = "nopal wrap [OPTIONS] FILE [FLAG]...\n       \

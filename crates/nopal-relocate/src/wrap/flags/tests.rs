@@ -84,3 +84,17 @@ fn commands_are_left_to_the_shell_with_all_that_follows() {
     assert!(script.starts_with("x=$A\nB=${B:+':'$B':'}\n"), "{script}");
     assert!(script.ends_with("export B\nexec -a \"$0\" '/target' $x \"$@\""), "{script}");
 }
+
+#[test]
+fn scripts_get_flags_as_they_were_meant() {
+    let shell = Some("/bin/bash".into());
+    let script = |options: &Options| {
+        let launch = launch(&["--run", "true", "--add-flags", "* $x", "--set-default", "A", "it's"], options).unwrap();
+        let Piece::Literal(script) = launch.before.0[4].clone() else { panic!() };
+        String::from_utf8(script).unwrap()
+    };
+    let binary = script(&Options { shell: shell.clone(), ..binary() });
+    assert_eq!(binary, "true\nexport A=${A-'it'\\''s'}\nexec '/target' '*' '$x' \"$@\"");
+    let bash = script(&Options { shell, ..Options::default() });
+    assert!(bash.ends_with("exec '/target' * $x \"$@\""), "{bash}");
+}

@@ -82,6 +82,9 @@ fn the_rest_is_left_to_a_shell() {
     ] {
         assert!(Text::words(text.as_bytes()).is_err(), "{text}");
     }
+    for text in [r#""${A:-it's}""#, r#""${A:-'}'}""#, r#""${A:-'$B'}""#] {
+        assert!(Text::words(text.as_bytes()).is_err(), "{text}");
+    }
     let deep = format!("{}x{}", "${A:-".repeat(100), "}".repeat(100));
     assert!(Text::words(deep.as_bytes()).is_err());
 }
