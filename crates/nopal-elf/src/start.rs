@@ -20,9 +20,8 @@ const HEADER_BYTES: usize = 56;
 /// No image is larger.
 const MAX_IMAGE_BYTES: usize = 64 << 10;
 
-/// Images begin at a multiple of this, as code of this architecture may count from pages of 4,096 bytes.
-const AARCH64_ALIGN: u64 = 4096;
-const ALIGN: u64 = 16;
+/// Images begin at a multiple of this.
+pub(crate) const ALIGN: u64 = 16;
 
 /// Where a loader or a library is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +98,6 @@ pub(crate) fn image(machine: u16, format: Format) -> Option<&'static [u8]> {
         (machine::AARCH64, true) => Some(include_bytes!("../../../stubs/prebuilt/aarch64/start")),
         _ => None,
     }
-}
-
-/// The alignment of images.
-pub(crate) fn align(machine: u16) -> u64 {
-    if machine == machine::AARCH64 { AARCH64_ALIGN } else { ALIGN }
 }
 
 impl Found {

@@ -68,8 +68,11 @@ impl LoaderChoice {
 /// The configurations of loaders that were asked for before.
 #[derive(Debug, Default)]
 pub(crate) struct Loaders {
-    known: HashMap<(Option<Vec<u8>>, u16), Option<Rc<LoaderConfig>>>,
+    known: HashMap<Key, Option<Rc<LoaderConfig>>>,
 }
+
+/// A loader's path, if the file names it, and a machine.
+type Key = (Option<Vec<u8>>, u16);
 
 impl Loaders {
     /// That of the loader of a file, if it is one of glibc's.

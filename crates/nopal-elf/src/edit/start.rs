@@ -101,7 +101,7 @@ impl Editor<'_> {
         };
         let mut end = end;
         let name = if self.sections.is_empty() { 0 } else { self.name_of_start_section(&mut end, over) };
-        let offset = end.next_multiple_of(start::align(machine));
+        let offset = end.next_multiple_of(start::ALIGN);
         let address = self.address_behind_all(offset)?;
         let bytes = found.encode(image, format, address);
         let size = bytes.len() as u64;
@@ -128,7 +128,7 @@ impl Editor<'_> {
                 address,
                 offset,
                 bytes: size,
-                align: start::align(machine),
+                align: start::ALIGN,
                 ..Section::default()
             });
             self.sections_changed = true;

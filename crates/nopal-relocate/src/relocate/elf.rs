@@ -51,7 +51,7 @@ impl Work {
             let old = editor.run_path()?;
             let mut entries: Vec<Vec<u8>> = Vec::new();
             for entry in old.iter().flat_map(|old| old.split(|byte| *byte == b':')) {
-                entries.push(self.from_here(folder, entry).unwrap_or_else(|| entry.to_vec()));
+                entries.push(self.seen_from(folder, entry).unwrap_or_else(|| entry.to_vec()));
             }
             // what was found without a run path has to be found by one
             if let Some(config) = loaders.config(&self.tree, &self.choice, &image)
@@ -66,7 +66,7 @@ impl Work {
                 editor.change_run_path(RunPath::Set(new))?;
             }
             let needed = editor.needed()?.into_iter();
-            let moved = needed.filter_map(|name| Some((name.clone(), self.from_here(folder, &name)?)));
+            let moved = needed.filter_map(|name| Some((name.clone(), self.seen_from(folder, &name)?)));
             editor.replace_needed(&moved.collect::<BTreeMap<_, _>>())?;
             // it names absolute paths
             editor.remove_cache()
@@ -80,7 +80,7 @@ impl Work {
     }
 
     /// An absolute path that leads to what is relocated, as a path relative to the folder of a file.
-    fn from_here(&self, folder: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    fn seen_from(&self, folder: &[u8], path: &[u8]) -> Option<Vec<u8>> {
         if !path.starts_with(b"/") || path.contains(&b'$') {
             return None;
         }
@@ -91,7 +91,7 @@ impl Work {
     /// Folders in which a file's libraries are found without a run path.
     fn system_folders(&self, folder: &[u8], resolution: &Resolution) -> Vec<Vec<u8>> {
         let found = resolution.objects.iter().filter(|object| matches!(object.rule, Rule::Cache | Rule::Default));
-        found.filter_map(|object| self.from_here(folder, paths::folder(&object.path))).collect()
+        found.filter_map(|object| self.seen_from(folder, paths::folder(&object.path))).collect()
     }
 
     /// Has programs start by themselves.

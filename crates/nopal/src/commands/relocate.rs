@@ -75,7 +75,7 @@ impl WhatArgs {
         context.style.build_logs = self.build.print_build_logs;
         let settings =
             context.settings.clone().with_eval(&self.eval)?.with_build(&self.build)?.with_debian(&self.debian);
-        let parcel = settings.open(context.style.clone())?.parcel(&named, &auto_args(&self.eval))?;
+        let parcel = settings.open(context.style)?.parcel(&named, &auto_args(&self.eval))?;
         sources.extend(parcel.sources);
         Ok((sources, parcel.programs))
     }
