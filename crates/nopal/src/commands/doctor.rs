@@ -6,6 +6,7 @@ use crate::output;
 use clap::Args;
 use nopal_build::probe::{Ability, KvmState};
 use nopal_build::{Probe, probe};
+use nopal_relocate::programs_start_in;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -26,12 +27,13 @@ pub(crate) fn run(context: Context, args: &DoctorArgs) -> Result<ExitCode, CliEr
     let (store, cache) = (context.settings.store().to_owned(), context.settings.cache().to_owned());
     nopal_fs::create_dir_all(&cache)?;
     let probe = probe(&cache);
+    let relocated = programs_start_in(&cache);
     let free_bytes = nopal_fs::disk_free_bytes(&cache)?;
     let (store, cache) = (store.display().to_string(), cache.display().to_string());
     if args.json {
-        output::json(&as_json(&probe, &store, &cache, free_bytes))?;
+        output::json(&as_json(&probe, &relocated, &store, &cache, free_bytes))?;
     } else {
-        output::data(as_text(&probe, &store, &cache, free_bytes).as_bytes())?;
+        output::data(as_text(&probe, &relocated, &store, &cache, free_bytes).as_bytes())?;
     }
     Ok(if probe.sandbox_works() && probe.run_works() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -48,7 +50,7 @@ fn abilities(probe: &Probe) -> [(&'static str, &'static str, &Ability); 6] {
     ]
 }
 
-fn as_text(probe: &Probe, store: &str, cache: &str, free_bytes: u64) -> String {
+fn as_text(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &str, free_bytes: u64) -> String {
     let mut text = format!("kernel: Linux {}\nstore: {store}\ncache: {cache}\n", probe.kernel);
     let mut add = |line: String| {
         // writing to a string cannot fail
@@ -66,6 +68,10 @@ fn as_text(probe: &Probe, store: &str, cache: &str, free_bytes: u64) -> String {
             }
         }
     }
+    add(match relocated {
+        Ok(()) => "relocated programs (for run): yes, from the cache".to_owned(),
+        Err(reason) => format!("relocated programs (for run): no: {reason}"),
+    });
     add(match probe.landlock_abi {
         0 => "Landlock: no; abstract sockets are kept apart by the network namespace only".to_owned(),
         abi => format!("Landlock: version {abi}"),
@@ -84,7 +90,11 @@ fn as_text(probe: &Probe, store: &str, cache: &str, free_bytes: u64) -> String {
         probe.sandbox_works(),
         "fail with this reason; `--no-sandbox` builds without one, on request only",
     ));
-    add(verdict("nopal run", probe.run_works(), "fails with this reason"));
+    let otherwise = match relocated {
+        Ok(()) => "packages of a distribution run relocated, as far as they find all; others fail with this reason",
+        Err(_) => "fails with this reason",
+    };
+    add(verdict("nopal run", probe.run_works(), otherwise));
     text
 }
 
@@ -107,7 +117,7 @@ fn kvm(state: &KvmState) -> String {
     }
 }
 
-fn as_json(probe: &Probe, store: &str, cache: &str, free_bytes: u64) -> Value {
+fn as_json(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &str, free_bytes: u64) -> Value {
     let tried: serde_json::Map<String, Value> = abilities(probe)
         .into_iter()
         .map(|(name, _, ability)| {
@@ -131,5 +141,6 @@ fn as_json(probe: &Probe, store: &str, cache: &str, free_bytes: u64) -> Value {
         "settings": probe.settings.iter().cloned().map(|(n, v)| (n, Value::String(v))).collect::<serde_json::Map<_, _>>(),
         "buildsWork": probe.sandbox_works(),
         "runWorks": probe.run_works(),
+        "relocatedProgramsWork": relocated.is_ok(),
     })
 }
