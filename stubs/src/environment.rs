@@ -3,47 +3,10 @@
 //! The steps come as bytes, in the format of `nopal_relocate::wrap::format`: codes, strings that end with a zero, and
 //! texts, which are pieces that are put together here.
 
+use crate::codes::{MAX_DEPTH, choice, piece, step};
 use crate::heap::{Bytes, Heap, Table};
 use crate::message::{give_up, say, say_bytes, say_error};
 use crate::sys;
-
-/// Codes of steps.
-mod step {
-    pub(super) const END: u8 = 0;
-    pub(super) const SET: u8 = 1;
-    pub(super) const SET_DEFAULT: u8 = 2;
-    pub(super) const UNSET: u8 = 3;
-    pub(super) const PREFIX: u8 = 4;
-    pub(super) const SUFFIX: u8 = 5;
-    pub(super) const LAST: u8 = 6;
-    pub(super) const CHANGE_DIRECTORY: u8 = 7;
-    pub(super) const SKIP_IF_THERE: u8 = 8;
-    pub(super) const HOLD: u8 = 9;
-}
-
-/// Codes of pieces.
-mod piece {
-    pub(super) const END: u8 = 0;
-    pub(super) const LITERAL: u8 = 1;
-    pub(super) const VARIABLE: u8 = 2;
-    pub(super) const QUOTED_VARIABLE: u8 = 3;
-    pub(super) const CHOICE: u8 = 4;
-    pub(super) const BREAK: u8 = 5;
-    pub(super) const ROOT: u8 = 6;
-    pub(super) const CALLED: u8 = 7;
-    pub(super) const NAME: u8 = 8;
-    pub(super) const TARGET: u8 = 9;
-}
-
-/// Bits of a choice.
-mod choice {
-    pub(super) const KEEPS_VALUE: u8 = 1;
-    pub(super) const EMPTY_IS_UNSET: u8 = 2;
-    pub(super) const IS_QUOTED: u8 = 4;
-}
-
-/// Choices inside of choices.
-const MAX_DEPTH: usize = 32;
 
 /// A place in bytes that are read from their beginning to their end.
 #[derive(Clone, Copy)]

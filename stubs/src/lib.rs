@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod arch;
+pub mod codes;
 pub mod elf;
 pub mod environment;
 pub mod heap;

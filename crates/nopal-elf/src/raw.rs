@@ -256,6 +256,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// One that is in memory as it is in the file.
+    pub(crate) fn mapped(kind: u32, flags: u32, (offset, address): (u64, u64), bytes: u64, align: u64) -> Segment {
+        Segment { kind, flags, offset, address, physical: address, file_bytes: bytes, memory_bytes: bytes, align }
+    }
+
     pub(crate) fn read(format: Format, raw: &[u8]) -> Segment {
         let size = format.word_bytes();
         let begin = if format.is_64 { 8 } else { 4 };

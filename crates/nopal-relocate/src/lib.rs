@@ -1,5 +1,7 @@
 //! Programs that run from any directory, and start without looking for their libraries.
 
+#[path = "../../../stubs/src/codes.rs"]
+mod codes;
 mod fast;
 mod lift;
 mod loader;

@@ -5,6 +5,7 @@
 //! a kind, a path ended by a zero, and what belongs to it. Files are blocks: packed size, size, bytes; both sizes zero
 //! behind the last. The same tree makes the same bytes.
 
+use crate::codes::{BLOCK_BYTES, PACK_MAGIC as MAGIC, entry};
 use crate::wrap::Architecture;
 use lz4_flex::block::compress;
 use nopal_format::hash::{HashAlgorithm, Hasher};
@@ -15,20 +16,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// What data begin with.
-const MAGIC: &[u8] = b"\x01pack\x01\x01\n";
-
-/// Kinds of entries.
-mod entry {
-    pub(super) const END: u8 = 0;
-    pub(super) const FOLDER: u8 = 1;
-    pub(super) const FILE: u8 = 2;
-    pub(super) const PROGRAM: u8 = 3;
-    pub(super) const LINK: u8 = 4;
-}
-
-/// Blocks have no more bytes than this.
-const BLOCK_BYTES: usize = 1 << 20;
 /// So much of the hash of the contents is in the folder's name.
 const HASH_DIGITS: usize = 32;
 /// Names of programs in front of that.
@@ -123,7 +110,7 @@ fn write(
     let digits = [b'0'; HASH_DIGITS];
     let folder = [name, b"-", &digits].concat();
     let hash_at = start + (MAGIC.len() + name.len() + 1) as u64;
-    let head = [MAGIC, &folder, b"\0", program.as_os_str().as_bytes(), b"\0"].concat();
+    let head = [&MAGIC, &folder[..], b"\0", program.as_os_str().as_bytes(), b"\0"].concat();
     let mut writer = Writer { file: BufWriter::new(file), hasher: Hasher::new(HashAlgorithm::Blake3), bytes: 0 };
     writer.put(&head)?;
     let mut walk = TreeWalk::new(tree, WalkOptions::default())?;

@@ -7,21 +7,13 @@
 #![no_main]
 
 use nopal_stubs::arch;
+use nopal_stubs::codes::{WRAP_MAGIC as MAGIC, property};
 use nopal_stubs::environment::{Cursor, Environment, Places};
 use nopal_stubs::heap::{Bytes, Heap, Table};
 use nopal_stubs::message::{give_up, say, say_bytes, say_error};
 use nopal_stubs::path::{self, PathBuf};
 use nopal_stubs::stack::{self, Stack, tag};
 use nopal_stubs::sys;
-
-/// What data begin with; their size follows, in four bytes.
-const MAGIC: &[u8] = b"\x01wrap\x02\x01\n";
-
-/// Bits of properties.
-mod property {
-    pub(super) const RESOLVES_NAME: u8 = 1;
-    pub(super) const IS_RELATIVE: u8 = 2;
-}
 
 /// Exit code for what is there and cannot be started.
 const CANNOT_START: usize = 126;
@@ -43,7 +35,7 @@ unsafe fn launch(stack: Stack, payload: *const u8) -> ! {
         let mut program = PathBuf::new();
 
         let header = Bytes { at: payload, count: MAGIC.len() + 4 };
-        let data = if header.starts_with(Bytes::of(MAGIC)) {
+        let data = if header.starts_with(Bytes::of(&MAGIC)) {
             Bytes { at: payload, count: size_of_data(header) }
         } else {
             refuse_if_secure(called, is_secure);
@@ -148,7 +140,7 @@ fn data_beside(heap: &mut Heap, program: Bytes, called: Bytes) -> Bytes {
 
 /// Whether data are all that they say they are.
 fn is_whole(data: Bytes) -> bool {
-    data.starts_with(Bytes::of(MAGIC)) && size_of_data(data) == data.count
+    data.starts_with(Bytes::of(&MAGIC)) && size_of_data(data) == data.count
 }
 
 /// Somebody else may have made a hard link to it, with their own files around.

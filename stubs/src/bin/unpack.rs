@@ -8,27 +8,13 @@
 #![no_main]
 
 use nopal_stubs::arch;
+use nopal_stubs::codes::{BLOCK_BYTES, PACK_MAGIC as MAGIC, entry};
 use nopal_stubs::environment::variable;
 use nopal_stubs::heap::{Bytes, Heap};
 use nopal_stubs::lz4;
 use nopal_stubs::message::{give_up, say, say_bytes, say_error};
 use nopal_stubs::stack::{self, Stack, tag};
 use nopal_stubs::sys;
-
-/// What data begin with.
-const MAGIC: &[u8] = b"\x01pack\x01\x01\n";
-
-/// Kinds of entries.
-mod entry {
-    pub(super) const END: u8 = 0;
-    pub(super) const FOLDER: u8 = 1;
-    pub(super) const FILE: u8 = 2;
-    pub(super) const PROGRAM: u8 = 3;
-    pub(super) const LINK: u8 = 4;
-}
-
-/// Blocks have no more bytes than this.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// For the user only.
 const PRIVATE: usize = 0o700;
@@ -88,7 +74,7 @@ unsafe fn start(stack: Stack, payload: *const u8) -> ! {
     unsafe {
         let vector = stack.auxiliary();
         let mut reader = Reader { at: payload };
-        if !reader.bytes(MAGIC.len()).starts_with(Bytes::of(MAGIC)) {
+        if !reader.bytes(MAGIC.len()).starts_with(Bytes::of(&MAGIC)) {
             say("nopal: this program has lost what it had packed");
             give_up()
         }

@@ -160,16 +160,7 @@ impl Editor<'_> {
         let Some(note) = self.cache.take() else { return Ok(()) };
         let (offset, address) = region.push(&note, TABLE_ALIGN);
         let bytes = note.len() as u64;
-        self.segments.push(Segment {
-            kind: PT_NOTE,
-            flags: PF_R,
-            offset,
-            address,
-            physical: address,
-            file_bytes: bytes,
-            memory_bytes: bytes,
-            align: NOTE_ALIGN,
-        });
+        self.segments.push(Segment::mapped(PT_NOTE, PF_R, (offset, address), bytes, NOTE_ALIGN));
         self.add_cache_section(offset, address, bytes)
     }
 

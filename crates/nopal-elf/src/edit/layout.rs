@@ -555,16 +555,8 @@ impl Editor<'_> {
             segment.flags |= writable;
             return Ok(());
         }
-        let load = Segment {
-            kind: PT_LOAD,
-            flags: PF_R | writable,
-            offset: region.offset,
-            address: region.address,
-            physical: region.address,
-            file_bytes: bytes,
-            memory_bytes: bytes,
-            align: self.segment_align(),
-        };
+        let load =
+            Segment::mapped(PT_LOAD, PF_R | writable, (region.offset, region.address), bytes, self.segment_align());
         self.insert_load(load);
         Ok(())
     }

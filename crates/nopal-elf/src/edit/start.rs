@@ -53,16 +53,7 @@ impl Editor<'_> {
         let segment = self.segments.remove(index);
         let before = self.segments.iter().position(|segment| segment.kind == PT_LOAD).unwrap_or(0);
         let (address, bytes) = (found.interpreter, found.interpreter_bytes);
-        let interpreter = Segment {
-            kind: PT_INTERP,
-            flags: PF_R,
-            offset,
-            address,
-            physical: address,
-            file_bytes: bytes,
-            memory_bytes: bytes,
-            align: 1,
-        };
+        let interpreter = Segment::mapped(PT_INTERP, PF_R, (offset, address), bytes, 1);
         self.segments.insert(before, interpreter);
         self.header.entry = found.entry;
         self.segments_changed = true;
@@ -107,16 +98,7 @@ impl Editor<'_> {
         let size = bytes.len() as u64;
         self.check_end(address + size)?;
         over.write(offset, bytes);
-        let load = Segment {
-            kind: PT_LOAD,
-            flags: PF_R | PF_X,
-            offset,
-            address,
-            physical: address,
-            file_bytes: size,
-            memory_bytes: size,
-            align: self.segment_align(),
-        };
+        let load = Segment::mapped(PT_LOAD, PF_R | PF_X, (offset, address), size, self.segment_align());
         self.insert_load(load);
         self.segments_changed = true;
         self.header.entry = address;

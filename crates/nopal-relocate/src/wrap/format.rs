@@ -13,18 +13,17 @@
 //! A string ends with a zero. A text is pieces, each a code and what belongs to it, and a 0 behind the last. The launcher
 //! (stubs/src/bin/launch.rs, stubs/src/environment.rs) trusts the data as far as it is complete.
 
+pub use crate::codes::WRAP_MAGIC as MAGIC;
+use crate::codes::{MAX_DEPTH, choice, piece, property, step};
+
 use super::text::{Choice, Piece, Text};
 use super::{Join, JoinKind, Launch, Step};
 use thiserror::Error;
 
-/// What data begin with.
-pub const MAGIC: [u8; 8] = *b"\x01wrap\x02\x01\n";
 /// The magic and the size.
 const HEADER_BYTES: usize = 12;
 /// Larger data make no sense: the kernel takes less for arguments and environment together.
 pub const MAX_BYTES: usize = 4 << 20;
-/// Choices inside of choices.
-const MAX_DEPTH: usize = 32;
 
 /// What is wrong with data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -47,48 +46,6 @@ pub enum FormatError {
     /// There is too much.
     #[error("it is larger than {MAX_BYTES} bytes")]
     TooLarge,
-}
-
-/// Bits of properties.
-mod property {
-    pub(super) const RESOLVES_NAME: u8 = 1;
-    /// The launcher has to know where it is.
-    pub(super) const IS_RELATIVE: u8 = 2;
-}
-
-/// Codes of steps.
-mod step {
-    pub(super) const END: u8 = 0;
-    pub(super) const SET: u8 = 1;
-    pub(super) const SET_DEFAULT: u8 = 2;
-    pub(super) const UNSET: u8 = 3;
-    pub(super) const PREFIX: u8 = 4;
-    pub(super) const SUFFIX: u8 = 5;
-    pub(super) const LAST: u8 = 6;
-    pub(super) const CHANGE_DIRECTORY: u8 = 7;
-    pub(super) const SKIP_IF_THERE: u8 = 8;
-    pub(super) const HOLD: u8 = 9;
-}
-
-/// Codes of pieces.
-mod piece {
-    pub(super) const END: u8 = 0;
-    pub(super) const LITERAL: u8 = 1;
-    pub(super) const VARIABLE: u8 = 2;
-    pub(super) const QUOTED_VARIABLE: u8 = 3;
-    pub(super) const CHOICE: u8 = 4;
-    pub(super) const BREAK: u8 = 5;
-    pub(super) const ROOT: u8 = 6;
-    pub(super) const CALLED: u8 = 7;
-    pub(super) const NAME: u8 = 8;
-    pub(super) const TARGET: u8 = 9;
-}
-
-/// Bits of a choice.
-mod choice {
-    pub(super) const KEEPS_VALUE: u8 = 1;
-    pub(super) const EMPTY_IS_UNSET: u8 = 2;
-    pub(super) const IS_QUOTED: u8 = 4;
 }
 
 impl Launch {
