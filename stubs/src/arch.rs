@@ -8,8 +8,8 @@ mod i386;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{MACHINE, enter, number, payload, syscall};
+pub use aarch64::{MACHINE, enter, go_on, number, payload, syscall};
 #[cfg(target_arch = "x86")]
-pub use i386::{MACHINE, enter, number, payload, syscall};
+pub use i386::{MACHINE, enter, go_on, number, payload, syscall};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{MACHINE, enter, number, payload, syscall};
+pub use x86_64::{MACHINE, enter, go_on, number, payload, syscall};

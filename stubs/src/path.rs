@@ -7,6 +7,10 @@ use crate::sys;
 /// The longest path that the kernel takes, its zero included.
 pub const MAX_BYTES: usize = 4096;
 
+/// A number that no program uses: one of the last of those that a process can have unless somebody says otherwise.
+const HELD: usize = 1019;
+const HELD_PATH: &core::ffi::CStr = c"/proc/self/fd/1019";
+
 /// How many links are followed, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -84,6 +88,20 @@ impl PathBuf {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Holds the folder open until another program is executed, and names it by the number of that: a short path. If that
+    /// cannot be done, it keeps its name.
+    pub fn hold(&mut self) {
+        // SAFETY: a zero ends the path
+        let Ok(folder) = (unsafe { sys::open(self.as_ptr()) }) else { return };
+        let is_held = sys::number(folder, HELD);
+        sys::close_unless(folder, HELD);
+        if is_held {
+            self.truncate(0);
+            // SAFETY: there are that many
+            unsafe { self.push(HELD_PATH.as_ptr().cast(), HELD_PATH.count_bytes()) };
         }
     }
 

@@ -13,6 +13,8 @@ global_asm!(
     "hint #34",
     "mov x29, #0",
     "mov x30, #0",
+    // what a loader hands over, if there was one before
+    "mov x1, x0",
     "mov x0, sp",
     "bl stub_main",
     "brk #1",
@@ -70,6 +72,21 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("adr {}, __payload", out(reg) address, options(nomem, nostack, pure)) };
     address
+}
+
+/// Goes on as if nothing had been here: a loader has started the program already, and handed that over.
+///
+/// # Safety
+/// They are what the program expects.
+pub unsafe fn go_on(stack: *const usize, entry: usize, handed: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the loader left them
+    unsafe {
+        asm!(
+            "mov sp, x1", "mov x29, #0", "mov x30, #0", "br x16",
+            in("x1") stack, in("x16") entry, in("x0") handed,
+            options(noreturn),
+        )
+    }
 }
 
 /// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What

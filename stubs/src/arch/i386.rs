@@ -13,7 +13,9 @@ global_asm!(
     "xor ebp, ebp",
     "mov eax, esp",
     "and esp, -16",
-    "sub esp, 12",
+    "sub esp, 8",
+    // what a loader hands over, if there was one before
+    "push edx",
     "push eax",
     "call stub_main",
     "ud2",
@@ -86,6 +88,21 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("call 2f", "2:", "popl {0}", "addl $__payload - 2b, {0}", out(reg) address, options(att_syntax)) };
     address
+}
+
+/// Goes on as if nothing had been here: a loader has started the program already, and handed that over.
+///
+/// # Safety
+/// They are what the program expects.
+pub unsafe fn go_on(stack: *const usize, entry: usize, handed: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the loader left them
+    unsafe {
+        asm!(
+            "mov esp, edi", "xor ebp, ebp", "jmp eax",
+            in("edi") stack, in("eax") entry, in("edx") handed,
+            options(noreturn),
+        )
+    }
 }
 
 /// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What

@@ -12,6 +12,8 @@ global_asm!(
     "endbr64",
     "xor ebp, ebp",
     "mov rdi, rsp",
+    // what a loader hands over, if there was one before
+    "mov rsi, rdx",
     "and rsp, -16",
     "call stub_main",
     "ud2",
@@ -70,6 +72,21 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("lea {}, [rip + __payload]", out(reg) address, options(nomem, nostack, pure)) };
     address
+}
+
+/// Goes on as if nothing had been here: a loader has started the program already, and handed that over.
+///
+/// # Safety
+/// They are what the program expects.
+pub unsafe fn go_on(stack: *const usize, entry: usize, handed: usize) -> ! {
+    // SAFETY: as the caller says; the registers are as the loader left them
+    unsafe {
+        asm!(
+            "mov rsp, rdi", "xor ebp, ebp", "jmp rax",
+            in("rdi") stack, in("rax") entry, in("rdx") handed,
+            options(noreturn),
+        )
+    }
 }
 
 /// Goes on as if the kernel had started that entry point with that stack, to which a block of bytes is copied first. What

@@ -48,18 +48,36 @@ struct Payload {
 
 const SLASH: u8 = b'/';
 
+/// Most paths below the root are shorter.
+const MAX_BELOW: usize = 1024;
+
+/// The files of this process, where the kernel tells about it.
+const FILES: &core::ffi::CStr = c"/proc/self/fd";
+
 #[unsafe(no_mangle)]
-extern "C" fn stub_main(begin: *mut usize) -> ! {
+extern "C" fn stub_main(begin: *mut usize, handed: usize) -> ! {
     let stack = Stack { begin };
     // SAFETY: the kernel made the stack, nopal what follows the image
-    unsafe { start(stack, &*arch::payload().cast::<Payload>()) }
+    unsafe {
+        let payload = &*arch::payload().cast::<Payload>();
+        if handed != 0 {
+            // somebody runs a loader with the program as its argument: all is done
+            arch::go_on(begin, bias(payload).wrapping_add(payload.entry as usize), handed)
+        }
+        start(stack, payload)
+    }
+}
+
+/// How far the program is from where it was linked.
+fn bias(payload: &Payload) -> usize {
+    (ptr::from_ref(payload) as usize).wrapping_sub(payload.address as usize)
 }
 
 unsafe fn start(stack: Stack, payload: &Payload) -> ! {
     // SAFETY: as the caller says
     unsafe {
         let vector = stack.auxiliary();
-        let bias = (ptr::from_ref(payload) as usize).wrapping_sub(payload.address as usize);
+        let bias = bias(payload);
         let (Some(headers), Some(header_count), Some(base), Some(entry)) = (
             stack::find(vector, tag::PHDR),
             stack::find(vector, tag::PHNUM),
@@ -202,6 +220,15 @@ unsafe fn find_root(root: &mut PathBuf, depth: u32, vector: *mut Aux) {
                 complain(vector, "it is not where it was made for: there are fewer folders above it");
             }
             level += 1;
+        }
+        // the kernel tells no path that is too long, and takes none
+        let is_long = if has_no_links {
+            root.count() > path::MAX_BYTES - MAX_BELOW
+        } else {
+            sys::can_read(FILES.as_ptr().cast())
+        };
+        if is_long {
+            root.hold();
         }
     }
 }

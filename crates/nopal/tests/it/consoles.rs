@@ -36,6 +36,7 @@ consoles! {
     parse_cache
     patchelf
     relocate
+    relocate_places
     repl
     store
     wrap
