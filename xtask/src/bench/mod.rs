@@ -5,6 +5,7 @@ mod corpora;
 mod elf;
 mod eval;
 mod measure;
+mod start;
 mod store;
 
 pub(crate) use measure::watch;
@@ -59,7 +60,7 @@ enum What {
     Build,
     /// A tree added to a store, and the store verified.
     Store,
-    /// ELF files edited, beside patchelf.
+    /// ELF files edited, beside patchelf; programs started as they are, with libraries by path, and relocated; wrappers.
     Elf,
 }
 
