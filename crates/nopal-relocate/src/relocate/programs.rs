@@ -109,7 +109,8 @@ impl Work {
                 let Some(path) = patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)).next() else {
                     continue;
                 };
-                preparation.steps.extend(rule.unless.as_ref().map(|path| Step::SkipIfThere(path.clone().into())));
+                let unless = rule.unless.as_ref().and_then(|pattern| self.find(b"", pattern).pop());
+                preparation.steps.extend(unless.map(Step::SkipIfThere));
                 preparation.steps.push(Step::SetDefault(name.clone().into(), from_root(&path)));
                 preparation.told.push(path);
             }
