@@ -13,6 +13,7 @@ mod script;
 use crate::loader::LoaderChoice;
 use crate::tree::FileTree;
 use mentions::Mentions;
+use nopal_elf::resolve::Tree as _;
 
 use nopal_format::hash::{Hash, HashAlgorithm};
 use nopal_fs::{FsError, Step, TempDir, TreeWalk, WalkOptions};
@@ -81,8 +82,8 @@ pub enum RelocateError {
     Logical(PathBuf),
 }
 
-/// Relocates trees to a folder that does not exist yet. Programs in these folders get links in its `bin`, unless one of
-/// the trees has that.
+/// Relocates trees to a folder that does not exist yet. Programs in these folders get links in its `bin`, unless something
+/// of that name is there.
 ///
 /// # Errors
 /// A file cannot be read or written, or there is something at `out`.
@@ -144,18 +145,19 @@ fn copy(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
 
 /// Makes links to programs in `bin` of the new root.
 fn link_programs(folders: &[PathBuf], root: &Path) -> Result<(), RelocateError> {
-    let bin = root.join("bin");
-    if nopal_fs::symlink_metadata_if_exists(&bin)?.is_some() {
-        return Ok(());
-    }
+    let tree = FileTree::new(Some(root.to_owned()), PathBuf::new());
+    // a tree that is the root may have it as a link
+    let bin = tree.canonical(b"/bin").unwrap_or_else(|| b"/bin".to_vec());
+    let real_bin = root.join(OsStr::from_bytes(&bin[1..]));
     for folder in folders {
         let below = folder.strip_prefix("/").unwrap_or(folder);
         for name in nopal_fs::if_exists(nopal_fs::read_dir_names(&root.join(below)))?.unwrap_or_default() {
-            nopal_fs::create_dir_all(&bin)?;
-            let link = bin.join(&name);
+            nopal_fs::create_dir_all(&real_bin)?;
+            let link = real_bin.join(&name);
             // the first one wins, as in a search path
             if nopal_fs::symlink_metadata_if_exists(&link)?.is_none() {
-                nopal_fs::symlink(&Path::new("..").join(below).join(&name), &link)?;
+                let target = paths::relative(&bin, &paths::logical(&below.join(&name)));
+                nopal_fs::symlink(Path::new(OsStr::from_bytes(&target)), &link)?;
             }
         }
     }
@@ -238,7 +240,7 @@ impl Work {
             let verdict = if nopal_fs::symlink_metadata_if_exists(&self.root.join(inside))?.is_some() {
                 let from = paths::logical(below.parent().unwrap_or(Path::new("")));
                 // links on the way would make the dots of a relative one lead elsewhere
-                let from = nopal_elf::resolve::Tree::canonical(&self.tree, &from).unwrap_or(from);
+                let from = self.tree.canonical(&from).unwrap_or(from);
                 let relative = paths::relative(&from, target.as_os_str().as_bytes());
                 nopal_fs::symlink_replace(Path::new(OsStr::from_bytes(&relative)), &path)?;
                 Verdict::Link
