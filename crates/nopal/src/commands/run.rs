@@ -9,6 +9,7 @@ use crate::settings::auto_args;
 use clap::{Args, ValueEnum};
 use nopal_engine::{Engine, Relocated, RunPlan};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Run a program of a package
@@ -98,6 +99,9 @@ struct Choice {
     why: String,
 }
 
+/// The shell that libc starts, wherever it is itself.
+const SHELL: &str = "/bin/sh";
+
 /// So many doubts are told.
 const MAX_DOUBTS: usize = 8;
 
@@ -106,10 +110,14 @@ fn choose(rung: Rung, engine: &Engine, plan: &RunPlan) -> Result<Choice, CliErro
     if rung == Rung::Namespace {
         return namespace("it was asked for".to_owned());
     }
-    let Some(relocated) = engine.relocated(plan)? else {
+    let Some(mut relocated) = engine.relocated(plan)? else {
         return namespace("the program expects the store at its place".to_owned());
     };
     let root = relocated.root.display().to_string();
+    if !nopal_fs::exists(Path::new(SHELL)) {
+        let doubt = format!("{SHELL}, if it starts commands: this machine has none");
+        relocated.assessment.doubts.push((plan.program.clone(), doubt));
+    }
     let doubts = &relocated.assessment.doubts;
     if doubts.is_empty() {
         let why = format!("relocated: it names nothing that is elsewhere\n  {root}");
