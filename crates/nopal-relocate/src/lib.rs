@@ -6,10 +6,12 @@ mod fast;
 mod lift;
 mod loader;
 mod pack;
+mod paths;
 mod probe;
 mod relocate;
 mod tree;
 pub mod wrap;
+mod write;
 
 pub use fast::{Fast, FastError, Speed, slow, speed};
 pub use loader::{Loader, LoaderChoice};
@@ -18,3 +20,4 @@ pub use probe::programs_start_in;
 pub use relocate::edition;
 pub use relocate::{AssessError, Assessment, RelocateError, Relocation, Source, Verdict, assess, relocate};
 pub use tree::{FileTree, TreeFile};
+pub use write::{parts, write};

@@ -1,5 +1,6 @@
 //! Which libraries a program can open by path, in the order in which its loader would load them.
 
+use crate::paths;
 use crate::tree::FileTree;
 use nopal_elf::read::DependencyKind;
 use nopal_elf::resolve::{Answer, LoaderConfig, Object, RequestKind, Resolution, Rule, Tree as _, run_path};
@@ -79,8 +80,7 @@ impl Lift<'_> {
             _ => return false,
         };
         // relative run paths make paths with dots
-        let slash = object.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let Some(found) = self.tree.canonical(&object.path[..slash]) else { return false };
+        let Some(found) = self.tree.canonical(paths::folder(&object.path)) else { return false };
         let directories = owners.into_iter().flat_map(|owner| self.directories(owner));
         for directory in directories {
             let Some(directory) = directory else { return false };

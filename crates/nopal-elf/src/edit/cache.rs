@@ -172,13 +172,9 @@ impl Editor<'_> {
         if self.sections.len() > 1 {
             self.sections.pop_if(|last| *last == Section::default());
         }
-        let name = [CACHE_SECTION, b"\0"].concat();
-        let name = memchr::memmem::find(&self.names, &name).unwrap_or_else(|| {
-            self.names.extend_from_slice(&name);
-            self.names.len() - name.len()
-        });
+        let name = self.name_index(CACHE_SECTION);
         self.sections.push(Section {
-            name: name as u32,
+            name,
             kind: SHT_NOTE,
             flags: SHF_ALLOC,
             address,

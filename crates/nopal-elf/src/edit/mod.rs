@@ -231,6 +231,16 @@ impl<'a> Editor<'a> {
         until_nul(name)
     }
 
+    /// The number of a name among those of sections, to which it is added if it is not there.
+    fn name_index(&mut self, name: &[u8]) -> u32 {
+        let name = [name, b"\0"].concat();
+        let index = memchr::memmem::find(&self.names, &name).unwrap_or_else(|| {
+            self.names.extend_from_slice(&name);
+            self.names.len() - name.len()
+        });
+        index as u32
+    }
+
     fn section_named(&self, name: &[u8]) -> Option<usize> {
         (1..self.sections.len()).find(|index| self.section_name(&self.sections[*index]) == name)
     }

@@ -120,16 +120,14 @@ impl Editor<'_> {
 
     /// The number of the section's name among those of sections, which get a place at `end` if it is added.
     fn name_of_start_section(&mut self, end: &mut u64, over: &mut Overlay) -> u32 {
-        let name = [START_SECTION, b"\0"].concat();
-        if let Some(known) = memchr::memmem::find(&self.names, &name) {
-            return known as u32;
+        let before = self.names.len();
+        let index = self.name_index(START_SECTION);
+        if self.names.len() > before {
+            over.write(*end, self.names.clone());
+            let names = &mut self.sections[usize::from(self.header.names_index)];
+            (names.offset, names.bytes) = (*end, self.names.len() as u64);
+            *end += names.bytes;
         }
-        let index = self.names.len();
-        self.names.extend_from_slice(&name);
-        over.write(*end, self.names.clone());
-        let names = &mut self.sections[usize::from(self.header.names_index)];
-        (names.offset, names.bytes) = (*end, self.names.len() as u64);
-        *end += names.bytes;
-        index as u32
+        index
     }
 }

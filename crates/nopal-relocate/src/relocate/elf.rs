@@ -1,16 +1,17 @@
 //! Programs and libraries that find each other from wherever they are.
 
-use super::{Kind, RelocateError, Verdict, Work, paths};
+use super::{Kind, RelocateError, Verdict, Work};
 use crate::lift;
 use crate::loader::Loaders;
+use crate::paths;
 use crate::tree::TreeFile;
 use crate::wrap;
+use crate::write::write;
 use nopal_elf::read::Image;
 use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tree as _, resolve, resolve_direct};
 use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
 use nopal_fs::FilePart;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Begins what stands for the folder of a file.
 const ORIGIN: &[u8] = b"$ORIGIN";
@@ -24,7 +25,7 @@ impl Work {
             match self.run_path(&logical, &mut loaders) {
                 Ok(None) => {}
                 Ok(Some(changes)) => {
-                    self.write(&below, &changes)?;
+                    write(&self.root.join(&below), &changes)?;
                     self.found(&below, Verdict::Library);
                 }
                 Err(reason) => self.found(&below, Verdict::Stays(reason)),
@@ -103,7 +104,7 @@ impl Work {
             match self.start(&logical, &mut loaders, &mut used) {
                 Ok(None) => {}
                 Ok(Some((changes, verdict))) => {
-                    self.write(&below, &changes)?;
+                    write(&self.root.join(&below), &changes)?;
                     self.found.retain(|(known, _)| *known != below);
                     self.found(&below, verdict);
                 }
@@ -197,11 +198,6 @@ impl Work {
         parts.dedup();
         let parts = parts.iter().map(|(offset, bytes)| FilePart { offset: *offset, bytes }).collect::<Vec<_>>();
         Ok(nopal_fs::patch_file(&path, &parts, bytes.len() as u64)?)
-    }
-
-    fn write(&self, below: &Path, changes: &Changes) -> Result<(), RelocateError> {
-        let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
-        Ok(nopal_fs::patch_file(&self.root.join(below), &parts.collect::<Vec<_>>(), changes.len)?)
     }
 }
 

@@ -5,12 +5,12 @@
 
 mod elf;
 mod mentions;
-mod paths;
 mod programs;
 mod report;
 mod script;
 
 use crate::loader::LoaderChoice;
+use crate::paths;
 use crate::tree::FileTree;
 use mentions::Mentions;
 use nopal_elf::resolve::Tree as _;

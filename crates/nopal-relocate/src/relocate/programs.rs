@@ -1,6 +1,7 @@
 //! What programs have to be told of where their files are. The rules are data: programs.toml.
 
-use super::{RelocateError, Verdict, Work, paths};
+use super::{RelocateError, Verdict, Work};
+use crate::paths;
 use crate::wrap::{Join, JoinKind, Piece, Step, Text};
 use nopal_fs::FilePart;
 use serde::Deserialize;
@@ -98,20 +99,21 @@ impl Work {
     pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Preparation {
         let mut preparation = Preparation::default();
         for alias in &RULES.alias {
+            if prefix(&alias.programs, &alias.loads, program, libraries).is_none() {
+                continue;
+            }
             let folder = self.find(b"", &alias.folder).pop();
-            let is_for = prefix(&alias.programs, &alias.loads, program, libraries).is_some();
-            let hold = folder.filter(|_| is_for).map(|folder| Step::Hold(alias.number, from_root(&folder)));
-            preparation.steps.extend(hold);
+            preparation.steps.extend(folder.map(|folder| Step::Hold(alias.number, Text::below_root(folder))));
         }
         for rule in &RULES.rule {
             let Some(prefix) = prefix(&rule.programs, &rule.loads, program, libraries) else { continue };
+            let unless = rule.unless.as_ref().and_then(|pattern| self.find(b"", pattern).pop());
             for (name, patterns) in &rule.default {
                 let Some(path) = patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)).next() else {
                     continue;
                 };
-                let unless = rule.unless.as_ref().and_then(|pattern| self.find(b"", pattern).pop());
-                preparation.steps.extend(unless.map(Step::SkipIfThere));
-                preparation.steps.push(Step::SetDefault(name.clone().into(), from_root(&path)));
+                preparation.steps.extend(unless.clone().map(Step::SkipIfThere));
+                preparation.steps.push(Step::SetDefault(name.clone().into(), Text::below_root(path.clone())));
                 preparation.told.push(path);
             }
             for (name, patterns) in &rule.list {
@@ -119,7 +121,7 @@ impl Work {
                     preparation.steps.push(Step::Join(Join {
                         name: name.clone().into(),
                         separator: b":".to_vec(),
-                        value: from_root(&path),
+                        value: Text::below_root(path.clone()),
                         how: JoinKind::Suffix,
                     }));
                     preparation.told.push(path);
@@ -217,10 +219,6 @@ fn prefix(programs: &[String], loads: &[String], program: &[u8], libraries: &[(V
         return Some(above(program));
     }
     libraries.iter().find(|(soname, _)| is_one(loads, soname)).map(|(_, path)| above(path))
-}
-
-fn from_root(path: &[u8]) -> Text {
-    Text(vec![Piece::Root, Piece::Literal(path.to_vec())])
 }
 
 /// Whether a name is one that a pattern stands for: `*` is anything, `[0-9]` a digit.

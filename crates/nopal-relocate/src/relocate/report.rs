@@ -1,7 +1,8 @@
 //! What a relocated tree says of itself, for those who have to decide how to run its programs.
 
 use super::programs::is_harmless;
-use super::{RelocateError, Relocation, Verdict, paths};
+use super::{RelocateError, Relocation, Verdict};
+use crate::paths;
 use crate::tree::FileTree;
 use crate::wrap::{self, Piece, Text};
 use nopal_elf::Start;

@@ -4,7 +4,8 @@
 //! in a hidden folder beside the one it was in, under its name. That is what it gets to see as `$0`: its name is right,
 //! and so is what it finds by going up from there. Links to its neighbours lie beside it if it may look for some.
 
-use super::{Kind, RelocateError, Verdict, Work, paths};
+use super::{Kind, RelocateError, Verdict, Work};
+use crate::paths;
 use crate::wrap::{self, Architecture, Launch, Piece, Text};
 use memchr::memmem;
 use nopal_elf::Bytes as _;
@@ -70,8 +71,7 @@ impl Work {
             return Ok(Err("it lies in the root".to_owned()));
         };
         let here = paths::logical(below.parent().unwrap_or(Path::new("")));
-        let from_here =
-            |path: &[u8]| Text(vec![Piece::Root, Piece::Literal([b"/", &paths::relative(&here, path)[..]].concat())]);
+        let from_here = |path: &[u8]| Text::below_root([b"/", &paths::relative(&here, path)[..]].concat());
         let mut before = Vec::new();
         if let Some(argument) = shebang.argument {
             before.extend([Piece::Literal(argument.to_vec()), Piece::Break]);

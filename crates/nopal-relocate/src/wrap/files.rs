@@ -1,12 +1,13 @@
 //! Making wrappers, and reading them.
 
 use super::format::{self, FormatError};
-use super::{Architecture, Launch, Piece, Text};
+use super::{Architecture, Launch, Text};
+use crate::paths;
 use nopal_fs::{AtomicFile, FsError, Permission};
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Where a wrapper's data are, and its launcher from.
@@ -100,11 +101,8 @@ pub fn target_text(target: &Path, wrapper: &Path, is_relative: bool) -> Result<T
     nopal_fs::create_dir_all(nopal_fs::parent_of(wrapper))?;
     let from = nopal_fs::canonicalize(nopal_fs::parent_of(&nopal_fs::absolute(wrapper)?))?;
     let to = nopal_fs::canonicalize(nopal_fs::parent_of(&absolute))?;
-    let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
-    let up = from.components().skip(shared).map(|_| Component::ParentDir);
-    let way: PathBuf = up.chain(to.components().skip(shared)).collect();
-    let way = Path::new("/").join(way.join(name));
-    Ok(Text(vec![Piece::Root, Piece::Literal(way.as_os_str().as_bytes().to_vec())]))
+    let way = paths::relative(from.as_os_str().as_bytes(), to.join(name).as_os_str().as_bytes());
+    Ok(Text::below_root([b"/", &way[..]].concat()))
 }
 
 /// The file of a wrapper whose data are inside of it.

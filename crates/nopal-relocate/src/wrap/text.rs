@@ -70,6 +70,12 @@ impl Text {
         Self(vec![Piece::Literal(bytes.into())])
     }
 
+    /// A path below the wrapper's folder, or the root of the tree that the program is in. It begins with a slash.
+    #[must_use]
+    pub fn below_root(path: impl Into<Vec<u8>>) -> Self {
+        Self(vec![Piece::Root, Piece::Literal(path.into())])
+    }
+
     /// The words that a shell makes of this text.
     ///
     /// # Errors

@@ -9,8 +9,7 @@ use crate::error::CliError;
 use crate::output;
 use flags::{Flags, Task};
 use nopal_elf::{CacheOutcome, Changes, Editor, ElfError, ExecStack, RunPath};
-use nopal_fs::FilePart;
-use nopal_relocate::FileTree;
+use nopal_relocate::{FileTree, parts};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -177,8 +176,7 @@ fn change_run_path(editor: &mut Editor<'_>, flags: &Flags) -> Result<(), Failure
 }
 
 fn write(flags: &Flags, path: &Path, changes: &Changes) -> Result<(), Failure> {
-    let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
-    let parts = parts.collect::<Vec<_>>();
+    let parts = parts(changes);
     let result = match &flags.output {
         Some(output) => {
             let output = Path::new(std::ffi::OsStr::from_bytes(output));

@@ -5,9 +5,8 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::output;
 use clap::Args;
-use nopal_elf::Changes;
-use nopal_fs::{FilePart, Step, TreeWalk, WalkOptions};
-use nopal_relocate::{FileTree, LoaderChoice, Speed, slow, speed};
+use nopal_fs::{Step, TreeWalk, WalkOptions};
+use nopal_relocate::{FileTree, LoaderChoice, Speed, slow, speed, write};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -126,13 +125,4 @@ fn treat(
         }
     };
     if args.all { output::line(&format!("{shown}: {said}")) } else { Ok(()) }
-}
-
-fn write(path: &Path, changes: &Changes) -> Result<(), CliError> {
-    let parts = changes.patches.iter().map(|patch| FilePart { offset: patch.offset, bytes: &patch.bytes });
-    let parts = parts.collect::<Vec<_>>();
-    if parts.is_empty() {
-        return Ok(());
-    }
-    Ok(nopal_fs::patch_file(path, &parts, changes.len)?)
 }

@@ -4,18 +4,18 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// A path below the root, from the root on.
-pub(super) fn logical(below: &Path) -> Vec<u8> {
+pub(crate) fn logical(below: &Path) -> Vec<u8> {
     [b"/", below.as_os_str().as_bytes()].concat()
 }
 
 /// The folder of a path.
-pub(super) fn folder(path: &[u8]) -> &[u8] {
+pub(crate) fn folder(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     &path[..slash]
 }
 
 /// The way from a folder to a path, both from the root on and without dots; `.` from a folder to itself.
-pub(super) fn relative(folder: &[u8], path: &[u8]) -> Vec<u8> {
+pub(crate) fn relative(folder: &[u8], path: &[u8]) -> Vec<u8> {
     let (from, to) = (components(folder), components(path));
     let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
     let up = std::iter::repeat_n(&b".."[..], from.len() - common);
@@ -24,7 +24,7 @@ pub(super) fn relative(folder: &[u8], path: &[u8]) -> Vec<u8> {
 }
 
 /// How many parts a path has.
-pub(super) fn depth(path: &[u8]) -> usize {
+pub(crate) fn depth(path: &[u8]) -> usize {
     components(path).len()
 }
 
