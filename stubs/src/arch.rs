@@ -8,8 +8,8 @@ mod i386;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{MACHINE, enter, go_on, number, payload, syscall};
+pub use aarch64::{CALLED_RELOCATION, MACHINE, TRAMPOLINE_BYTES, enter, go_on, number, payload, syscall, trampoline};
 #[cfg(target_arch = "x86")]
-pub use i386::{MACHINE, enter, go_on, number, payload, syscall};
+pub use i386::{CALLED_RELOCATION, MACHINE, TRAMPOLINE_BYTES, enter, go_on, number, payload, syscall, trampoline};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{MACHINE, enter, go_on, number, payload, syscall};
+pub use x86_64::{CALLED_RELOCATION, MACHINE, TRAMPOLINE_BYTES, enter, go_on, number, payload, syscall, trampoline};

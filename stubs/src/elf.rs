@@ -10,6 +10,7 @@ pub mod segment {
     pub const DYNAMIC: u32 = 2;
     pub const INTERPRETER: u32 = 3;
     pub const HEADERS: u32 = 6;
+    pub const STACK: u32 = 0x6474_e551;
 }
 
 /// Tags of dynamic sections.
@@ -17,9 +18,19 @@ pub mod dynamic {
     #![allow(missing_docs)]
     pub const NULL: usize = 0;
     pub const NEEDED: usize = 1;
+    pub const CALLS_BYTES: usize = 2;
     pub const STRINGS: usize = 5;
     pub const SYMBOLS: usize = 6;
+    pub const STRINGS_BYTES: usize = 10;
+    pub const SYMBOL_BYTES: usize = 11;
     pub const DEBUG: usize = 21;
+    pub const CALLS: usize = 23;
+    /// Relocations, the size of all, and of one: with addends, or as i386 has them, without.
+    pub const RELOCATIONS: usize = if cfg!(target_arch = "x86") { 17 } else { 7 };
+    pub const RELOCATIONS_BYTES: usize = RELOCATIONS + 1;
+    pub const RELOCATION_BYTES: usize = RELOCATIONS + 2;
+    /// How many of the first only add where the object is.
+    pub const RELATIVE_COUNT: usize = if cfg!(target_arch = "x86") { 0x6fff_fffa } else { 0x6fff_fff9 };
     pub const GNU_HASH: usize = 0x6fff_fef5;
 }
 
@@ -38,6 +49,41 @@ pub struct Header {
     header_bytes: u16,
     segment_bytes: u16,
     segment_count: u16,
+    rest: [u16; 3],
+}
+
+impl Header {
+    /// That of a library whose program headers follow.
+    pub fn of_library(segment_count: usize) -> Self {
+        let class = if size_of::<usize>() == 8 { 2 } else { 1 };
+        Self {
+            identity: [0x7f, b'E', b'L', b'F', class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            kind: 3,
+            machine: MACHINE,
+            version: 1,
+            entry: 0,
+            segments_offset: size_of::<Self>(),
+            sections_offset: 0,
+            flags: 0,
+            header_bytes: size_of::<Self>() as u16,
+            segment_bytes: size_of::<Segment>() as u16,
+            segment_count: segment_count as u16,
+            rest: [0; 3],
+        }
+    }
+}
+
+/// A relocation.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Relocation {
+    /// Where something is written to.
+    pub place: usize,
+    /// What, and of which symbol.
+    pub info: usize,
+    /// What is added. i386 has it at the place.
+    #[cfg(not(target_arch = "x86"))]
+    pub addend: usize,
 }
 
 /// A program header.

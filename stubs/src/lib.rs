@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod arch;
+pub mod bind;
 pub mod codes;
 pub mod elf;
 pub mod environment;

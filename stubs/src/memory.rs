@@ -89,6 +89,19 @@ pub unsafe fn starts_with(text: *const u8, prefix: &[u8]) -> bool {
     true
 }
 
+/// Writes pieces after each other, as far as there is room.
+pub fn join(into: &mut [u8], pieces: &[&[u8]]) {
+    let mut at = 0;
+    for piece in pieces {
+        if piece.len() > into.len() - at {
+            return;
+        }
+        // SAFETY: there is room
+        unsafe { copy(into.as_mut_ptr().add(at), piece.as_ptr(), piece.len()) };
+        at += piece.len();
+    }
+}
+
 /// Memory that is given out from its beginning to its end.
 pub struct Arena {
     next: *mut u8,

@@ -11,6 +11,7 @@ pub mod tag {
     pub const ENTRY: usize = 9;
     pub const SECURE: usize = 23;
     pub const EXECFN: usize = 31;
+    pub const KERNEL_LIBRARY: usize = 33;
 }
 
 /// An entry of the auxiliary vector.

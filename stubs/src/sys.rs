@@ -30,6 +30,13 @@ pub const ENOMEM: isize = 12;
 #[derive(Clone, Copy)]
 pub struct File(usize);
 
+impl File {
+    /// Its number in the process.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// Ends the process.
 pub fn exit(status: usize) -> ! {
     loop {
@@ -69,6 +76,14 @@ pub fn close_unless(file: File, number: usize) {
     if file.0 != number {
         close(file);
     }
+}
+
+/// Makes a file in memory that is closed when another program is executed. Nothing if the kernel refuses.
+pub fn memory_file(name: &core::ffi::CStr) -> Option<File> {
+    const CLOSE_ON_EXEC: usize = 1;
+    // SAFETY: reads the name
+    let file = unsafe { syscall(number::MEMFD_CREATE, [name.as_ptr() as usize, CLOSE_ON_EXEC, 0, 0, 0, 0]) };
+    (file >= 0).then_some(File(file as usize))
 }
 
 /// Reads from where the file is at; how many bytes, or a negative error.
@@ -147,6 +162,15 @@ pub fn map(address: usize, bytes: usize, rights: usize, flags: usize, file: Opti
     let place = unsafe { syscall(number::MMAP, [address, bytes, rights, flags, file, offset]) };
     // the last page of the address space is where error numbers are
     if (-4095..0).contains(&place) { None } else { Some(place as usize) }
+}
+
+/// Gives memory back.
+///
+/// # Safety
+/// Nobody uses it any more.
+pub unsafe fn unmap(address: usize, bytes: usize) {
+    // SAFETY: as the caller says
+    unsafe { syscall(number::MUNMAP, [address, bytes, 0, 0, 0, 0]) };
 }
 
 /// Makes a folder; the number of the error, or 0.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a file: bytes come in through [`Bytes`], and what an edit changes goes out as a list of patches.
 
+mod bind;
 mod bytes;
 mod edit;
 mod error;
@@ -13,6 +14,7 @@ pub mod resolve;
 mod sample;
 mod start;
 
+pub use bind::{Linked, bindings};
 pub use bytes::Bytes;
 pub use edit::{CacheOutcome, Changes, Directory, Editor, ExecStack, Options, Patch, RunPath, RunPathDirectories};
 pub use error::ElfError;

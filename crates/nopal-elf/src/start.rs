@@ -1,7 +1,7 @@
 //! Programs that find their loader by themselves: what is put into them, and how it is told what to do.
 //!
 //! The code is an image of `stubs/`. The payload behind it is a header, then strings, each ended by a zero: the path of
-//! the loader, and those of libraries; then what is done first. A path that begins with `//` counts from the root, which is some folders above the
+//! the loader, and those of libraries; then what is done first; then to what symbols are bound. A path that begins with `//` counts from the root, which is some folders above the
 //! program; a name without a slash is left to the loader.
 
 use crate::bytes::{Bytes, until_nul};
@@ -22,6 +22,9 @@ const MAX_IMAGE_BYTES: usize = 64 << 10;
 
 /// Images begin at a multiple of this.
 pub(crate) const ALIGN: u64 = 16;
+
+/// Of the payload, bindings begin at a multiple of this.
+const BINDINGS_ALIGN: usize = 8;
 
 /// Where a loader or a library is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub struct Start {
     pub libraries: Vec<Place>,
     /// What is done with variables and arguments before: what `stubs/src/environment.rs` reads, empty for nothing.
     pub preparation: Vec<u8>,
+    /// To what symbols are bound: what [`crate::bindings`] gives, empty to leave that to the loader. Of use only if all libraries
+    /// are named.
+    pub bindings: Vec<u8>,
 }
 
 impl Start {
@@ -123,11 +129,17 @@ impl Found {
             self.start.libraries.len() as u64,
             strings.len() as u64,
             self.start.preparation.len() as u64,
+            self.start.bindings.len() as u64,
         ];
         for (index, number) in numbers.into_iter().enumerate() {
             format.put(&mut header, 32 + 4 * index, 4, number);
         }
-        [image, &header, &strings, &self.start.preparation].concat()
+        let mut payload = [&header, &strings[..], &self.start.preparation].concat();
+        if !self.start.bindings.is_empty() {
+            payload.resize(payload.len().next_multiple_of(BINDINGS_ALIGN), 0);
+            payload.extend(&self.start.bindings);
+        }
+        [image, &payload].concat()
     }
 
     /// Reads what was encoded, whatever the image was.
@@ -138,9 +150,16 @@ impl Found {
         let header = bytes.get(at..at.checked_add(HEADER_BYTES)?)?;
         let wide = |at: usize| format.order.number(&header[at..at + 8]);
         let number = |index: usize| format.u32(header, 32 + 4 * index);
-        let strings = &bytes[at + HEADER_BYTES..];
-        let (strings, rest) = strings.split_at_checked(number(3) as usize)?;
+        let payload = &bytes[at..];
+        let (strings, rest) = payload[HEADER_BYTES..].split_at_checked(number(3) as usize)?;
         let preparation = rest.get(..number(4) as usize)?.to_vec();
+        let bindings = match number(5) as usize {
+            0 => Vec::new(),
+            count => {
+                let begin = HEADER_BYTES + strings.len() + preparation.len();
+                payload.get(begin.next_multiple_of(BINDINGS_ALIGN)..)?.get(..count)?.to_vec()
+            }
+        };
         let strings = strings.strip_suffix(b"\0")?;
         let mut places = strings.split(|byte| *byte == 0).map(|text| match text {
             [b'/', b'/', path @ ..] => Place::FromRoot(path.to_vec()),
@@ -152,7 +171,7 @@ impl Found {
         if libraries.len() != number(2) as usize {
             return None;
         }
-        let start = Start { depth: number(1), loader, libraries, preparation };
+        let start = Start { depth: number(1), loader, libraries, preparation, bindings };
         Some(Found { start, entry: wide(16), interpreter: wide(24), interpreter_bytes: number(0).into() })
     }
 }

@@ -1,5 +1,6 @@
 //! Programs that open each library at once, where it is.
 
+use crate::bindings::Binder;
 use crate::lift;
 use crate::loader::LoaderChoice;
 use crate::tree::{FileTree, TreeFile};
@@ -28,9 +29,13 @@ pub enum Speed {
         of: usize,
         /// How many paths it opened in vain before.
         in_vain: usize,
+        /// Whether symbols are bound before the loader would look for them.
+        is_bound: bool,
     },
     /// A file that says where its libraries are, for loaders that read that.
     Noted,
+    /// A program that does, and can be made to open them by path.
+    Program,
     /// As it was, for this reason.
     Unchanged(&'static str),
 }
@@ -60,37 +65,47 @@ pub enum FastError {
     },
 }
 
-/// Makes a program open its libraries by path, if its loader would open others in vain, and notes in any file where what
-/// it needs is. Libraries are found as the loader would find them now; what may be elsewhere tomorrow is left to it.
+/// Notes in a file where what it needs is. Libraries are found as the loader would find them now; what may be elsewhere
+/// tomorrow is left to it.
 ///
 /// # Errors
-/// The file makes no sense, or what it needs is missing.
-pub fn speed(tree: &FileTree, path: &[u8], choice: &LoaderChoice) -> Result<Fast, FastError> {
+/// The file makes no sense.
+pub fn note(tree: &FileTree, path: &[u8]) -> Result<Fast, FastError> {
     let file = open(tree, path)?;
     let image = Image::read(&file)?;
     let mut editor = Editor::open(&file, Options::default())?;
-    let mut speed = Speed::Unchanged("it is linked statically");
-    if image.dynamic.is_some() {
-        speed = Speed::Noted;
-        if editor.build_cache(tree).is_err() {
-            // one that no longer holds
-            editor.remove_cache()?;
-            editor.build_cache(tree)?;
-        }
-        if let Ok(interpreter) = editor.interpreter() {
-            let choice = LoaderChoice { interpreter: Some(interpreter.clone()), ..choice.clone() };
-            let (start, what) = start(tree, path, &choice, &image, interpreter)?;
-            match start {
-                Some(start) => editor.set_start(&start)?,
-                None => editor.remove_start()?,
-            }
-            speed = what;
-        }
+    if image.dynamic.is_none() {
+        return Ok(Fast { changes: editor.finish()?, speed: Speed::Unchanged("it is linked statically") });
+    }
+    if editor.build_cache(tree).is_err() {
+        // one that no longer holds
+        editor.remove_cache()?;
+        editor.build_cache(tree)?;
+    }
+    let speed = if editor.interpreter().is_ok() { Speed::Program } else { Speed::Noted };
+    Ok(Fast { changes: editor.finish()?, speed })
+}
+
+/// Makes a program open its libraries by path, if its loader would open others in vain, and binds their symbols. The
+/// libraries have their notes by now: what changes them later makes their symbols be looked for again.
+///
+/// # Errors
+/// The file makes no sense, or what it needs is missing.
+pub fn speed(tree: &FileTree, path: &[u8], choice: &LoaderChoice, binder: &mut Binder) -> Result<Fast, FastError> {
+    let file = open(tree, path)?;
+    let image = Image::read(&file)?;
+    let mut editor = Editor::open(&file, Options::default())?;
+    let interpreter = editor.interpreter()?;
+    let choice = LoaderChoice { interpreter: Some(interpreter.clone()), ..choice.clone() };
+    let (start, speed) = start(tree, path, &choice, &image, interpreter, binder)?;
+    match start {
+        Some(start) => editor.set_start(&start)?,
+        None => editor.remove_start()?,
     }
     Ok(Fast { changes: editor.finish()?, speed })
 }
 
-/// Undoes what [`speed`] does.
+/// Undoes what [`note`] and [`speed`] do.
 ///
 /// # Errors
 /// The file makes no sense.
@@ -113,6 +128,7 @@ fn start(
     choice: &LoaderChoice,
     image: &Image,
     interpreter: Vec<u8>,
+    binder: &mut Binder,
 ) -> Result<(Option<Start>, Speed), FastError> {
     let loader = choice.loader(tree, image);
     let unchanged = |reason| Ok((None, Speed::Unchanged(reason)));
@@ -129,10 +145,11 @@ fn start(
         return unchanged("it opens nothing in vain");
     }
     let libraries = lift::libraries(tree, &config, &resolution, |path| Place::At(path.to_vec()));
+    let (libraries, bindings) = binder.bind(tree, &resolution, libraries);
     if libraries.is_empty() {
         return unchanged("only its loader can tell where its libraries are");
     }
-    let start = Start { depth: 0, loader: Place::At(interpreter), libraries, preparation: Vec::new() };
-    let by_path = start.by_path();
-    Ok((Some(start), Speed::Started { by_path, of: resolution.scope.len().saturating_sub(1), in_vain }))
+    let start = Start { depth: 0, loader: Place::At(interpreter), libraries, preparation: Vec::new(), bindings };
+    let (by_path, is_bound) = (start.by_path(), !start.bindings.is_empty());
+    Ok((Some(start), Speed::Started { by_path, of: resolution.scope.len().saturating_sub(1), in_vain, is_bound }))
 }

@@ -2,6 +2,7 @@
 
 #[path = "../../../stubs/src/codes.rs"]
 mod codes;
+mod bindings;
 mod fast;
 mod lift;
 mod loader;
@@ -13,7 +14,8 @@ mod tree;
 pub mod wrap;
 mod write;
 
-pub use fast::{Fast, FastError, Speed, slow, speed};
+pub use bindings::Binder;
+pub use fast::{Fast, FastError, Speed, note, slow, speed};
 pub use loader::{Loader, LoaderChoice};
 pub use pack::{PackError, Packed, pack};
 pub use probe::programs_start_in;

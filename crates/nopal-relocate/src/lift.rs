@@ -8,7 +8,7 @@ use nopal_elf::{Directory, Place, RunPathDirectories as _};
 
 /// The numbers of program and loader in a resolution.
 const PROGRAM: usize = 0;
-const LOADER: usize = 1;
+pub(crate) const LOADER: usize = 1;
 
 /// The libraries of a program, in breadth-first order, up to the first that only the loader can find.
 ///
@@ -42,9 +42,6 @@ pub(crate) fn libraries(
         } else {
             break;
         }
-    }
-    while matches!(places.last(), Some(Place::Named(_))) {
-        places.pop();
     }
     places
 }

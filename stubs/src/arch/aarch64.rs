@@ -5,6 +5,9 @@ use core::arch::{asm, global_asm};
 /// `e_machine` of the files it runs.
 pub const MACHINE: u16 = 183;
 
+/// The relocation that calls a function and writes what it gives (`R_…_IRELATIVE`).
+pub const CALLED_RELOCATION: usize = 1032;
+
 global_asm!(
     ".section .text._start, \"ax\", @progbits",
     ".globl _start",
@@ -37,6 +40,7 @@ pub mod number {
     pub const CHDIR: usize = 49;
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
+    pub const MEMFD_CREATE: usize = 279;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
     pub const READLINKAT: usize = 78;
@@ -72,6 +76,19 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("adr {}, __payload", out(reg) address, options(nomem, nostack, pure)) };
     address
+}
+
+/// The size of [`trampoline`].
+pub const TRAMPOLINE_BYTES: usize = 32;
+
+/// Code that calls a function with an argument, from anywhere.
+pub fn trampoline(function: usize, argument: usize) -> [u8; TRAMPOLINE_BYTES] {
+    let mut code = [0; TRAMPOLINE_BYTES];
+    // bti c; ldr x0, argument; ldr x16, function; br x16; then the two
+    let instructions: [u32; 4] = [0xd503_245f, 0x5800_0060, 0x5800_0090, 0xd61f_0200];
+    let [a, b, c, d] = instructions.map(u32::to_le_bytes);
+    crate::memory::join(&mut code, &[&a, &b, &c, &d, &argument.to_le_bytes(), &function.to_le_bytes()]);
+    code
 }
 
 /// Goes on as if nothing had been here: a loader has started the program already, and handed that over.

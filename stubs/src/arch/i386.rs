@@ -5,6 +5,9 @@ use core::arch::{asm, global_asm};
 /// `e_machine` of the files it runs.
 pub const MACHINE: u16 = 3;
 
+/// The relocation that calls a function and writes what it gives (`R_…_IRELATIVE`).
+pub const CALLED_RELOCATION: usize = 42;
+
 global_asm!(
     ".section .text._start, \"ax\", @progbits",
     ".globl _start",
@@ -56,6 +59,7 @@ pub mod number {
     pub const GETPID: usize = 20;
     pub const STATX: usize = 383;
     pub const DUP3: usize = 330;
+    pub const MEMFD_CREATE: usize = 356;
     pub const READ: usize = 3;
     pub const WRITE: usize = 4;
     pub const CLOSE: usize = 6;
@@ -88,6 +92,24 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("call 2f", "2:", "popl {0}", "addl $__payload - 2b, {0}", out(reg) address, options(att_syntax)) };
     address
+}
+
+/// The size of [`trampoline`].
+pub const TRAMPOLINE_BYTES: usize = 24;
+
+/// Code that calls a function with an argument, from anywhere.
+pub fn trampoline(function: usize, argument: usize) -> [u8; TRAMPOLINE_BYTES] {
+    let mut code = [0; TRAMPOLINE_BYTES];
+    let parts: [&[u8]; 5] = [
+        // endbr32; sub esp, 8; push argument; mov eax, function; call eax; add esp, 12; ret
+        &[0xf3, 0x0f, 0x1e, 0xfb, 0x83, 0xec, 0x08, 0x68],
+        &argument.to_le_bytes(),
+        &[0xb8],
+        &function.to_le_bytes(),
+        &[0xff, 0xd0, 0x83, 0xc4, 0x0c, 0xc3],
+    ];
+    crate::memory::join(&mut code, &parts);
+    code
 }
 
 /// Goes on as if nothing had been here: a loader has started the program already, and handed that over.

@@ -5,6 +5,9 @@ use core::arch::{asm, global_asm};
 /// `e_machine` of the files it runs.
 pub const MACHINE: u16 = 62;
 
+/// The relocation that calls a function and writes what it gives (`R_…_IRELATIVE`).
+pub const CALLED_RELOCATION: usize = 37;
+
 global_asm!(
     ".section .text._start, \"ax\", @progbits",
     ".globl _start",
@@ -31,6 +34,7 @@ pub mod number {
     pub const GETPID: usize = 39;
     pub const STATX: usize = 332;
     pub const DUP3: usize = 292;
+    pub const MEMFD_CREATE: usize = 319;
     pub const READ: usize = 0;
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
@@ -72,6 +76,24 @@ pub fn payload() -> *const u8 {
     // SAFETY: computes an address
     unsafe { asm!("lea {}, [rip + __payload]", out(reg) address, options(nomem, nostack, pure)) };
     address
+}
+
+/// The size of [`trampoline`].
+pub const TRAMPOLINE_BYTES: usize = 32;
+
+/// Code that calls a function with an argument, from anywhere.
+pub fn trampoline(function: usize, argument: usize) -> [u8; TRAMPOLINE_BYTES] {
+    let mut code = [0; TRAMPOLINE_BYTES];
+    let parts: [&[u8]; 5] = [
+        // endbr64; mov rdi, argument; mov rax, function; jmp rax
+        &[0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0xbf],
+        &argument.to_le_bytes(),
+        &[0x48, 0xb8],
+        &function.to_le_bytes(),
+        &[0xff, 0xe0],
+    ];
+    crate::memory::join(&mut code, &parts);
+    code
 }
 
 /// Goes on as if nothing had been here: a loader has started the program already, and handed that over.

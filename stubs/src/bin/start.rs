@@ -14,6 +14,7 @@
 
 use core::ptr;
 use nopal_stubs::arch;
+use nopal_stubs::bind;
 use nopal_stubs::elf::{self, Dynamic, Loader, Refusal, Segment, dynamic, segment};
 use nopal_stubs::environment::{Cursor, Environment, Places};
 use nopal_stubs::heap::{Bytes, Heap, Table};
@@ -42,8 +43,25 @@ struct Payload {
     strings_bytes: u32,
     /// The size of what is done with variables and arguments first.
     preparation_bytes: u32,
-    reserved: u32,
-    // the loader's path and those of libraries, each ended by a zero; then what is done first
+    /// The size of what tells to what symbols are bound.
+    bindings_bytes: u32,
+    // the loader's path and those of libraries, each ended by a zero; then what is done first; then, from a multiple of
+    // eight bytes on, to what symbols are bound
+}
+
+impl Payload {
+    fn strings(&self) -> *const u8 {
+        ptr::from_ref(self).wrapping_add(1).cast()
+    }
+
+    fn preparation(&self) -> Bytes {
+        Bytes { at: self.strings().wrapping_add(self.strings_bytes as usize), count: self.preparation_bytes as usize }
+    }
+
+    fn bindings(&self) -> *const u32 {
+        let preparation = self.preparation();
+        (preparation.at as usize + preparation.count).next_multiple_of(8) as *const u32
+    }
 }
 
 const SLASH: u8 = b'/';
@@ -95,38 +113,53 @@ unsafe fn start(stack: Stack, payload: &Payload) -> ! {
         let original = segments.iter().find(|segment| segment.kind == segment::DYNAMIC);
         let original = original.map_or(ptr::null_mut(), |segment| bias.wrapping_add(segment.address) as *mut Dynamic);
         let entry_count = count_entries(original);
-        let lifts = !original.is_null() && payload.library_count > 0 && !is_overridden(stack);
+        let wishes = if original.is_null() || payload.library_count == 0 { Wishes::Other } else { wishes(stack) };
+        let may_bind = payload.bindings_bytes > 0 && stack::value(vector, tag::SECURE) == 0;
 
         let strings = payload.library_count as usize + 1;
+        // one more for what binds symbols
+        let needed = strings + 1;
         let bytes = (segments.len() + 2) * size_of::<Segment>()
-            + (entry_count + strings) * size_of::<Dynamic>()
+            + (entry_count + needed) * size_of::<Dynamic>()
             + strings * (root.count() + 1)
             + payload.strings_bytes as usize
+            + bind::PREPARE_BYTES
             + 64;
         let Some(mut arena) = Arena::new(bytes) else { complain(vector, "out of memory") };
         let new_segments = arena.table::<Segment>(segments.len() + 2);
-        let new_entries = arena.table::<Dynamic>(entry_count + strings);
+        let new_entries = arena.table::<Dynamic>(entry_count + needed);
 
-        let mut names = Names { next: ptr::from_ref(payload).add(1).cast(), root: &root };
+        let mut names = Names { next: payload.strings(), root: &root };
         let loader_path = names.next(&mut arena);
-        let loader = match elf::load(loader_path, stack::value(vector, tag::PAGE_BYTES).max(4096)) {
+        let page_bytes = stack::value(vector, tag::PAGE_BYTES).max(4096);
+        let loader = match elf::load(loader_path, page_bytes) {
             Ok(loader) => loader,
             Err(refusal) => refuse(vector, loader_path, refusal),
         };
-        if let Some(address) = loader.debug_address() {
+        let debug = loader.debug_address();
+        if let Some(address) = debug {
             tell_debuggers(original, segments, bias, address);
         }
         let mut new_dynamic = None;
-        if lifts {
+        if wishes != Wishes::Other {
             let mut at = new_entries;
             let table = string_table(original, bias);
-            for _ in 0..payload.library_count {
-                let name = names.next(&mut arena) as usize;
-                *at = Dynamic { tag: dynamic::NEEDED, value: name.wrapping_sub(table) };
+            let mut need = |name: *const u8| {
+                *at = Dynamic { tag: dynamic::NEEDED, value: (name as usize).wrapping_sub(table) };
                 at = at.add(1);
+            };
+            for _ in 0..payload.library_count {
+                need(names.next(&mut arena));
+            }
+            if let (Some(debug), Wishes::None, true) = (debug, wishes, may_bind) {
+                let plan = bind::Plan::new(payload.bindings(), debug, stack::value(vector, tag::KERNEL_LIBRARY));
+                if let Some(library) = bind::prepare(&mut arena, plan, page_bytes) {
+                    need(library);
+                }
             }
             copy(at.cast(), original.cast(), entry_count * size_of::<Dynamic>());
-            new_dynamic = Some((new_entries as usize, (entry_count + strings - 1) * size_of::<Dynamic>()));
+            let end = at.add(entry_count) as usize;
+            new_dynamic = Some((new_entries as usize, end - new_entries as usize));
         }
         let count = copy_segments(segments, new_segments, bias, loader_path, new_dynamic);
         (*headers).value = new_segments as usize;
@@ -136,10 +169,7 @@ unsafe fn start(stack: Stack, payload: &Payload) -> ! {
         if payload.preparation_bytes == 0 {
             arch::enter(stack.begin, 0, stack.begin as usize, loader.entry)
         }
-        let strings: *const u8 = ptr::from_ref(payload).add(1).cast();
-        let steps =
-            Bytes { at: strings.add(payload.strings_bytes as usize), count: payload.preparation_bytes as usize };
-        enter_prepared(stack, vector, steps, &root, &loader)
+        enter_prepared(stack, vector, payload.preparation(), &root, &loader)
     }
 }
 
@@ -287,8 +317,19 @@ unsafe fn string_table(original: *const Dynamic, bias: usize) -> usize {
     bias
 }
 
-/// Whether the user asks for other libraries, or wants to see what is looked for.
-unsafe fn is_overridden(stack: Stack) -> bool {
+/// What the user wants of the loader.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wishes {
+    /// Nothing in particular.
+    None,
+    /// To see what it does, or to have it done otherwise.
+    Work,
+    /// Other libraries, or to see what is looked for.
+    Other,
+}
+
+unsafe fn wishes(stack: Stack) -> Wishes {
+    let mut wishes = Wishes::None;
     let mut at = stack.environment();
     // SAFETY: zeros end the environment and what is in it
     unsafe {
@@ -301,12 +342,13 @@ unsafe fn is_overridden(stack: Stack) -> bool {
                     || is_one(b"AUDIT=")
                     || is_one(b"TRACE_LOADED_OBJECTS=")
                 {
-                    return true;
+                    return Wishes::Other;
                 }
+                wishes = Wishes::Work;
             }
             at = at.add(1);
         }
-        sys::can_read(c"/etc/ld.so.preload".as_ptr().cast())
+        if sys::can_read(c"/etc/ld.so.preload".as_ptr().cast()) { Wishes::Other } else { wishes }
     }
 }
 

@@ -16,7 +16,7 @@ mod tests;
 use crate::Bytes;
 use crate::bytes::until_nul;
 use crate::raw::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};
-use source::{Source, table};
+pub(crate) use source::{Source, place, table};
 
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::ReadError;
@@ -43,7 +43,7 @@ pub struct Image {
     pub dynamic: Option<Dynamic>,
     /// What its notes say.
     pub notes: Notes,
-    segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
 }
 
 impl Image {

@@ -1,6 +1,7 @@
 //! Programs and libraries that find each other from wherever they are.
 
 use super::{Kind, RelocateError, Verdict, Work};
+use crate::bindings::Binder;
 use crate::lift;
 use crate::loader::Loaders;
 use crate::paths;
@@ -12,9 +13,19 @@ use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tr
 use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
 use nopal_fs::FilePart;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// Begins what stands for the folder of a file.
 const ORIGIN: &[u8] = b"$ORIGIN";
+
+/// A program that is made to start by itself.
+struct Program {
+    changes: Changes,
+    verdict: Verdict,
+    start: Start,
+    /// What its loader loads, if that can be told.
+    resolution: Option<Resolution>,
+}
 
 impl Work {
     /// Has everything look for its libraries relative to itself.
@@ -99,19 +110,45 @@ impl Work {
     pub(super) fn starts(&mut self) -> Result<(), RelocateError> {
         let mut loaders = Loaders::default();
         let mut used = BTreeSet::new();
+        let mut started = Vec::new();
         for below in self.of_kind(Kind::Elf) {
             let logical = paths::logical(&below);
             match self.start(&logical, &mut loaders, &mut used) {
                 Ok(None) => {}
-                Ok(Some((changes, verdict))) => {
-                    write(&self.root.join(&below), &changes)?;
+                Ok(Some(program)) => {
+                    write(&self.root.join(&below), &program.changes)?;
                     self.found.retain(|(known, _)| *known != below);
-                    self.found(&below, verdict);
+                    self.found(&below, program.verdict);
+                    started.extend(program.resolution.map(|resolution| (below, program.start, resolution)));
                 }
                 Err(reason) => self.found(&below, Verdict::Stays(reason)),
             }
         }
-        used.iter().try_for_each(|loader| self.keep_inside(loader))
+        used.iter().try_for_each(|loader| self.keep_inside(loader))?;
+        self.bind(started)
+    }
+
+    /// Binds the symbols of programs, now that all files are what they will be.
+    fn bind(&mut self, programs: Vec<(PathBuf, Start, Resolution)>) -> Result<(), RelocateError> {
+        let mut binder = Binder::default();
+        for (below, start, resolution) in programs {
+            let (libraries, bindings) = binder.bind(&self.tree, &resolution, start.libraries);
+            if bindings.is_empty() {
+                continue;
+            }
+            let start = Start { libraries, bindings, ..start };
+            let edit = || {
+                let opened = self.tree.open(&paths::logical(&below)).ok()?;
+                let mut editor = Editor::open(&opened.file, Options::default()).ok()?;
+                editor.set_start(&start).ok()?;
+                editor.finish().ok()
+            };
+            // without, it starts as well
+            if let Some(changes) = edit() {
+                write(&self.root.join(&below), &changes)?;
+            }
+        }
+        Ok(())
     }
 
     /// How a program starts, if it is one.
@@ -120,7 +157,7 @@ impl Work {
         logical: &[u8],
         loaders: &mut Loaders,
         used: &mut BTreeSet<Vec<u8>>,
-    ) -> Result<Option<(Changes, Verdict)>, String> {
+    ) -> Result<Option<Program>, String> {
         let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
         let Ok(image) = Image::read(&opened.file) else { return Ok(None) };
         let Some(interpreter) = image.interpreter.as_ref().filter(|_| image.dynamic.is_some()) else {
@@ -157,7 +194,7 @@ impl Work {
         let preparation = wrap::format::preparation(&preparation.steps, &preparation.arguments);
         let preparation = preparation.map_err(|error| error.to_string())?;
         let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
-        let start = Start { depth, loader: from_root(&loader), libraries, preparation };
+        let start = Start { depth, loader: from_root(&loader), libraries, preparation, bindings: Vec::new() };
         let edit = || {
             let mut editor = Editor::open(&opened.file, Options::default())?;
             // for debuggers, which look for a library of that name
@@ -167,7 +204,7 @@ impl Work {
         };
         let changes = edit().map_err(|error| error.to_string())?;
         used.insert(loader);
-        Ok(Some((changes, Verdict::Program { libraries: count, told })))
+        Ok(Some(Program { changes, verdict: Verdict::Program { libraries: count, told }, start, resolution }))
     }
 
     /// Why a program that starts by itself already does not start from here, if it does not.

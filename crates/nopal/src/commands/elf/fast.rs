@@ -6,10 +6,10 @@ use crate::error::CliError;
 use crate::output;
 use clap::Args;
 use nopal_fs::{Step, TreeWalk, WalkOptions};
-use nopal_relocate::{FileTree, LoaderChoice, Speed, slow, speed, write};
+use nopal_relocate::{Binder, Fast, FastError, FileTree, LoaderChoice, Speed, note, slow, speed, write};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Make programs start without looking for their libraries
@@ -52,21 +52,30 @@ struct Tally {
 pub(super) fn run(context: &Context, args: &FastArgs) -> Result<ExitCode, CliError> {
     let tree = args.loader.tree(&context.settings.absolute(Path::new("")))?;
     let choice = args.loader.choice();
-    let mut tally = Tally::default();
+    let mut files = Vec::new();
     for path in &args.paths {
         let real = tree.real(path.as_bytes()).unwrap_or_else(|| path.into());
         if !nopal_fs::is_dir(&real) {
-            treat(args, &tree, &choice, path.as_bytes(), &real, &mut tally)?;
+            files.push((path.into(), real));
             continue;
         }
         let mut walk = TreeWalk::new(&real, WalkOptions::default())?;
         while let Some(step) = walk.next()? {
             if step == Step::File && is_elf(walk.path()) {
-                let path = Path::new(path).join(walk.relative_path());
-                treat(args, &tree, &choice, path.as_os_str().as_bytes(), walk.path(), &mut tally)?;
+                files.push((Path::new(path).join(walk.relative_path()), walk.path().to_owned()));
             }
         }
     }
+    let mut treatment = Treatment { args, tree, choice, tally: Tally::default() };
+    if args.undo {
+        treatment.each(&files, |tree, _, path| Ok(Fast { changes: slow(tree, path)?, speed: Speed::Noted }))?;
+    } else {
+        // of libraries, programs know what they are when they are done with
+        let programs = treatment.each(&files, |tree, _, path| note(tree, path))?;
+        let mut binder = Binder::default();
+        treatment.each(&programs, |tree, choice, path| speed(tree, path, choice, &mut binder))?;
+    }
+    let tally = treatment.tally;
     let done = if args.undo {
         format!("{} files are ordinary", tally.noted)
     } else {
@@ -87,42 +96,62 @@ fn is_elf(path: &Path) -> bool {
     file.is_ok_and(|file| file.size_bytes() > 64 && file.read_at(0, &mut magic).is_ok() && magic == *b"\x7fELF")
 }
 
-fn treat(
-    args: &FastArgs,
-    tree: &FileTree,
-    choice: &LoaderChoice,
-    path: &[u8],
-    real: &Path,
-    tally: &mut Tally,
-) -> Result<(), CliError> {
-    let shown = real.display();
-    let result = if args.undo {
-        slow(tree, path).map(|changes| (changes, Speed::Noted))
-    } else {
-        speed(tree, path, choice).map(|fast| (fast.changes, fast.speed))
-    };
-    let (changes, speed) = match result {
-        Ok(done) => done,
-        Err(error) => {
-            tally.failed += 1;
-            return output::line(&format!("{shown}: left as it was: {error}"));
+/// A run.
+struct Treatment<'a> {
+    args: &'a FastArgs,
+    tree: FileTree,
+    choice: LoaderChoice,
+    tally: Tally,
+}
+
+/// A file by the path that the user knows it by, and where it is.
+type Named = (PathBuf, PathBuf);
+
+impl Treatment<'_> {
+    /// Does something with each file, and says what. Those that are programs, and not done with.
+    fn each(
+        &mut self,
+        files: &[Named],
+        mut act: impl FnMut(&FileTree, &LoaderChoice, &[u8]) -> Result<Fast, FastError>,
+    ) -> Result<Vec<Named>, CliError> {
+        let mut programs = Vec::new();
+        for (path, real) in files {
+            match act(&self.tree, &self.choice, path.as_os_str().as_bytes()) {
+                Ok(Fast { changes, speed }) => {
+                    write(real, &changes)?;
+                    if speed == Speed::Program {
+                        programs.push((path.clone(), real.clone()));
+                    } else {
+                        self.say(real, speed)?;
+                    }
+                }
+                Err(error) => {
+                    self.tally.failed += 1;
+                    output::line(&format!("{}: left as it was: {error}", real.display()))?;
+                }
+            }
         }
-    };
-    write(real, &changes)?;
-    let said = match speed {
-        Speed::Started { by_path, of, in_vain } => {
-            tally.started += 1;
-            tally.in_vain += in_vain;
-            format!("opens {by_path} of {of} libraries by path; {in_vain} opens in vain before")
-        }
-        Speed::Noted => {
-            tally.noted += 1;
-            if args.undo { "an ordinary file" } else { "has a note" }.to_owned()
-        }
-        Speed::Unchanged(reason) => {
-            tally.unchanged += 1;
-            reason.to_owned()
-        }
-    };
-    if args.all { output::line(&format!("{shown}: {said}")) } else { Ok(()) }
+        Ok(programs)
+    }
+
+    fn say(&mut self, real: &Path, speed: Speed) -> Result<(), CliError> {
+        let tally = &mut self.tally;
+        let said = match speed {
+            Speed::Started { by_path, of, in_vain, is_bound } => {
+                tally.started += 1;
+                tally.in_vain += in_vain;
+                let bound = if is_bound { "; symbols are bound" } else { "" };
+                format!("opens {by_path} of {of} libraries by path; {in_vain} opens in vain before{bound}")
+            }
+            Speed::Noted | Speed::Program => {
+                tally.noted += 1;
+                if self.args.undo { "an ordinary file" } else { "has a note" }.to_owned()
+            }
+            Speed::Unchanged(reason) => {
+                tally.unchanged += 1;
+                reason.to_owned()
+            }
+        };
+        if self.args.all { output::line(&format!("{}: {said}", real.display())) } else { Ok(()) }
+    }
 }

@@ -1,0 +1,174 @@
+//! What objects are bound to, as the entry code reads it: `stubs/src/bind.rs` has the layout.
+
+use super::linked::{Kind, Linked, Relocation, Relocations};
+use super::lookup::{Scope, Target};
+use std::collections::HashMap;
+
+/// Programs for which the loader has no more to look up than this start no faster with bindings.
+const MIN_BOUND: usize = 400;
+
+/// Targets have numbers of sixteen bits.
+const MAX_TARGETS: usize = 1 << 16;
+
+/// Objects at most: what has a number above is no object.
+const MAX_OBJECTS: usize = 1 << 14;
+
+const IS_TAKEN: u32 = 1;
+const CALLS_ARE_TAKEN: u32 = 2;
+/// Marks a relocation that is one of the calls.
+const IS_CALL: u32 = 1 << 31;
+
+/// How many words tell of an object.
+const OBJECT_WORDS: usize = 12;
+/// How many words come first.
+const HEAD_WORDS: usize = 4;
+
+/// Finds to what a program and its libraries are bound, in the order in which symbols are looked for: the program first. What
+/// it gives is for [`crate::Start::bindings`]; empty if there is little to gain, or if something is too large for it.
+pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
+    if objects.len() > MAX_OBJECTS {
+        return Vec::new();
+    }
+    let scope = Scope::new(objects);
+    let mut targets = Targets::default();
+    let mut words = Vec::new();
+    let mut streams: Vec<u32> = Vec::new();
+    let mut bound = 0;
+    let records_words = HEAD_WORDS + OBJECT_WORDS * objects.len();
+    for (number, object) in objects.iter().enumerate() {
+        let taken = object.relocations.as_ref().and_then(|relocations| {
+            take(&scope, number, relocations, &mut targets).map(|taken| (relocations, taken))
+        });
+        let Some(check_address) = narrow(object.check.address) else { return Vec::new() };
+        let check_bytes = if number == 0 { 0 } else { object.check.bytes as u32 };
+        words.extend([check_address, check_bytes, object.check.hash]);
+        let Some((relocations, taken)) = taken else {
+            words.extend([0; OBJECT_WORDS - 3]);
+            continue;
+        };
+        bound += taken.bound;
+        let size = |entries: &[Relocation]| (entries.len() * object.relocation_bytes) as u32;
+        words.extend([
+            IS_TAKEN | if taken.takes_calls { CALLS_ARE_TAKEN } else { 0 },
+            relocations.address as u32,
+            size(&relocations.entries),
+            taken.relative as u32,
+            relocations.calls_address as u32,
+            size(&relocations.calls),
+            taken.left.len() as u32,
+            taken.runs,
+            streams.len() as u32,
+        ]);
+        streams.extend(&taken.left);
+        streams.extend(&taken.stream);
+    }
+    if bound < MIN_BOUND {
+        return Vec::new();
+    }
+    let counts = [objects.len(), targets.list.len(), records_words, records_words + 2 * targets.list.len()];
+    let head = counts.map(|count| count as u32);
+    let list = targets.list.iter().flat_map(|target| {
+        [target.object.unwrap_or(objects.len()) as u32, target.value as u32]
+    });
+    head.into_iter().chain(words).chain(list).chain(streams).flat_map(u32::to_le_bytes).collect()
+}
+
+/// Each target once.
+#[derive(Default)]
+struct Targets {
+    list: Vec<Target>,
+    known: HashMap<Target, u16>,
+}
+
+impl Targets {
+    /// The number of a target; nothing if there are too many, or if its address is too high.
+    fn number(&mut self, target: Target) -> Option<u16> {
+        narrow(target.value)?;
+        if let Some(number) = self.known.get(&target) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.list.len()).ok().filter(|_| self.list.len() < MAX_TARGETS)?;
+        self.list.push(target);
+        self.known.insert(target, number);
+        Some(number)
+    }
+}
+
+/// What is done for an object in place of the loader.
+struct Taken {
+    /// How many of the first relocations only add where the object is.
+    relative: usize,
+    /// How many look for symbols, and need not any more.
+    bound: usize,
+    takes_calls: bool,
+    /// Numbers of relocations that are left to the loader.
+    left: Vec<u32>,
+    /// How many runs of places there are.
+    runs: u32,
+    /// Of each run the address of the first place and how many follow each other, then the numbers of their targets.
+    stream: Vec<u32>,
+}
+
+/// Divides the relocations of an object. Nothing if there is nothing to gain, or addresses are too high.
+fn take(scope: &Scope<'_>, number: usize, relocations: &Relocations, targets: &mut Targets) -> Option<Taken> {
+    let object = scope.objects[number];
+    let entries = &relocations.entries;
+    narrow(relocations.address.max(relocations.calls_address))?;
+    let relative = entries.iter().take_while(|entry| entry.kind == Kind::Relative).count();
+    let mut left = Vec::new();
+    let mut places = Vec::new();
+    for (index, entry) in entries.iter().enumerate().skip(relative) {
+        match scope.target(number, entry).and_then(|target| place(entry, target, targets)) {
+            Some(place) => places.push(place),
+            None => left.push(index as u32),
+        }
+    }
+    let mut bound = places.len();
+    // loaders take them for what must be done at once if they are nothing but calls
+    let takes_calls = relocations.calls.iter().all(|entry| entry.kind == Kind::Call);
+    for (index, entry) in relocations.calls.iter().enumerate().filter(|_| takes_calls) {
+        let target = scope.target(number, entry).and_then(|target| place(entry, target, targets));
+        if target.is_some() {
+            bound += 1;
+        }
+        // what the loader does before the first call: adds where the object is
+        let mut lazy = || place(entry, Target { object: Some(number), value: entry.content }, targets);
+        match target.or_else(|| if object.binds_now { None } else { lazy() }) {
+            Some(place) => places.push(place),
+            None if object.binds_now => left.push(index as u32 | IS_CALL),
+            None => return None,
+        }
+    }
+    places.sort_unstable();
+    // the order of what is written to one place matters
+    let is_written_twice = places.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    let has_no_table = entries.is_empty() && !left.is_empty();
+    if bound == 0 || is_written_twice || has_no_table {
+        return None;
+    }
+    let (runs, stream) = runs(&places, object.format.word_bytes() as u32);
+    Some(Taken { relative, bound, takes_calls, left, runs, stream })
+}
+
+/// A place that is written to, and the number of what.
+type Written = (u32, u16);
+
+fn place(entry: &Relocation, target: Target, targets: &mut Targets) -> Option<Written> {
+    Some((narrow(entry.offset)?, targets.number(target)?))
+}
+
+/// Joins places that follow each other.
+fn runs(places: &[Written], word_bytes: u32) -> (u32, Vec<u32>) {
+    let (mut count, mut stream) = (0, Vec::new());
+    for run in places.chunk_by(|(one, _), (next, _)| next - one == word_bytes) {
+        count += 1;
+        stream.extend([run[0].0, run.len() as u32]);
+        let pair = |pair: &[Written]| u32::from(pair[0].1) | pair.get(1).map_or(0, |(_, target)| u32::from(*target) << 16);
+        stream.extend(run.chunks(2).map(pair));
+    }
+    (count, stream)
+}
+
+fn narrow(address: u64) -> Option<u32> {
+    u32::try_from(address).ok()
+}
