@@ -132,7 +132,10 @@ pub unsafe fn prepare(arena: &mut Arena, plan: Plan, page_bytes: usize) -> Optio
         let called = bind as extern "C" fn(*const Plan) -> usize;
         write_library(library, trampoline(called as usize, place as usize), page_bytes);
         let bytes = Bytes { at: library.cast(), count: size_of::<Library>() };
-        if sys::write_all(file, bytes).is_ok() && can_execute(file) { Some(path(arena, file)) } else { None }
+        let path = path(arena, file);
+        // if not, the loader would give up
+        let can_open = sys::write_all(file, bytes).is_ok() && can_execute(file) && sys::can_read(path);
+        can_open.then_some(path)
     };
     if path.is_none() {
         sys::close(file);
@@ -140,7 +143,7 @@ pub unsafe fn prepare(arena: &mut Arena, plan: Plan, page_bytes: usize) -> Optio
     path
 }
 
-/// Whether code of a file may be executed: if not, the loader would give up.
+/// Whether code of a file may be executed.
 fn can_execute(file: File) -> bool {
     match sys::map(0, size_of::<Library>(), sys::READ | sys::EXECUTE, sys::PRIVATE, Some((file, 0))) {
         Some(place) => {
@@ -339,10 +342,23 @@ unsafe fn look(map: &Map, object: &Object) -> Option<Loaded> {
             let value = (*entry).value;
             (*size).value == bytes && (value == address || value == map.base.wrapping_add(address))
         };
-        let is_what_it_was = object.flags & IS_TAKEN == 0
+        let is_ready = object.flags & IS_TAKEN == 0
             || is_same(loaded.relocations, loaded.relocations_bytes, object.relocations, object.relocations_bytes)
-                && is_same(loaded.calls, loaded.calls_bytes, object.calls, object.calls_bytes);
-        is_what_it_was.then_some(loaded)
+                && is_same(loaded.calls, loaded.calls_bytes, object.calls, object.calls_bytes)
+                && !is_relocated(map.base, object);
+        is_ready.then_some(loaded)
+    }
+}
+
+/// Whether the loader has relocated an object already: what is relative then is an address.
+unsafe fn is_relocated(base: usize, object: &Object) -> bool {
+    if base == 0 || object.relative_count == 0 {
+        return false;
+    }
+    // SAFETY: the object is in memory, and its relocations are what they were
+    unsafe {
+        let first = &*(base.wrapping_add(object.relocations as usize) as *const Relocation);
+        (base.wrapping_add(first.place) as *const usize).read_unaligned() >= base
     }
 }
 

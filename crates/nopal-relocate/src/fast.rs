@@ -34,7 +34,7 @@ pub enum Speed {
     },
     /// A file that says where its libraries are, for loaders that read that.
     Noted,
-    /// A program that does, and can be made to open them by path.
+    /// A program, with which nothing is done yet.
     Program,
     /// As it was, for this reason.
     Unchanged(&'static str),
@@ -65,8 +65,8 @@ pub enum FastError {
     },
 }
 
-/// Notes in a file where what it needs is. Libraries are found as the loader would find them now; what may be elsewhere
-/// tomorrow is left to it.
+/// Notes in a library where what it needs is. Libraries are found as the loader would find them now; what may be elsewhere
+/// tomorrow is left to it. Programs are left to [`speed`].
 ///
 /// # Errors
 /// The file makes no sense.
@@ -74,20 +74,20 @@ pub fn note(tree: &FileTree, path: &[u8]) -> Result<Fast, FastError> {
     let file = open(tree, path)?;
     let image = Image::read(&file)?;
     let mut editor = Editor::open(&file, Options::default())?;
-    if image.dynamic.is_none() {
-        return Ok(Fast { changes: editor.finish()?, speed: Speed::Unchanged("it is linked statically") });
-    }
-    if editor.build_cache(tree).is_err() {
-        // one that no longer holds
-        editor.remove_cache()?;
-        editor.build_cache(tree)?;
-    }
-    let speed = if editor.interpreter().is_ok() { Speed::Program } else { Speed::Noted };
+    let speed = if image.dynamic.is_none() {
+        Speed::Unchanged("it is linked statically")
+    } else if editor.interpreter().is_ok() {
+        Speed::Program
+    } else {
+        note_in(&mut editor, tree)?;
+        Speed::Noted
+    };
     Ok(Fast { changes: editor.finish()?, speed })
 }
 
-/// Makes a program open its libraries by path, if its loader would open others in vain, and binds their symbols. The
-/// libraries have their notes by now: what changes them later makes their symbols be looked for again.
+/// Makes a program open its libraries by path, if its loader would open others in vain, and binds their symbols; and notes
+/// in it where they are. Its libraries have their notes by now: if they are changed later, their symbols are looked for
+/// again.
 ///
 /// # Errors
 /// The file makes no sense, or what it needs is missing.
@@ -95,6 +95,7 @@ pub fn speed(tree: &FileTree, path: &[u8], choice: &LoaderChoice, binder: &mut B
     let file = open(tree, path)?;
     let image = Image::read(&file)?;
     let mut editor = Editor::open(&file, Options::default())?;
+    note_in(&mut editor, tree)?;
     let interpreter = editor.interpreter()?;
     let choice = LoaderChoice { interpreter: Some(interpreter.clone()), ..choice.clone() };
     let (start, speed) = start(tree, path, &choice, &image, interpreter, binder)?;
@@ -103,6 +104,15 @@ pub fn speed(tree: &FileTree, path: &[u8], choice: &LoaderChoice, binder: &mut B
         None => editor.remove_start()?,
     }
     Ok(Fast { changes: editor.finish()?, speed })
+}
+
+fn note_in(editor: &mut Editor<'_>, tree: &FileTree) -> Result<(), ElfError> {
+    if editor.build_cache(tree).is_err() {
+        // one that no longer holds
+        editor.remove_cache()?;
+        editor.build_cache(tree)?;
+    }
+    Ok(())
 }
 
 /// Undoes what [`note`] and [`speed`] do.

@@ -1,11 +1,11 @@
 //! What objects are bound to, as the entry code reads it: `stubs/src/bind.rs` has the layout.
 
-use super::linked::{Kind, Linked, Relocation, Relocations};
+use super::linked::{Check, Kind, Linked, Relocation, Relocations};
 use super::lookup::{Scope, Target};
 use std::collections::HashMap;
 
-/// Programs for which the loader has no more to look up than this start no faster with bindings.
-const MIN_BOUND: usize = 400;
+/// In how many tables the loader would have to look for symbols at least, or the program starts no faster.
+const MIN_LOOKS: usize = 5_000;
 
 /// Targets have numbers of sixteen bits.
 const MAX_TARGETS: usize = 1 << 16;
@@ -33,20 +33,21 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
     let mut targets = Targets::default();
     let mut words = Vec::new();
     let mut streams: Vec<u32> = Vec::new();
-    let mut bound = 0;
+    let mut looks = 0;
     let records_words = HEAD_WORDS + OBJECT_WORDS * objects.len();
     for (number, object) in objects.iter().enumerate() {
         let taken = object.relocations.as_ref().and_then(|relocations| {
             take(&scope, number, relocations, &mut targets).map(|taken| (relocations, taken))
         });
-        let Some(check_address) = narrow(object.check.address) else { return Vec::new() };
-        let check_bytes = if number == 0 { 0 } else { object.check.bytes as u32 };
-        words.extend([check_address, check_bytes, object.check.hash]);
+        let Check { address, bytes, hash } = object.check;
+        let Some(address) = narrow(address) else { return Vec::new() };
+        // the program need not be checked: this is in it
+        words.extend(if number == 0 { [0; 3] } else { [address, bytes as u32, hash] });
         let Some((relocations, taken)) = taken else {
             words.extend([0; OBJECT_WORDS - 3]);
             continue;
         };
-        bound += taken.bound;
+        looks += taken.looks;
         let size = |entries: &[Relocation]| (entries.len() * object.relocation_bytes) as u32;
         words.extend([
             IS_TAKEN | if taken.takes_calls { CALLS_ARE_TAKEN } else { 0 },
@@ -62,7 +63,7 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
         streams.extend(&taken.left);
         streams.extend(&taken.stream);
     }
-    if bound < MIN_BOUND {
+    if looks < MIN_LOOKS {
         return Vec::new();
     }
     let counts = [objects.len(), targets.list.len(), records_words, records_words + 2 * targets.list.len()];
@@ -98,8 +99,8 @@ impl Targets {
 struct Taken {
     /// How many of the first relocations only add where the object is.
     relative: usize,
-    /// How many look for symbols, and need not any more.
-    bound: usize,
+    /// In how many tables the loader need not look for symbols any more before the program runs.
+    looks: usize,
     takes_calls: bool,
     /// Numbers of relocations that are left to the loader.
     left: Vec<u32>,
@@ -115,22 +116,24 @@ fn take(scope: &Scope<'_>, number: usize, relocations: &Relocations, targets: &m
     let entries = &relocations.entries;
     narrow(relocations.address.max(relocations.calls_address))?;
     let relative = entries.iter().take_while(|entry| entry.kind == Kind::Relative).count();
-    let mut left = Vec::new();
-    let mut places = Vec::new();
+    let (mut looks, mut left, mut places) = (0, Vec::new(), Vec::new());
+    let count = |target: Target| target.object.unwrap_or(scope.objects.len()) + 1;
     for (index, entry) in entries.iter().enumerate().skip(relative) {
-        match scope.target(number, entry).and_then(|target| place(entry, target, targets)) {
-            Some(place) => places.push(place),
+        let target = scope.target(number, entry);
+        match target.and_then(|target| place(entry, target, targets)) {
+            Some(place) => {
+                places.push(place);
+                looks += target.map_or(0, count);
+            }
             None => left.push(index as u32),
         }
     }
-    let mut bound = places.len();
     // loaders take them for what must be done at once if they are nothing but calls
     let takes_calls = relocations.calls.iter().all(|entry| entry.kind == Kind::Call);
     for (index, entry) in relocations.calls.iter().enumerate().filter(|_| takes_calls) {
-        let target = scope.target(number, entry).and_then(|target| place(entry, target, targets));
-        if target.is_some() {
-            bound += 1;
-        }
+        let target = scope.target(number, entry);
+        looks += target.filter(|_| object.binds_now).map_or(0, count);
+        let target = target.and_then(|target| place(entry, target, targets));
         // what the loader does before the first call: adds where the object is
         let mut lazy = || place(entry, Target { object: Some(number), value: entry.content }, targets);
         match target.or_else(|| if object.binds_now { None } else { lazy() }) {
@@ -143,11 +146,11 @@ fn take(scope: &Scope<'_>, number: usize, relocations: &Relocations, targets: &m
     // the order of what is written to one place matters
     let is_written_twice = places.windows(2).any(|pair| pair[0].0 == pair[1].0);
     let has_no_table = entries.is_empty() && !left.is_empty();
-    if bound == 0 || is_written_twice || has_no_table {
+    if places.is_empty() || is_written_twice || has_no_table {
         return None;
     }
     let (runs, stream) = runs(&places, object.format.word_bytes() as u32);
-    Some(Taken { relative, bound, takes_calls, left, runs, stream })
+    Some(Taken { relative, looks, takes_calls, left, runs, stream })
 }
 
 /// A place that is written to, and the number of what.

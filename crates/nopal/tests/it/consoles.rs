@@ -25,6 +25,7 @@ consoles! {
     build
     develop
     elf_fast
+    elf_bind
     elf_show
     eval
     eval_cache

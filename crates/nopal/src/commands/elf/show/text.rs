@@ -28,7 +28,8 @@ pub(super) fn render(report: &Report, all: bool) -> String {
     add_loader(&mut lines, report);
     if let Some(start) = &report.start {
         let from = if start.depth > 0 { "from wherever it is, and " } else { "" };
-        lines.add(format!("starts by itself, {from}opens {} libraries by path", start.by_path()));
+        let binds = if start.bindings.is_empty() { "" } else { ", and binds symbols" };
+        lines.add(format!("starts by itself, {from}opens {} libraries by path{binds}", start.by_path()));
     }
     if let Some(soname) = image.soname() {
         lines.add(format!("soname: {}", lossy(soname)));
