@@ -5,12 +5,15 @@
 use libfuzzer_sys::fuzz_target;
 use nopal_elf::read::{ByteOrder, Image, ResolutionCache, SymbolChecks};
 use nopal_elf::resolve::{Environment, LdCache, LoaderConfig, LoaderFacts, MemoryTree, resolve, run_path};
-use nopal_elf::{Editor, Options};
+use nopal_elf::{Editor, Linked, Options, bindings};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(image) = Image::read(&data) {
         image.hardening();
         let _ = SymbolChecks::read(&image, &data);
+        if let Ok(Some(linked)) = Linked::read(&data, &image) {
+            bindings(&[&linked, &linked]);
+        }
     }
     if let Ok(editor) = Editor::open(&data, Options::default()) {
         let _ = (editor.interpreter(), editor.run_path(), editor.needed(), editor.soname(), editor.start());

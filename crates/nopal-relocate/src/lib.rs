@@ -1,8 +1,8 @@
 //! Programs that run from any directory, and start without looking for their libraries.
 
+mod bindings;
 #[path = "../../../stubs/src/codes.rs"]
 mod codes;
-mod bindings;
 mod fast;
 mod lift;
 mod loader;

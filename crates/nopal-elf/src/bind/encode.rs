@@ -36,9 +36,10 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
     let mut looks = 0;
     let records_words = HEAD_WORDS + OBJECT_WORDS * objects.len();
     for (number, object) in objects.iter().enumerate() {
-        let taken = object.relocations.as_ref().and_then(|relocations| {
-            take(&scope, number, relocations, &mut targets).map(|taken| (relocations, taken))
-        });
+        let taken = object
+            .relocations
+            .as_ref()
+            .and_then(|relocations| take(&scope, number, relocations, &mut targets).map(|taken| (relocations, taken)));
         let Check { address, bytes, hash } = object.check;
         let Some(address) = narrow(address) else { return Vec::new() };
         // the program need not be checked: this is in it
@@ -68,9 +69,8 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
     }
     let counts = [objects.len(), targets.list.len(), records_words, records_words + 2 * targets.list.len()];
     let head = counts.map(|count| count as u32);
-    let list = targets.list.iter().flat_map(|target| {
-        [target.object.unwrap_or(objects.len()) as u32, target.value as u32]
-    });
+    let list =
+        targets.list.iter().flat_map(|target| [target.object.unwrap_or(objects.len()) as u32, target.value as u32]);
     head.into_iter().chain(words).chain(list).chain(streams).flat_map(u32::to_le_bytes).collect()
 }
 
@@ -166,7 +166,8 @@ fn runs(places: &[Written], word_bytes: u32) -> (u32, Vec<u32>) {
     for run in places.chunk_by(|(one, _), (next, _)| next - one == word_bytes) {
         count += 1;
         stream.extend([run[0].0, run.len() as u32]);
-        let pair = |pair: &[Written]| u32::from(pair[0].1) | pair.get(1).map_or(0, |(_, target)| u32::from(*target) << 16);
+        let pair =
+            |pair: &[Written]| u32::from(pair[0].1) | pair.get(1).map_or(0, |(_, target)| u32::from(*target) << 16);
         stream.extend(run.chunks(2).map(pair));
     }
     (count, stream)

@@ -1,12 +1,12 @@
 //! What a file has for others and wants of them: dynamic symbols, their versions, and relocations.
 
 use crate::bytes::{Bytes, until_nul};
+use crate::note::records;
 use crate::raw::{
     DT_FLAGS, DT_GNU_HASH, DT_HASH, DT_JMPREL, DT_NULL, DT_PLTREL, DT_PLTRELSZ, DT_REL, DT_RELA, DT_RELASZ, DT_RELSZ,
-    DT_STRSZ, DT_STRTAB, DT_SYMBOLIC, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM, Dynamic,
-    Format, PF_W, PT_DYNAMIC, PT_LOAD, PT_NOTE,
+    DT_STRSZ, DT_STRTAB, DT_SYMBOLIC, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM,
+    Dynamic, Format, PF_W, PT_DYNAMIC, PT_LOAD, PT_NOTE,
 };
-use crate::note::records;
 use crate::read::{Image, ReadError, Source, machine, place, table};
 use crate::start;
 use std::collections::BTreeMap;
@@ -259,16 +259,16 @@ impl Reader<'_> {
         let what = "the hash table";
         let head = self.table(what, address, 16)?;
         let [buckets, first, words] = [0, 4, 8].map(|at| u64::from(self.format.u32(&head, at)));
-        let bucket_address = address.saturating_add(16 + words * self.format.word_bytes() as u64);
+        let bucket_address = address.wrapping_add(16 + words * self.format.word_bytes() as u64);
         let table = self.table(what, bucket_address, 4 * buckets)?;
         let last = table.chunks_exact(4).map(|bucket| u64::from(self.format.u32(bucket, 0))).max().unwrap_or(0);
         if last < first {
             return Ok((first, first));
         }
-        let chains = bucket_address + 4 * buckets;
+        let chains = bucket_address.wrapping_add(4 * buckets);
         let mut count = last;
         loop {
-            let chain = self.table(what, chains + 4 * (count - first), 4)?;
+            let chain = self.table(what, chains.wrapping_add(4 * (count - first)), 4)?;
             count += 1;
             if self.format.u32(&chain, 0) & 1 == 1 {
                 return Ok((first, count));
@@ -343,13 +343,11 @@ impl Reader<'_> {
         let address = get(tag).unwrap_or(0);
         let entries = self.entries(address, get(size_tag).unwrap_or(0))?;
         let calls_address = get(DT_JMPREL).unwrap_or(0);
-        let mut calls_bytes = get(DT_PLTRELSZ).unwrap_or(0);
-        if get(DT_JMPREL).is_none() {
-            calls_bytes = 0;
-        }
+        let calls_bytes = get(DT_JMPREL).and(get(DT_PLTRELSZ)).unwrap_or(0);
         let calls = self.entries(calls_address, calls_bytes)?;
         // some linkers count the calls with the rest
-        let overlap = !calls.is_empty() && calls_address >= address && calls_address < address + get(size_tag).unwrap_or(0);
+        let within = calls_address.checked_sub(address);
+        let overlap = !calls.is_empty() && within.is_some_and(|within| within < get(size_tag).unwrap_or(0));
         Ok((!overlap).then_some(Relocations { address, entries, calls_address, calls }))
     }
 
@@ -394,5 +392,3 @@ impl Reader<'_> {
 }
 
 const R_386_32: u32 = 1;
-
-

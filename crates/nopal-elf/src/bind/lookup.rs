@@ -67,10 +67,7 @@ impl Symbol {
     /// Whether it may be what another file looks for.
     fn is_definition(&self) -> bool {
         let has_value = self.value != 0 || self.section == SHN_ABS || self.kind() == STT_TLS;
-        let is_kind = matches!(
-            self.kind(),
-            STT_NOTYPE | STT_OBJECT | STT_FUNC | STT_COMMON | STT_TLS | STT_GNU_IFUNC
-        );
+        let is_kind = matches!(self.kind(), STT_NOTYPE | STT_OBJECT | STT_FUNC | STT_COMMON | STT_TLS | STT_GNU_IFUNC);
         self.is_listed && has_value && is_kind && self.binding() != STB_LOCAL && !self.is_hidden()
     }
 

@@ -142,8 +142,13 @@ fn apply(bytes: &mut Vec<u8>, model: &mut Model, edit: &Edit) -> bool {
         }
         Edit::Start(libraries) => {
             let libraries = libraries.iter().map(|path| Place::FromRoot(text(path))).collect();
-            let start =
-                Start { depth: 3, loader: Place::At(b"/lib/ld.so".to_vec()), libraries, preparation: vec![7; 3], bindings: vec![9; 12] };
+            let start = Start {
+                depth: 3,
+                loader: Place::At(b"/lib/ld.so".to_vec()),
+                libraries,
+                preparation: vec![7; 3],
+                bindings: vec![9; 12],
+            };
             // no code for the machine, or nothing that a loader starts
             match editor.set_start(&start) {
                 Ok(()) => model.start = Some(start),

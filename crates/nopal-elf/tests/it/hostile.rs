@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nopal_elf::{Directory, Editor, Options, RunPath, RunPathDirectories};
+use nopal_elf::read::Image;
+use nopal_elf::{Directory, Editor, Linked, Options, RunPath, RunPathDirectories, bindings};
 use proptest::prelude::*;
 
 use crate::sample::Sample;
@@ -55,6 +56,14 @@ fn edit_all(bytes: &[u8]) {
     }
 }
 
+/// Has it bound to itself.
+fn bind(bytes: &[u8]) {
+    let linked = Image::read(&bytes).and_then(|image| Linked::read(&bytes, &image));
+    if let Ok(Some(linked)) = linked {
+        bindings(&[&linked, &linked]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -77,6 +86,7 @@ proptest! {
         }
         bytes.truncate(cut);
         edit_all(&bytes);
+        bind(&bytes);
     }
 }
 

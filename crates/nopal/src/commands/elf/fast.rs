@@ -20,6 +20,9 @@ use std::process::ExitCode;
 /// does everything that is loaded later. Directories that are not there, that depend on the processor or that only
 /// the loader can tell are left to it.
 ///
+/// Where the loader would have to look for thousands of symbols, these are bound beforehand too. That holds as long as all
+/// libraries are what they are now; after that, the loader looks again, until the program is made fast again.
+///
 /// Programs and libraries also get the note of `patchelf --build-resolution-cache`, which patched loaders read.
 ///
 /// A second run changes nothing, unless libraries are elsewhere now.
