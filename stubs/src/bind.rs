@@ -7,7 +7,8 @@
 //! sizes of tables in their dynamic sections. If any is another, nothing is done and the loader does its work.
 //!
 //! What tells to what symbols are bound (`nopal-elf/src/bind/encode.rs` writes it) is made of words of 32 bits: [`Head`],
-//! an [`Object`] for each, targets, and a stream. Of each object the stream has numbers of relocations that are left to
+//! an [`Object`] for each, targets, and a stream. Targets are what symbols are bound to: addresses in the objects, in their
+//! order; the last ones are in none, and addresses as they are. Of each object the stream has numbers of relocations that are left to
 //! the loader, then runs: the address of a place, how many follow each other, and for each the number of its target, in
 //! 16 bits.
 
@@ -35,6 +36,8 @@ struct Object {
     check_address: u32,
     check_bytes: u32,
     checksum: u32,
+    /// How many targets are in this object and in those before.
+    targets_end: u32,
     flags: u32,
     /// Its relocations: their address and size, and how many of the first only add where the object is.
     relocations: u32,
@@ -54,13 +57,6 @@ const IS_TAKEN: u32 = 1;
 const CALLS_ARE_TAKEN: u32 = 2;
 /// Marks a relocation that is one of the calls.
 const IS_CALL: u32 = 1 << 31;
-
-/// What a symbol is bound to: an address in an object, or, if there is no object of that number, an address.
-#[repr(C)]
-struct Target {
-    object: u32,
-    value: u32,
-}
 
 /// What the loader tells debuggers (`struct r_debug`, link.h).
 #[repr(C)]
@@ -258,10 +254,8 @@ unsafe fn bind_all(plan: &Plan) -> Option<()> {
             left_count += (*objects.add(number)).left_count as usize;
         }
         let target_count = head.target_count as usize;
-        let bytes = count * size_of::<Loaded>()
-            + target_count * size_of::<usize>()
-            + left_count * size_of::<Relocation>()
-            + 64;
+        let bytes =
+            count * size_of::<Loaded>() + target_count * size_of::<usize>() + left_count * size_of::<Relocation>() + 64;
         let mut arena = Arena::new(bytes)?;
         let loaded = arena.table::<Loaded>(count);
         let others = |mut map: *mut Map| {
@@ -285,13 +279,17 @@ unsafe fn bind_all(plan: &Plan) -> Option<()> {
             return None;
         }
         *(*map).name = 0;
-        let targets = plan.bindings.add(head.targets as usize).cast::<Target>();
+        let targets = plan.bindings.add(head.targets as usize);
         let addresses = arena.table::<usize>(target_count);
-        for number in 0..target_count {
-            let target = &*targets.add(number);
-            let object = target.object as usize;
-            let base = if object < count { (*loaded.add(object)).base } else { 0 };
-            *addresses.add(number) = base.wrapping_add(target.value as usize);
+        let mut target = 0;
+        for number in 0..count + 1 {
+            let is_object = number < count;
+            let end = if is_object { (*objects.add(number)).targets_end as usize } else { target_count };
+            let base = if is_object { (*loaded.add(number)).base } else { 0 };
+            while target < end {
+                *addresses.add(target) = base.wrapping_add(*targets.add(target) as usize);
+                target += 1;
+            }
         }
         for number in 0..count {
             let object = &*objects.add(number);

@@ -1,14 +1,11 @@
 //! What objects are bound to, as the entry code reads it: `stubs/src/bind.rs` has the layout.
 
-use super::linked::{Check, Kind, Linked, Relocation, Relocations};
+use super::linked::{Check, Kind, Linked, Relocation};
 use super::lookup::{Scope, Target};
 use std::collections::HashMap;
 
 /// In how many tables the loader would have to look for symbols at least, or the program starts no faster.
 const MIN_LOOKS: usize = 5_000;
-
-/// Targets have numbers of sixteen bits.
-const MAX_TARGETS: usize = 1 << 16;
 
 /// Objects at most: what has a number above is no object.
 const MAX_OBJECTS: usize = 1 << 14;
@@ -18,10 +15,9 @@ const CALLS_ARE_TAKEN: u32 = 2;
 /// Marks a relocation that is one of the calls.
 const IS_CALL: u32 = 1 << 31;
 
-/// How many words tell of an object.
-const OBJECT_WORDS: usize = 12;
-/// How many words come first.
+/// How many words come first, and how many tell of an object.
 const HEAD_WORDS: usize = 4;
+const OBJECT_WORDS: usize = 13;
 
 /// Finds to what a program and its libraries are bound, in the order in which symbols are looked for: the program first. What
 /// it gives is for [`crate::Start::bindings`]; empty if there is little to gain, or if something is too large for it.
@@ -31,25 +27,27 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
     }
     let scope = Scope::new(objects);
     let mut targets = Targets::default();
+    let taken = (0..objects.len()).map(|number| take(&scope, number, &mut targets)).collect::<Vec<_>>();
+    if taken.iter().flatten().map(|taken| taken.looks).sum::<usize>() < MIN_LOOKS {
+        return Vec::new();
+    }
+    let (targets, numbers) = targets.sort();
     let mut words = Vec::new();
-    let mut streams: Vec<u32> = Vec::new();
-    let mut looks = 0;
-    let records_words = HEAD_WORDS + OBJECT_WORDS * objects.len();
-    for (number, object) in objects.iter().enumerate() {
-        let taken = object
-            .relocations
-            .as_ref()
-            .and_then(|relocations| take(&scope, number, relocations, &mut targets).map(|taken| (relocations, taken)));
+    let mut stream = Vec::new();
+    for (number, (object, taken)) in objects.iter().zip(&taken).enumerate() {
         let Check { address, bytes, hash } = object.check;
         let Some(address) = narrow(address) else { return Vec::new() };
         // the program need not be checked: this is in it
         words.extend(if number == 0 { [0; 3] } else { [address, bytes as u32, hash] });
-        let Some((relocations, taken)) = taken else {
-            words.extend([0; OBJECT_WORDS - 3]);
+        words.push(targets.partition_point(|target| target.object.is_some_and(|object| object <= number)) as u32);
+        let (Some(taken), Some(relocations)) = (taken, &object.relocations) else {
+            words.extend([0; OBJECT_WORDS - 4]);
             continue;
         };
-        looks += taken.looks;
         let size = |entries: &[Relocation]| (entries.len() * object.relocation_bytes) as u32;
+        let begin = stream.len() as u32;
+        stream.extend(&taken.left);
+        let runs = add_runs(&mut stream, &taken.places, &numbers, object.format.word_bytes() as u32);
         words.extend([
             IS_TAKEN | if taken.takes_calls { CALLS_ARE_TAKEN } else { 0 },
             relocations.address as u32,
@@ -58,20 +56,14 @@ pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
             relocations.calls_address as u32,
             size(&relocations.calls),
             taken.left.len() as u32,
-            taken.runs,
-            streams.len() as u32,
+            runs,
+            begin,
         ]);
-        streams.extend(&taken.left);
-        streams.extend(&taken.stream);
     }
-    if looks < MIN_LOOKS {
-        return Vec::new();
-    }
-    let counts = [objects.len(), targets.list.len(), records_words, records_words + 2 * targets.list.len()];
-    let head = counts.map(|count| count as u32);
-    let list =
-        targets.list.iter().flat_map(|target| [target.object.unwrap_or(objects.len()) as u32, target.value as u32]);
-    head.into_iter().chain(words).chain(list).chain(streams).flat_map(u32::to_le_bytes).collect()
+    let begin = HEAD_WORDS + words.len();
+    let head = [objects.len(), targets.len(), begin, begin + targets.len()].map(|count| count as u32);
+    let values = targets.iter().map(|target| target.value as u32);
+    head.into_iter().chain(words).chain(values).chain(stream).flat_map(u32::to_le_bytes).collect()
 }
 
 /// Each target once.
@@ -88,10 +80,24 @@ impl Targets {
         if let Some(number) = self.known.get(&target) {
             return Some(*number);
         }
-        let number = u16::try_from(self.list.len()).ok().filter(|_| self.list.len() < MAX_TARGETS)?;
+        let number = u16::try_from(self.list.len()).ok()?;
         self.list.push(target);
         self.known.insert(target, number);
         Some(number)
+    }
+
+    /// All in the order of their objects, those of no object last; and the new numbers by the old ones.
+    fn sort(self) -> (Vec<Target>, Vec<u16>) {
+        let mut order = (0..self.list.len()).collect::<Vec<_>>();
+        order.sort_by_key(|number| {
+            let Target { object, value } = self.list[*number];
+            (object.is_none(), object, value)
+        });
+        let mut numbers = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            numbers[*old] = new as u16;
+        }
+        (order.iter().map(|old| self.list[*old]).collect(), numbers)
     }
 }
 
@@ -104,15 +110,14 @@ struct Taken {
     takes_calls: bool,
     /// Numbers of relocations that are left to the loader.
     left: Vec<u32>,
-    /// How many runs of places there are.
-    runs: u32,
-    /// Of each run the address of the first place and how many follow each other, then the numbers of their targets.
-    stream: Vec<u32>,
+    /// Where something is written to, in order, and the number of what.
+    places: Vec<(u32, u16)>,
 }
 
 /// Divides the relocations of an object. Nothing if there is nothing to gain, or addresses are too high.
-fn take(scope: &Scope<'_>, number: usize, relocations: &Relocations, targets: &mut Targets) -> Option<Taken> {
+fn take(scope: &Scope<'_>, number: usize, targets: &mut Targets) -> Option<Taken> {
     let object = scope.objects[number];
+    let relocations = object.relocations.as_ref()?;
     let entries = &relocations.entries;
     narrow(relocations.address.max(relocations.calls_address))?;
     let relative = entries.iter().take_while(|entry| entry.kind == Kind::Relative).count();
@@ -149,28 +154,24 @@ fn take(scope: &Scope<'_>, number: usize, relocations: &Relocations, targets: &m
     if places.is_empty() || is_written_twice || has_no_table {
         return None;
     }
-    let (runs, stream) = runs(&places, object.format.word_bytes() as u32);
-    Some(Taken { relative, looks, takes_calls, left, runs, stream })
+    Some(Taken { relative, looks, takes_calls, left, places })
 }
 
-/// A place that is written to, and the number of what.
-type Written = (u32, u16);
-
-fn place(entry: &Relocation, target: Target, targets: &mut Targets) -> Option<Written> {
+/// Where a relocation writes to, and the number of what.
+fn place(entry: &Relocation, target: Target, targets: &mut Targets) -> Option<(u32, u16)> {
     Some((narrow(entry.offset)?, targets.number(target)?))
 }
 
-/// Joins places that follow each other.
-fn runs(places: &[Written], word_bytes: u32) -> (u32, Vec<u32>) {
-    let (mut count, mut stream) = (0, Vec::new());
+/// Adds runs of places that follow each other: the first, how many, and the new numbers of their targets. How many runs.
+fn add_runs(stream: &mut Vec<u32>, places: &[(u32, u16)], numbers: &[u16], word_bytes: u32) -> u32 {
+    let mut count = 0;
     for run in places.chunk_by(|(one, _), (next, _)| next - one == word_bytes) {
         count += 1;
         stream.extend([run[0].0, run.len() as u32]);
-        let pair =
-            |pair: &[Written]| u32::from(pair[0].1) | pair.get(1).map_or(0, |(_, target)| u32::from(*target) << 16);
-        stream.extend(run.chunks(2).map(pair));
+        let number = |(_, target): &(u32, u16)| u32::from(numbers[usize::from(*target)]);
+        stream.extend(run.chunks(2).map(|pair| number(&pair[0]) | pair.get(1).map_or(0, number) << 16));
     }
-    (count, stream)
+    count
 }
 
 fn narrow(address: u64) -> Option<u32> {
