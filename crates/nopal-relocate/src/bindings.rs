@@ -19,30 +19,15 @@ pub struct Binder {
 }
 
 impl Binder {
-    /// What the entry code of a program opens, of these places, and to what it binds symbols: nothing, if not all
-    /// libraries are there in their order, or if it brings nothing.
-    pub(crate) fn bind(
-        &mut self,
-        tree: &FileTree,
-        resolution: &Resolution,
-        mut libraries: Vec<Place>,
-    ) -> (Vec<Place>, Vec<u8>) {
-        let bindings = if libraries.len() + 1 == resolution.scope.len() {
-            self.bindings(tree, resolution).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        // last names say nothing else
-        while bindings.is_empty() && matches!(libraries.last(), Some(Place::Named(_))) {
-            libraries.pop();
+    /// To what the symbols of a program and its libraries are bound, if its entry code names these libraries: empty if
+    /// they are not all, or if it brings nothing.
+    pub(crate) fn bindings(&mut self, tree: &FileTree, resolution: &Resolution, libraries: &[Place]) -> Vec<u8> {
+        if libraries.len() + 1 != resolution.scope.len() {
+            return Vec::new();
         }
-        (libraries, bindings)
-    }
-
-    fn bindings(&mut self, tree: &FileTree, resolution: &Resolution) -> Option<Vec<u8>> {
         let objects = resolution.scope.iter().map(|number| self.linked(tree, resolution, *number));
-        let objects = objects.collect::<Option<Vec<_>>>()?;
-        Some(bindings(&objects.iter().map(|object| &**object).collect::<Vec<_>>()))
+        let objects = objects.collect::<Option<Vec<_>>>().unwrap_or_default();
+        bindings(&objects.iter().map(|object| &**object).collect::<Vec<_>>())
     }
 
     fn linked(&mut self, tree: &FileTree, resolution: &Resolution, number: usize) -> Option<Rc<Linked>> {

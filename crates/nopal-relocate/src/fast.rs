@@ -155,7 +155,8 @@ fn start(
         return unchanged("it opens nothing in vain");
     }
     let libraries = lift::libraries(tree, &config, &resolution, |path| Place::At(path.to_vec()));
-    let (libraries, bindings) = binder.bind(tree, &resolution, libraries);
+    let bindings = binder.bindings(tree, &resolution, &libraries);
+    let libraries = if bindings.is_empty() { lift::without_last_names(libraries) } else { libraries };
     if libraries.is_empty() {
         return unchanged("only its loader can tell where its libraries are");
     }

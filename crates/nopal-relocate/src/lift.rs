@@ -46,6 +46,14 @@ pub(crate) fn libraries(
     places
 }
 
+/// Leaves out the last names, which say nothing to the loader that it would not ask for itself.
+pub(crate) fn without_last_names(mut places: Vec<Place>) -> Vec<Place> {
+    while matches!(places.last(), Some(Place::Named(_))) {
+        places.pop();
+    }
+    places
+}
+
 fn is_plain(kind: RequestKind) -> bool {
     kind == RequestKind::Dependency(DependencyKind::Needed)
 }

@@ -7,9 +7,6 @@ use std::collections::HashMap;
 /// In how many tables the loader would have to look for symbols at least, or the program starts no faster.
 const MIN_LOOKS: usize = 5_000;
 
-/// Objects at most: what has a number above is no object.
-const MAX_OBJECTS: usize = 1 << 14;
-
 const IS_TAKEN: u32 = 1;
 const CALLS_ARE_TAKEN: u32 = 2;
 /// Marks a relocation that is one of the calls.
@@ -22,9 +19,6 @@ const OBJECT_WORDS: usize = 13;
 /// Finds to what a program and its libraries are bound, in the order in which symbols are looked for: the program first. What
 /// it gives is for [`crate::Start::bindings`]; empty if there is little to gain, or if something is too large for it.
 pub fn bindings(objects: &[&Linked]) -> Vec<u8> {
-    if objects.len() > MAX_OBJECTS {
-        return Vec::new();
-    }
     let scope = Scope::new(objects);
     let mut targets = Targets::default();
     let taken = (0..objects.len()).map(|number| take(&scope, number, &mut targets)).collect::<Vec<_>>();

@@ -23,8 +23,8 @@ struct Program {
     changes: Changes,
     verdict: Verdict,
     start: Start,
-    /// What its loader loads, if that can be told.
-    resolution: Option<Resolution>,
+    /// What its loader loads, and under which names, if that can be told.
+    loaded: Option<(Resolution, Vec<Place>)>,
 }
 
 impl Work {
@@ -119,7 +119,7 @@ impl Work {
                     write(&self.root.join(&below), &program.changes)?;
                     self.found.retain(|(known, _)| *known != below);
                     self.found(&below, program.verdict);
-                    started.extend(program.resolution.map(|resolution| (below, program.start, resolution)));
+                    started.extend(program.loaded.map(|loaded| (below, program.start, loaded)));
                 }
                 Err(reason) => self.found(&below, Verdict::Stays(reason)),
             }
@@ -129,10 +129,10 @@ impl Work {
     }
 
     /// Binds the symbols of programs, now that all files are what they will be.
-    fn bind(&mut self, programs: Vec<(PathBuf, Start, Resolution)>) -> Result<(), RelocateError> {
+    fn bind(&mut self, programs: Vec<(PathBuf, Start, (Resolution, Vec<Place>))>) -> Result<(), RelocateError> {
         let mut binder = Binder::default();
-        for (below, start, resolution) in programs {
-            let (libraries, bindings) = binder.bind(&self.tree, &resolution, start.libraries);
+        for (below, start, (resolution, libraries)) in programs {
+            let bindings = binder.bindings(&self.tree, &resolution, &libraries);
             if bindings.is_empty() {
                 continue;
             }
@@ -188,13 +188,13 @@ impl Work {
             }
             loaded = sonames(resolution);
         }
-        let count = libraries.len();
         let preparation = self.preparation(logical, &loaded);
         let told = preparation.told;
         let preparation = wrap::format::preparation(&preparation.steps, &preparation.arguments);
         let preparation = preparation.map_err(|error| error.to_string())?;
         let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
-        let start = Start { depth, loader: from_root(&loader), libraries, preparation, bindings: Vec::new() };
+        let known = lift::without_last_names(libraries.clone());
+        let start = Start { depth, loader: from_root(&loader), libraries: known, preparation, bindings: Vec::new() };
         let edit = || {
             let mut editor = Editor::open(&opened.file, Options::default())?;
             // for debuggers, which look for a library of that name
@@ -204,7 +204,8 @@ impl Work {
         };
         let changes = edit().map_err(|error| error.to_string())?;
         used.insert(loader);
-        Ok(Some(Program { changes, verdict: Verdict::Program { libraries: count, told }, start, resolution }))
+        let verdict = Verdict::Program { libraries: start.by_path(), told };
+        Ok(Some(Program { changes, verdict, start, loaded: resolution.map(|resolution| (resolution, libraries)) }))
     }
 
     /// Why a program that starts by itself already does not start from here, if it does not.
