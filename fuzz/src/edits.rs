@@ -135,7 +135,7 @@ fn start(depth: u8, text: Text) -> Start {
     // two slashes would begin a path from the root
     let path = [b"/", text.bytes().strip_prefix(b"/").unwrap_or_default()].concat();
     let libraries = vec![Place::Named(b"liba.so".to_vec()), Place::At(path)];
-    Start { depth: depth.into(), loader, libraries, preparation: text.bytes() }
+    Start { depth: depth.into(), loader, libraries, preparation: text.bytes(), bindings: Vec::new() }
 }
 
 /// The file after changes, which lie in it one after the other. Nothing if it would be huge.
