@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 
 const DF_SYMBOLIC: u64 = 2;
 
+/// No symbol has that number.
+const NONE: u64 = u64::MAX;
+
 /// Browsers have some hundred megabytes of relocations.
 const MAX_TABLE_BYTES: u64 = 512 << 20;
 const MAX_VERSION_BYTES: u64 = 4 << 20;
@@ -120,7 +123,12 @@ impl Linked {
         };
         let count_bytes = dynamic.get(&DT_STRSZ).copied().unwrap_or(0);
         let strings = reader.table("the string table", *strings, count_bytes)?;
-        let (mut symbols, symbols_bytes) = reader.symbols(*symbol_table, &dynamic)?;
+        let facts = image.dynamic.as_ref();
+        let relocates_text = facts.is_none_or(crate::read::Dynamic::relocates_text);
+        let relocations = if is_writable && !relocates_text { reader.relocations(&dynamic)? } else { None };
+        let wanted =
+            relocations.iter().flat_map(|all| all.entries.iter().chain(&all.calls)).map(|one| one.symbol).max();
+        let (mut symbols, symbols_bytes) = reader.symbols(*symbol_table, &dynamic, wanted.unwrap_or(0))?;
         let check = match reader.build_id() {
             Some((address, id)) => Check { address, bytes: id.len() as u64, hash: checksum(&id) },
             None => {
@@ -137,9 +145,6 @@ impl Linked {
             }
             versions = reader.versions(&dynamic, &strings)?;
         }
-        let facts = image.dynamic.as_ref();
-        let relocates_text = facts.is_none_or(crate::read::Dynamic::relocates_text);
-        let relocations = if is_writable && !relocates_text { reader.relocations(&dynamic)? } else { None };
         Ok(Some(Self {
             format: reader.format,
             relocation_bytes: reader.relocation_bytes(),
@@ -228,14 +233,15 @@ impl Reader<'_> {
         None
     }
 
-    /// All symbols that a hash table tells of, and the size of their table.
-    fn symbols(&self, address: u64, dynamic: &Entries) -> Result<(Vec<Symbol>, u64), ReadError> {
+    /// All symbols that a hash table tells of, and up to the last that is wanted; and the size of their table.
+    fn symbols(&self, address: u64, dynamic: &Entries, last_wanted: u32) -> Result<(Vec<Symbol>, u64), ReadError> {
         let (first, count) = match (dynamic.get(&DT_GNU_HASH), dynamic.get(&DT_HASH)) {
             (Some(hash), _) => self.gnu_hash(*hash)?,
             (None, Some(hash)) => (1, self.format.u32(&self.table("the hash table", *hash, 8)?, 4).into()),
-            (None, None) => (0, 0),
+            (None, None) => (NONE, 0),
         };
-        // symbols that are only wanted stand before those that the table has
+        // no table tells how many symbols are only wanted, if there are no others
+        let count = count.max(u64::from(last_wanted) + 1);
         let size = self.format.symbol_bytes();
         let bytes = count * size as u64;
         let raw = self.table("the symbols", address, bytes)?;
@@ -263,7 +269,7 @@ impl Reader<'_> {
         let table = self.table(what, bucket_address, 4 * buckets)?;
         let last = table.chunks_exact(4).map(|bucket| u64::from(self.format.u32(bucket, 0))).max().unwrap_or(0);
         if last < first {
-            return Ok((first, first));
+            return Ok((NONE, first));
         }
         let chains = bucket_address.wrapping_add(4 * buckets);
         let mut count = last;
