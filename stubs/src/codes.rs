@@ -30,6 +30,8 @@ pub mod step {
     pub const CHANGE_DIRECTORY: u8 = 7;
     pub const SKIP_IF_THERE: u8 = 8;
     pub const HOLD: u8 = 9;
+    /// Likewise, also for what is executed.
+    pub const PASS: u8 = 10;
 }
 
 /// Codes of pieces of texts.

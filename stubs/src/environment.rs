@@ -150,10 +150,10 @@ impl Environment {
                 change_directory(to);
                 continue;
             }
-            if code == step::HOLD {
+            if code == step::HOLD || code == step::PASS {
                 let number = usize::from(cursor.byte()) << 8 | usize::from(cursor.byte());
                 let path = self.text(cursor);
-                hold(path, number);
+                hold(path, number, if code == step::PASS { sys::PASSED_ON } else { sys::UNTIL_EXEC });
                 continue;
             }
             let name = cursor.string();
@@ -319,13 +319,13 @@ unsafe fn is_named(variable: *const u8, name: Bytes) -> bool {
     }
 }
 
-/// Keeps a folder open under a number, by which files in it can be named. Where that fails, opening these will.
-fn hold(path: Bytes, number: usize) {
+/// Keeps a file or folder open under a number, by which it can be named. Where that fails, opening that name will.
+fn hold(path: Bytes, number: usize, lasts: usize) {
     // SAFETY: the heap ends its strings with a zero
-    if let Ok(folder) = unsafe { sys::open(path.at) }
-        && sys::number(folder, number)
+    if let Ok(file) = unsafe { sys::open(path.at) }
+        && sys::number(file, number, lasts)
     {
-        sys::close_unless(folder, number);
+        sys::close_unless(file, number);
     }
 }
 

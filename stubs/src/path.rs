@@ -96,7 +96,7 @@ impl PathBuf {
     pub fn hold(&mut self) {
         // SAFETY: a zero ends the path
         let Ok(folder) = (unsafe { sys::open(self.as_ptr()) }) else { return };
-        let is_held = sys::number(folder, HELD);
+        let is_held = sys::number(folder, HELD, sys::UNTIL_EXEC);
         sys::close_unless(folder, HELD);
         if is_held {
             self.truncate(0);

@@ -19,6 +19,11 @@ pub const PRIVATE_MEMORY: usize = 0x22;
 /// Exactly there, over what is there.
 pub const FIXED: usize = 0x10;
 
+/// Open until another program is executed.
+pub const UNTIL_EXEC: usize = 0o2_000_000;
+/// Open in other programs that are executed, too.
+pub const PASSED_ON: usize = 0;
+
 /// Nothing is there.
 pub const ENOENT: isize = 2;
 /// Not a program of this machine.
@@ -64,11 +69,11 @@ pub unsafe fn open(path: *const u8) -> Result<File, isize> {
     if file < 0 { Err(-file) } else { Ok(File(file as usize)) }
 }
 
-/// Has a file under that number too, until another program is executed. Whether that could be done.
-pub fn number(file: File, number: usize) -> bool {
-    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+/// Has a file under that number too: until another program is executed, or in what is executed as well ([`PASSED_ON`]).
+/// Whether that could be done.
+pub fn number(file: File, number: usize, lasts: usize) -> bool {
     // SAFETY: whatever had that number was not ours
-    file.0 == number || unsafe { syscall(number::DUP3, [file.0, number, CLOSE_ON_EXEC, 0, 0, 0]) >= 0 }
+    file.0 == number || unsafe { syscall(number::DUP3, [file.0, number, lasts, 0, 0, 0]) >= 0 }
 }
 
 /// Closes a file, unless that is its number.

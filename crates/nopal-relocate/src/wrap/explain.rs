@@ -27,7 +27,9 @@ pub fn explain(launch: &Launch) -> Vec<u8> {
             Step::Set(name, value) => line(b"set", &[name, b" = ", &source(value)]),
             Step::SetDefault(name, value) => line(b"default", &[name, b" = ", &source(value)]),
             Step::Unset(name) => line(b"unset", &[name]),
-            Step::Hold(number, folder) => line(b"hold", &[&source(folder), format!(" as {number}").as_bytes()]),
+            Step::Hold(number, folder) | Step::Pass(number, folder) => {
+                line(b"hold", &[&source(folder), format!(" as {number}").as_bytes()])
+            }
             Step::SkipIfThere(path) => line(b"unless", &[&quote(path), b" is there"]),
             Step::ChangeDirectory(to) => line(b"go to", &[&source(to)]),
             Step::Join(join) => {

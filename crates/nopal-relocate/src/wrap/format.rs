@@ -101,9 +101,11 @@ impl Launch {
     #[must_use]
     pub fn is_relative(&self) -> bool {
         let values = self.steps.iter().filter_map(|step| match step {
-            Step::Set(_, value) | Step::SetDefault(_, value) | Step::ChangeDirectory(value) | Step::Hold(_, value) => {
-                Some(value)
-            }
+            Step::Set(_, value)
+            | Step::SetDefault(_, value)
+            | Step::ChangeDirectory(value)
+            | Step::Hold(_, value)
+            | Step::Pass(_, value) => Some(value),
             Step::Join(join) => Some(&join.value),
             Step::Unset(_) | Step::SkipIfThere(_) => None,
         });
@@ -193,6 +195,12 @@ impl Writer {
         self.string(name)
     }
 
+    fn numbered(&mut self, code: u8, number: u16, path: &Text) -> Result<(), FormatError> {
+        self.bytes.push(code);
+        self.bytes.extend_from_slice(&number.to_be_bytes());
+        self.text(path)
+    }
+
     fn choice(&mut self, choice: &Choice) -> Result<(), FormatError> {
         let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let bits = bit(choice.keeps_value, choice::KEEPS_VALUE)
@@ -215,11 +223,8 @@ impl Writer {
             }
             Step::Unset(name) => self.named(step::UNSET, name),
             Step::SkipIfThere(path) => self.named(step::SKIP_IF_THERE, path),
-            Step::Hold(number, folder) => {
-                self.bytes.push(step::HOLD);
-                self.bytes.extend_from_slice(&number.to_be_bytes());
-                self.text(folder)
-            }
+            Step::Hold(number, folder) => self.numbered(step::HOLD, *number, folder),
+            Step::Pass(number, file) => self.numbered(step::PASS, *number, file),
             Step::Join(Join { name, separator, value, how }) => {
                 let code = match how {
                     JoinKind::Prefix => step::PREFIX,
@@ -256,6 +261,10 @@ impl Reader<'_> {
             *byte = self.byte()?;
         }
         Ok(u32::from_le_bytes(number))
+    }
+
+    fn number(&mut self) -> Result<u16, FormatError> {
+        Ok(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
     fn string(&mut self) -> Result<Vec<u8>, FormatError> {
@@ -311,7 +320,8 @@ impl Reader<'_> {
             step::SUFFIX => self.join(JoinKind::Suffix)?,
             step::LAST => self.join(JoinKind::Last)?,
             step::SKIP_IF_THERE => Step::SkipIfThere(self.string()?),
-            step::HOLD => Step::Hold(u16::from_be_bytes([self.byte()?, self.byte()?]), self.text(0)?),
+            step::HOLD => Step::Hold(self.number()?, self.text(0)?),
+            step::PASS => Step::Pass(self.number()?, self.text(0)?),
             step::CHANGE_DIRECTORY => Step::ChangeDirectory(self.text(0)?),
             _ => return Err(FormatError::Code(self.at - 1)),
         }))

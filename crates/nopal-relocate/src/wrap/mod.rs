@@ -10,6 +10,7 @@
 //! | [`shell`] | what the launcher cannot do, as a script |
 //! | [`format`] | a [`Launch`] as the bytes that the launcher reads |
 //! | [`image`] | the launchers as files |
+//! | [`portable`] | a [`Launch`] as a script, where there is no launcher |
 //! | [`files`] | making wrappers, and reading them |
 //! | [`explain`] | what a wrapper does, for people |
 //! | [`record`] | the command that made a wrapper, and words as bash quotes them |
@@ -19,6 +20,7 @@ pub mod files;
 pub mod flags;
 pub mod format;
 pub mod image;
+pub mod portable;
 pub mod record;
 pub mod shell;
 pub mod text;
@@ -64,6 +66,8 @@ pub enum Step {
     SkipIfThere(Vec<u8>),
     /// Keeps a folder open under a number, until another program is executed.
     Hold(u16, Text),
+    /// Likewise a file or a folder, which stays open in the program that is executed, and in those that it executes.
+    Pass(u16, Text),
 }
 
 /// Adding a value to a variable that is a list.

@@ -87,7 +87,9 @@ impl Script {
                 self.line(&[b"export ", name, b"=${", name, b"-", &source(value)[..], b"}"].concat());
             }
             Step::Unset(name) => self.line(&[b"unset ", checked(name)?].concat()),
-            Step::Hold(number, folder) => self.line(&[format!("exec {number}<").as_bytes(), &source(folder)].concat()),
+            Step::Hold(number, file) | Step::Pass(number, file) => {
+                self.line(&[format!("exec {number}<").as_bytes(), &source(file)].concat())
+            }
             Step::SkipIfThere(path) => self.line(&[b"[[ -r ", &record::quote(path)[..], b" ]] || \\"].concat()),
             Step::ChangeDirectory(to) => self.line(&[b"cd -- ", &source(to)[..]].concat()),
             Step::Join(join) => self.join(join)?,

@@ -30,6 +30,9 @@ fn step() -> impl Strategy<Value = Step> {
         (bytes(), text()).prop_map(|(name, value)| Step::SetDefault(name, value)),
         bytes().prop_map(Step::Unset),
         text().prop_map(Step::ChangeDirectory),
+        bytes().prop_map(Step::SkipIfThere),
+        (any::<u16>(), text()).prop_map(|(number, folder)| Step::Hold(number, folder)),
+        (any::<u16>(), text()).prop_map(|(number, file)| Step::Pass(number, file)),
         (bytes(), bytes(), text(), how).prop_map(|(name, separator, value, how)| Step::Join(Join {
             name,
             separator,
