@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nopal_format::StorePath;
-use nopal_relocate::{Assessment, RelocateError, Source};
+use nopal_relocate::{Assessment, RelocateError, Rung, Source};
 use nopal_store::Direction;
 
 use crate::engine::Engine;
@@ -55,16 +55,19 @@ impl Engine {
     }
 
     /// The tree of a program, relocated to the cache, and what speaks against running the program from there. Nothing if
-    /// it expects no tree around it.
+    /// it expects no tree around it. Programs of the tree find their loader by the first way, from `first` on, that will do.
     ///
     /// # Errors
     /// Files cannot be read or written.
-    pub fn relocated(&self, plan: &RunPlan) -> Result<Option<Relocated>, EngineError> {
+    pub fn relocated(&self, plan: &RunPlan, first: Rung) -> Result<Option<Relocated>, EngineError> {
         let Some(tree) = &plan.tree else { return Ok(None) };
-        let name = format!("{tree}-{}", nopal_relocate::edition());
+        let mut name = format!("{tree}-{}", nopal_relocate::edition());
+        if first != Rung::Stub {
+            name.push_str(&format!("-{}", first.name()));
+        }
         let root = self.shared.cache_dir("relocated")?.join(name);
         if !nopal_fs::exists(&root) {
-            match nopal_relocate::relocate(&[self.tree_at_root(tree)?], &[], &root) {
+            match nopal_relocate::relocate(&[self.tree_at_root(tree)?], &[], first, &root) {
                 // somebody else was faster
                 Err(RelocateError::Exists(_)) => {}
                 Err(RelocateError::Fs(error)) if error.is_already_exists() => {}

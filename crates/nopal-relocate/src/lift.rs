@@ -7,7 +7,7 @@ use nopal_elf::resolve::{Answer, LoaderConfig, Object, RequestKind, Resolution, 
 use nopal_elf::{Directory, Place, RunPathDirectories as _};
 
 /// The numbers of program and loader in a resolution.
-const PROGRAM: usize = 0;
+pub(crate) const PROGRAM: usize = 0;
 pub(crate) const LOADER: usize = 1;
 
 /// The libraries of a program, in breadth-first order, up to the first that only the loader can find.

@@ -14,6 +14,11 @@ pub(crate) fn folder(path: &[u8]) -> &[u8] {
     &path[..slash]
 }
 
+/// The last part of a path.
+pub(crate) fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
 /// The way from a folder to a path, both from the root on and without dots; `.` from a folder to itself.
 pub(crate) fn relative(folder: &[u8], path: &[u8]) -> Vec<u8> {
     let (from, to) = (components(folder), components(path));

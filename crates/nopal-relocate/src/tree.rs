@@ -62,7 +62,7 @@ impl FileTree {
 }
 
 /// A path from the tree's root on, below the folder that stands for it.
-fn below(root: &Path, path: &[u8]) -> PathBuf {
+pub(crate) fn below(root: &Path, path: &[u8]) -> PathBuf {
     root.join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
 }
 

@@ -113,6 +113,25 @@ impl Editor<'_> {
         if is_last { self.header.sections_offset } else { self.bytes.len() }
     }
 
+    /// Whether something follows all that headers tell of, which whoever wrote it there may look for from the end on.
+    pub fn has_payload(&self) -> bool {
+        /// Linkers leave zeros.
+        const LOOKED_AT: u64 = 64;
+        let format = self.header.format;
+        let tables = [
+            (self.header.segments_offset, self.header.segment_count, format.segment_bytes()),
+            (self.header.sections_offset, self.header.section_count, format.section_bytes()),
+        ];
+        let tables = tables.map(|(offset, count, bytes)| offset.saturating_add(u64::from(count) * bytes as u64));
+        let sections = self.sections.iter().filter(|section| section.is_in_file());
+        let sections = sections.map(|section| section.offset.saturating_add(section.bytes));
+        let segments = self.segments.iter().map(Segment::file_end);
+        let end = sections.chain(segments).chain(tables).max().unwrap_or(0);
+        let behind = self.bytes.len().saturating_sub(end).min(LOOKED_AT);
+        let bytes = read(self.bytes, self.bytes.len() - behind, behind);
+        bytes.is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+    }
+
     fn places(&self) -> Places {
         let interpreter = self.interpreter_segment().map(|index| self.segments[index]);
         let at = |offset: u64| {

@@ -1,6 +1,7 @@
 //! Programs and libraries that find each other from wherever they are.
 
-use super::{Kind, RelocateError, Verdict, Work};
+use super::programs::Teller;
+use super::{Kind, RelocateError, Rung, Verdict, Work};
 use crate::bindings::Binder;
 use crate::lift;
 use crate::loader::Loaders;
@@ -14,17 +15,26 @@ use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
 use nopal_fs::FilePart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Begins what stands for the folder of a file.
 const ORIGIN: &[u8] = b"$ORIGIN";
 
-/// A program that is made to start by itself.
-struct Program {
+/// What makes a program start by itself.
+struct Stub {
     changes: Changes,
     verdict: Verdict,
     start: Start,
-    /// What its loader loads, and under which names, if that can be told.
-    loaded: Option<(Resolution, Vec<Place>)>,
+    /// What its loader loads, by which names.
+    libraries: Vec<Place>,
+}
+
+/// A program that starts by itself.
+struct Started {
+    below: PathBuf,
+    start: Start,
+    resolution: Resolution,
+    libraries: Vec<Place>,
 }
 
 impl Work {
@@ -45,11 +55,19 @@ impl Work {
         Ok(())
     }
 
+    /// Whether nothing may be added to a program.
+    fn stays_whole(&self, file: &TreeFile) -> bool {
+        self.first == Rung::ExplicitLoader || has_payload(file)
+    }
+
     /// What a file's run path has to be, if it has to be another.
     fn run_path(&self, logical: &[u8], loaders: &mut Loaders) -> Result<Option<Changes>, String> {
         let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
         let image = Image::read(&opened.file).map_err(|error| error.to_string())?;
         let Some(dynamic) = &image.dynamic else { return Ok(None) };
+        if !is_library(&image) && self.stays_whole(&opened.file) {
+            return Ok(None);
+        }
         let force_rpath = dynamic.runpath.is_none() && dynamic.rpath.is_some();
         let editor = Editor::open(&opened.file, Options { force_rpath, ..Options::default() });
         let mut editor = match editor {
@@ -106,32 +124,38 @@ impl Work {
         found.filter_map(|object| self.seen_from(folder, paths::folder(&object.path))).collect()
     }
 
-    /// Has programs start by themselves.
+    /// Has programs start by themselves, or by a launcher.
     pub(super) fn starts(&mut self) -> Result<(), RelocateError> {
         let mut loaders = Loaders::default();
         let mut used = BTreeSet::new();
         let mut started = Vec::new();
-        for below in self.of_kind(Kind::Elf) {
-            let logical = paths::logical(&below);
-            match self.start(&logical, &mut loaders, &mut used) {
-                Ok(None) => {}
-                Ok(Some(program)) => {
-                    write(&self.root.join(&below), &program.changes)?;
-                    self.found.retain(|(known, _)| *known != below);
-                    self.found(&below, program.verdict);
-                    started.extend(program.loaded.map(|loaded| (below, program.start, loaded)));
-                }
-                Err(reason) => self.found(&below, Verdict::Stays(reason)),
+        for index in 0..self.members.len() {
+            if self.members[index].kind != Kind::Elf {
+                continue;
             }
+            let below = self.members[index].below.clone();
+            let verdict = match self.program(paths::logical(&below), &mut loaders) {
+                Ok(None) => continue,
+                Ok(Some(program)) => {
+                    used.insert(program.loader.clone());
+                    match self.start(index, program, &mut started)? {
+                        Some(verdict) => verdict,
+                        None => continue,
+                    }
+                }
+                Err(reason) => Verdict::Stays(reason),
+            };
+            self.found.retain(|(known, _)| *known != below);
+            self.found(&below, verdict);
         }
         used.iter().try_for_each(|loader| self.keep_inside(loader))?;
         self.bind(started)
     }
 
     /// Binds the symbols of programs, now that all files are what they will be.
-    fn bind(&mut self, programs: Vec<(PathBuf, Start, (Resolution, Vec<Place>))>) -> Result<(), RelocateError> {
+    fn bind(&mut self, programs: Vec<Started>) -> Result<(), RelocateError> {
         let mut binder = Binder::default();
-        for (below, start, (resolution, libraries)) in programs {
+        for Started { below, start, resolution, libraries } in programs {
             let bindings = binder.bindings(&self.tree, &resolution, &libraries);
             if bindings.is_empty() {
                 continue;
@@ -151,61 +175,87 @@ impl Work {
         Ok(())
     }
 
-    /// How a program starts, if it is one.
+    /// Has a program start by itself or by a launcher, which cannot take the place of what others load.
     fn start(
-        &self,
-        logical: &[u8],
-        loaders: &mut Loaders,
-        used: &mut BTreeSet<Vec<u8>>,
-    ) -> Result<Option<Program>, String> {
-        let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
+        &mut self,
+        index: usize,
+        program: Program,
+        started: &mut Vec<Started>,
+    ) -> Result<Option<Verdict>, RelocateError> {
+        let mut reason = None;
+        if program.has_payload {
+            reason = Some("a payload follows it, which it may look for from the end of its file on".to_owned());
+        } else if self.first == Rung::Stub {
+            match self.stub(&program) {
+                Ok(Stub { changes, verdict, start, libraries }) => {
+                    let below = self.members[index].below.clone();
+                    write(&self.root.join(&below), &changes)?;
+                    let known = program.known.map(|(resolution, _)| resolution);
+                    started.extend(known.map(|resolution| Started { below, start, resolution, libraries }));
+                    return Ok(Some(verdict));
+                }
+                Err(refusal) => reason = Some(refusal),
+            }
+        }
+        if program.is_library {
+            return Ok(None);
+        }
+        self.launch(index, &program, reason).map(Some)
+    }
+
+    /// A program, if this is one.
+    fn program(&self, logical: Vec<u8>, loaders: &mut Loaders) -> Result<Option<Program>, String> {
+        let Ok(opened) = self.tree.open(&logical) else { return Ok(None) };
         let Ok(image) = Image::read(&opened.file) else { return Ok(None) };
-        let Some(interpreter) = image.interpreter.as_ref().filter(|_| image.dynamic.is_some()) else {
-            return self.started_before(logical, &opened.file).map_or(Ok(None), Err);
+        let Some(interpreter) = image.interpreter.clone().filter(|_| image.dynamic.is_some()) else {
+            return self.started_before(&logical, &opened.file).map_or(Ok(None), Err);
         };
         // a library that can be started has its loader beside it
-        let name = interpreter.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let beside = || self.tree.canonical(&[paths::folder(logical), b"/", name].concat());
-        let loader = self.tree.canonical(interpreter).filter(|path| self.tree.open(path).is_ok()).or_else(beside);
+        let beside = || self.tree.canonical(&[paths::folder(&logical), b"/", paths::name(&interpreter)].concat());
+        let loader = self.tree.canonical(&interpreter).filter(|path| self.tree.open(path).is_ok()).or_else(beside);
         let missing = || format!("its loader {} is not among what is relocated", interpreter.escape_ascii());
         let loader = loader.ok_or_else(missing)?;
+        // other loaders than glibc's find libraries by the run path
+        let known = match loaders.config(&self.tree, &self.choice, &image) {
+            Some(config) => Some((self.resolve(&logical, &config)?, config)),
+            None => None,
+        };
+        let is_library = is_library(&image);
+        let has_payload = has_payload(&opened.file);
+        Ok(Some(Program { logical, file: opened.file, interpreter, loader, known, is_library, has_payload }))
+    }
+
+    /// What makes a program start by itself.
+    fn stub(&self, program: &Program) -> Result<Stub, String> {
         let from_root = |path: &[u8]| {
             let real = self.tree.canonical(path).unwrap_or_else(|| path.to_vec());
             Place::FromRoot(real.strip_prefix(b"/").unwrap_or(&real).to_vec())
         };
-        let config = loaders.config(&self.tree, &self.choice, &image);
-        // other loaders than glibc's find libraries by the run path
-        let resolution = match &config {
-            Some(config) => Some(self.resolve(logical, config)?),
-            None => None,
-        };
-        let mut libraries = Vec::new();
-        let mut loaded = Vec::new();
-        if let (Some(config), Some(resolution)) = (&config, &resolution) {
+        let libraries = match &program.known {
             // what is missing was so before; the loader says it better
-            if resolution.is_complete() {
-                libraries = lift::libraries(&self.tree, config, resolution, from_root);
+            Some((resolution, config)) if resolution.is_complete() => {
+                lift::libraries(&self.tree, config, resolution, from_root)
             }
-            loaded = sonames(resolution);
-        }
-        let preparation = self.preparation(logical, &loaded);
+            _ => Vec::new(),
+        };
+        let preparation = self.preparation(&program.logical, &program.sonames(), Teller::Itself);
         let told = preparation.told;
         let preparation = wrap::format::preparation(&preparation.steps, &preparation.arguments);
         let preparation = preparation.map_err(|error| error.to_string())?;
-        let depth = u32::try_from(paths::depth(logical)).map_err(|error| error.to_string())?;
-        let known = lift::without_last_names(libraries.clone());
-        let start = Start { depth, loader: from_root(&loader), libraries: known, preparation, bindings: Vec::new() };
+        let depth = u32::try_from(paths::depth(&program.logical)).map_err(|error| error.to_string())?;
+        let named = lift::without_last_names(libraries.clone());
+        let loader = from_root(&program.loader);
+        let start = Start { depth, loader, libraries: named, preparation, bindings: Vec::new() };
         let edit = || {
-            let mut editor = Editor::open(&opened.file, Options::default())?;
+            let mut editor = Editor::open(&program.file, Options::default())?;
             // for debuggers, which look for a library of that name
-            editor.set_interpreter(name)?;
+            editor.set_interpreter(paths::name(&program.interpreter))?;
             editor.set_start(&start)?;
             editor.finish()
         };
         let changes = edit().map_err(|error| error.to_string())?;
-        used.insert(loader);
         let verdict = Verdict::Program { libraries: start.by_path(), told };
-        Ok(Some(Program { changes, verdict, start, loaded: resolution.map(|resolution| (resolution, libraries)) }))
+        Ok(Stub { changes, verdict, start, libraries })
     }
 
     /// Why a program that starts by itself already does not start from here, if it does not.
@@ -239,10 +289,43 @@ impl Work {
     }
 }
 
-/// The names of libraries, and where they are.
-fn sonames(resolution: &Resolution) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let name = |object: &Object| Some((object.image.as_ref()?.soname()?.to_vec(), object.path.clone()));
-    resolution.objects.iter().filter_map(name).collect()
+/// A program, and what it loads.
+pub(super) struct Program {
+    pub(super) logical: Vec<u8>,
+    pub(super) file: TreeFile,
+    /// What it names as its loader.
+    pub(super) interpreter: Vec<u8>,
+    /// From the root on, without links.
+    pub(super) loader: Vec<u8>,
+    /// What a loader of glibc's makes of it.
+    pub(super) known: Option<(Resolution, Rc<LoaderConfig>)>,
+    /// It is there to be loaded, and can be started too.
+    is_library: bool,
+    /// Something follows it in its file, which has to stay as long as it is.
+    pub(super) has_payload: bool,
+}
+
+impl Program {
+    /// The names of its libraries, and where they are.
+    pub(super) fn sonames(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let name = |object: &Object| Some((object.image.as_ref()?.soname()?.to_vec(), object.path.clone()));
+        let objects = self.known.iter().flat_map(|(resolution, _)| &resolution.objects);
+        objects.filter_map(name).collect()
+    }
+}
+
+/// Whether others load a file, though it may name an interpreter too.
+fn is_library(image: &Image) -> bool {
+    image.interpreter.is_none() || image.soname().is_some()
+}
+
+/// Whether a file is a program, and nothing that others load.
+pub(super) fn is_program(file: &TreeFile) -> bool {
+    Image::read(file).is_ok_and(|image| !is_library(&image))
+}
+
+fn has_payload(file: &TreeFile) -> bool {
+    Editor::open(file, Options::default()).is_ok_and(|editor| editor.has_payload())
 }
 
 fn not_empty(changes: Changes) -> Option<Changes> {

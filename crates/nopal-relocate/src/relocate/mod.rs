@@ -4,6 +4,7 @@
 //! are, libraries find theirs, links and scripts lead to each other. What still names a path of the old place is told.
 
 mod elf;
+mod launched;
 mod mentions;
 mod programs;
 mod report;
@@ -18,6 +19,7 @@ use nopal_elf::resolve::Tree as _;
 use nopal_format::hash::{Hash, HashAlgorithm};
 use nopal_fs::{FsError, Step, TempDir, TreeWalk, WalkOptions};
 pub use report::{AssessError, Assessment, assess};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -34,6 +36,31 @@ pub struct Source {
     pub physical: PathBuf,
 }
 
+/// Ways for programs to find their loader. Each asks less of the program's file than the one before, and costs more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// By code that is added to the program. The program is what is executed.
+    #[default]
+    Stub,
+    /// A launcher opens the loader, and the program names the number of that as its interpreter.
+    FdInterpreter,
+    /// A launcher starts the loader, and names the program to it. The program's file stays as it was.
+    ExplicitLoader,
+}
+
+impl Rung {
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stub => "relocated",
+            Self::FdInterpreter => "fd-interpreter",
+            Self::ExplicitLoader => "explicit-loader",
+        }
+    }
+}
+
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -44,10 +71,24 @@ pub enum Verdict {
         /// Paths of the old place of which it is told where they are.
         told: Vec<Vec<u8>>,
     },
+    /// A program that a launcher starts, which has taken its place.
+    Launched {
+        /// How it finds its loader.
+        rung: Rung,
+        /// Why it does so, if that was not asked for.
+        reason: Option<String>,
+        /// Where it is itself, and the libraries that it loads.
+        files: Vec<Vec<u8>>,
+        /// Paths of the old place of which it is told where they are.
+        told: Vec<Vec<u8>>,
+    },
     /// A library, or a program of no loader, that finds what it needs relative to itself.
     Library,
-    /// A script whose interpreter is found relative to it.
-    Script,
+    /// A script that a launcher starts, which has taken its place.
+    Script {
+        /// Where it is itself, and its interpreter.
+        files: Vec<Vec<u8>>,
+    },
     /// A text that names files relative to itself.
     Text,
     /// A link that was absolute.
@@ -83,11 +124,16 @@ pub enum RelocateError {
 }
 
 /// Relocates trees to a folder that does not exist yet. Programs in these folders get links in its `bin`, unless something
-/// of that name is there.
+/// of that name is there. Programs find their loader by the first way, from `first` on, that will do for them.
 ///
 /// # Errors
 /// A file cannot be read or written, or there is something at `out`.
-pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<Relocation, RelocateError> {
+pub fn relocate(
+    sources: &[Source],
+    programs: &[PathBuf],
+    first: Rung,
+    out: &Path,
+) -> Result<Relocation, RelocateError> {
     if nopal_fs::symlink_metadata_if_exists(out)?.is_some() {
         return Err(RelocateError::Exists(out.to_owned()));
     }
@@ -95,13 +141,13 @@ pub fn relocate(sources: &[Source], programs: &[PathBuf], out: &Path) -> Result<
     let root = staging.path().join("root");
     copy(sources, &root)?;
     link_programs(programs, &root)?;
-    let mut work = Work::new(sources, &root)?;
+    let mut work = Work::new(sources, first, &root)?;
     work.links()?;
+    work.aliases()?;
     work.run_paths()?;
     work.starts()?;
     work.scripts()?;
     work.texts()?;
-    work.aliases()?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };
@@ -197,6 +243,8 @@ enum Kind {
 /// A relocation under way.
 struct Work {
     root: PathBuf,
+    /// The first way for programs to find their loader that is tried.
+    first: Rung,
     tree: FileTree,
     choice: LoaderChoice,
     members: Vec<Member>,
@@ -205,7 +253,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(sources: &[Source], root: &Path) -> Result<Self, RelocateError> {
+    fn new(sources: &[Source], first: Rung, root: &Path) -> Result<Self, RelocateError> {
         let mut members = Vec::new();
         let mut walk = TreeWalk::new(root, WalkOptions::default())?;
         while let Some(step) = walk.next()? {
@@ -218,6 +266,7 @@ impl Work {
         }
         Ok(Self {
             root: root.to_owned(),
+            first,
             tree: FileTree::new(Some(root.to_owned()), PathBuf::new()),
             choice: LoaderChoice::default(),
             members,

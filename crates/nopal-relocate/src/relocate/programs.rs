@@ -1,8 +1,10 @@
 //! What programs have to be told of where their files are. The rules are data: programs.toml.
 
-use super::{RelocateError, Verdict, Work};
+use super::elf::is_program;
+use super::{RelocateError, Rung, Verdict, Work};
 use crate::paths;
 use crate::wrap::{Join, JoinKind, Piece, Step, Text};
+use nopal_elf::resolve::Tree as _;
 use nopal_fs::FilePart;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -76,6 +78,36 @@ struct Rule {
     arguments: Vec<String>,
 }
 
+/// Who tells a program where its files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Teller {
+    /// Code in it, which knows the root.
+    Itself,
+    /// A launcher in a folder that is so many levels below the root.
+    Launcher(usize),
+}
+
+impl Teller {
+    fn root(self) -> Vec<Piece> {
+        match self {
+            Self::Itself => vec![Piece::Root],
+            Self::Launcher(depth) => vec![Piece::Root, Piece::Literal(b"/..".repeat(depth))],
+        }
+    }
+
+    /// A path that counts from the root.
+    pub(super) fn path(self, path: &[u8]) -> Text {
+        Text([self.root(), vec![Piece::Literal(path.to_vec())]].concat())
+    }
+
+    fn hold(self, number: u16, folder: &[u8]) -> Step {
+        match self {
+            Self::Itself => Step::Hold(number, self.path(folder)),
+            Self::Launcher(_) => Step::Pass(number, self.path(folder)),
+        }
+    }
+}
+
 /// What a program does before it starts.
 #[derive(Debug, Default)]
 pub(super) struct Preparation {
@@ -94,16 +126,26 @@ pub(super) fn is_harmless(path: &str) -> bool {
     harmless.paths.iter().any(|harmless| harmless == path) || harmless.below.iter().any(is_below)
 }
 
+/// Whether a program has a path built in that it would be given another name for, if it could be changed.
+pub(super) fn has_alias(program: &[u8], path: &[u8]) -> bool {
+    let is_for = |alias: &&Alias| alias.programs.iter().any(|one| matches(one.as_bytes(), paths::name(program)));
+    let is_below = |alias: &Alias| {
+        let rest = path.strip_prefix(alias.folder.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    RULES.alias.iter().filter(is_for).any(is_below)
+}
+
 impl Work {
     /// What a program has to be told, which loads libraries of these names from these paths.
-    pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Preparation {
+    pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)], teller: Teller) -> Preparation {
         let mut preparation = Preparation::default();
         for alias in &RULES.alias {
             if prefix(&alias.programs, &alias.loads, program, libraries).is_none() {
                 continue;
             }
             let folder = self.find(b"", &alias.folder).pop();
-            preparation.steps.extend(folder.map(|folder| Step::Hold(alias.number, Text::below_root(folder))));
+            preparation.steps.extend(folder.map(|folder| teller.hold(alias.number, &folder)));
         }
         for rule in &RULES.rule {
             let Some(prefix) = prefix(&rule.programs, &rule.loads, program, libraries) else { continue };
@@ -113,7 +155,7 @@ impl Work {
                     continue;
                 };
                 preparation.steps.extend(unless.clone().map(Step::SkipIfThere));
-                preparation.steps.push(Step::SetDefault(name.clone().into(), Text::below_root(path.clone())));
+                preparation.steps.push(Step::SetDefault(name.clone().into(), teller.path(&path)));
                 preparation.told.push(path);
             }
             for (name, patterns) in &rule.list {
@@ -121,7 +163,7 @@ impl Work {
                     preparation.steps.push(Step::Join(Join {
                         name: name.clone().into(),
                         separator: b":".to_vec(),
-                        value: Text::below_root(path.clone()),
+                        value: teller.path(&path),
                         how: JoinKind::Suffix,
                     }));
                     preparation.told.push(path);
@@ -131,7 +173,9 @@ impl Work {
             for argument in rule.arguments.iter().filter(|_| has_needs) {
                 let pieces = &mut preparation.arguments.0;
                 for (index, part) in argument.split("{root}").enumerate() {
-                    pieces.extend((index > 0).then_some(Piece::Root));
+                    if index > 0 {
+                        pieces.extend(teller.root());
+                    }
                     pieces.push(Piece::Literal(part.into()));
                 }
                 pieces.push(Piece::Break);
@@ -164,8 +208,13 @@ impl Work {
             for path in alias.files.iter().flat_map(|file| self.find(b"", file)) {
                 let Some(real) = self.tree.real(&path) else { continue };
                 let bytes = nopal_fs::read_file(&real)?;
-                let folder = [alias.folder.as_bytes(), b"/"].concat();
-                let places = memchr::memmem::find_iter(&bytes, &folder);
+                let is_program = || self.tree.open(&path).is_ok_and(|opened| is_program(&opened.file));
+                if self.first == Rung::ExplicitLoader && is_program() {
+                    continue;
+                }
+                let folder = alias.folder.as_bytes();
+                let ends = |at: &usize| matches!(bytes.get(at + folder.len()), Some(b'/' | 0));
+                let places = memchr::memmem::find_iter(&bytes, folder).filter(ends);
                 let parts = places.map(|at| FilePart { offset: at as u64, bytes: &name }).collect::<Vec<_>>();
                 nopal_fs::patch_file(&real, &parts, bytes.len() as u64)?;
             }
@@ -213,7 +262,7 @@ impl Alias {
 /// The folder that relative patterns are in, if a rule for such programs and libraries is for this program.
 fn prefix(programs: &[String], loads: &[String], program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
     let is_one = |patterns: &[String], name: &[u8]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name));
-    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = paths::name(program);
     let above = |path: &[u8]| paths::folder(paths::folder(path)).to_vec();
     if is_one(programs, name) {
         return Some(above(program));

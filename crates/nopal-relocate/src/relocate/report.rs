@@ -1,10 +1,9 @@
 //! What a relocated tree says of itself, for those who have to decide how to run its programs.
 
-use super::programs::is_harmless;
-use super::{RelocateError, Relocation, Verdict};
+use super::programs::{has_alias, is_harmless};
+use super::{RelocateError, Relocation, Rung, Verdict};
 use crate::paths;
 use crate::tree::FileTree;
-use crate::wrap::{self, Piece, Text};
 use nopal_elf::Start;
 use nopal_elf::resolve::Tree as _;
 use nopal_fs::FsError;
@@ -16,13 +15,22 @@ use thiserror::Error;
 /// Where it says so, below its root.
 const PLACE: &str = ".nopal/relocation.json";
 
+/// The word for a script that a launcher starts.
+const SCRIPT: &str = "script";
+
 /// What became of a file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Entry {
     /// In a word.
     #[serde(default)]
     verdict: String,
-    /// Why it stays as it was.
+    /// How a launcher has it find its loader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rung: Option<Rung>,
+    /// What the launcher starts, and the libraries of that, or its interpreter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
+    /// Why it stays as it was, or does not start by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What it names of the old place.
@@ -47,6 +55,10 @@ pub enum AssessError {
 /// Whether a program of a relocated tree can be expected to run from there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Assessment {
+    /// How it finds its loader, or its interpreter does.
+    pub rung: Rung,
+    /// Why it does not start by itself, if that was tried.
+    pub refusal: Option<String>,
     /// What speaks against it: files, and what they name of the old place or why they could not be relocated.
     pub doubts: Vec<(PathBuf, String)>,
 }
@@ -62,8 +74,16 @@ pub(super) fn write(relocation: &Relocation, root: &Path) -> Result<(), Relocate
                 entry.told = texts(told);
                 "program"
             }
+            Verdict::Launched { rung, reason, files, told } => {
+                (entry.rung, entry.reason) = (Some(*rung), reason.clone());
+                (entry.files, entry.told) = (texts(files), texts(told));
+                "launched"
+            }
             Verdict::Library => "library",
-            Verdict::Script => "script",
+            Verdict::Script { files } => {
+                entry.files = texts(files);
+                SCRIPT
+            }
             Verdict::Text => "text",
             Verdict::Link => "link",
             Verdict::Stays(reason) => {
@@ -84,16 +104,6 @@ pub(super) fn write(relocation: &Relocation, root: &Path) -> Result<(), Relocate
     Ok(nopal_fs::write(&place, &text)?)
 }
 
-/// The text of a script that a launcher stands for, and the interpreter, both from the root on.
-fn script(tree: &FileTree, launcher: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let launch = wrap::read(&tree.real(launcher)?).ok()?;
-    let path = |text: &Text| match &text.0[..] {
-        [.., Piece::Root, Piece::Literal(way)] => tree.canonical(&[paths::folder(launcher), way].concat()),
-        _ => None,
-    };
-    Some((path(&launch.before)?, path(&launch.target)?))
-}
-
 /// Looks at a program of a relocated tree, by its path from the root on, and at all libraries it loads.
 ///
 /// # Errors
@@ -106,28 +116,36 @@ pub fn assess(root: &Path, program: &Path) -> Result<Assessment, AssessError> {
     let tree = FileTree::new(Some(root.to_owned()), PathBuf::new());
     let logical = paths::logical(program.strip_prefix("/").unwrap_or(program));
     let real = tree.canonical(&logical).unwrap_or(logical);
+    let entry = |path: &[u8]| report.get(&*String::from_utf8_lossy(path.strip_prefix(b"/").unwrap_or(path)));
+    let files_of = |entry: &Entry| entry.files.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
     let mut files = vec![real.clone()];
     let mut real = real;
-    if let Some((script, interpreter)) = script(&tree, &real) {
-        files.extend([script, interpreter.clone()]);
-        real = interpreter;
+    if let Some(script) = entry(&real).filter(|entry| entry.verdict == SCRIPT) {
+        files.extend(files_of(script));
+        real = files.last().and_then(|interpreter| tree.canonical(interpreter)).unwrap_or(real);
+        files.push(real.clone());
     }
-    if let Some(start) = tree.open(&real).ok().and_then(|opened| Start::read(&opened.file)) {
+    let mut assessment = Assessment::default();
+    if let Some((entry, rung)) = entry(&real).and_then(|entry| Some((entry, entry.rung?))) {
+        (assessment.rung, assessment.refusal) = (rung, entry.reason.clone());
+        // that it does not start by itself is no doubt
+        files.retain(|path| *path != real);
+        files.extend(files_of(entry));
+    } else if let Some(start) = tree.open(&real).ok().and_then(|opened| Start::read(&opened.file)) {
         files.extend(start.libraries.iter().filter_map(|place| start.place(&real, place)));
     }
-    let entry = |path: &[u8]| report.get(&*String::from_utf8_lossy(path.strip_prefix(b"/").unwrap_or(path)));
     let told = entry(&real).map(|entry| &entry.told[..]).unwrap_or_default();
-    let mut assessment = Assessment::default();
+    let mut doubts = Vec::new();
     for file in &files {
         let Some(entry) = entry(file) else { continue };
-        let mut doubt = |what: &str| {
-            let path = PathBuf::from(String::from_utf8_lossy(file).into_owned());
-            assessment.doubts.push((path, what.to_owned()));
-        };
-        entry.reason.iter().for_each(|reason| doubt(reason));
+        let doubt = |what: &String| (PathBuf::from(String::from_utf8_lossy(file).into_owned()), what.clone());
+        doubts.extend(entry.reason.as_ref().map(doubt));
         let covers = |told: &String, name: &String| name.starts_with(told) || told.starts_with(&format!("{name}/"));
-        let is_doubtful = |name: &&String| !is_harmless(name) && !told.iter().any(|told| covers(told, name));
-        entry.names.iter().filter(is_doubtful).for_each(|name| doubt(name));
+        // programs that stay what they were name it still, though others are told
+        let stays = |name: &String| assessment.rung == Rung::ExplicitLoader && has_alias(file, name.as_bytes());
+        let is_told = |name: &String| told.iter().any(|told| covers(told, name)) && !stays(name);
+        let names = entry.names.iter().filter(|name| !is_harmless(name) && !is_told(name));
+        doubts.extend(names.map(doubt));
     }
-    Ok(assessment)
+    Ok(Assessment { doubts, ..assessment })
 }

@@ -4,12 +4,13 @@
 //! in a hidden folder beside the one it was in, under its name. That is what it gets to see as `$0`: its name is right,
 //! and so is what it finds by going up from there. Links to its neighbours lie beside it if it may look for some.
 
+use super::launched::{PROGRAM_MODE, architecture, launcher};
 use super::{Kind, RelocateError, Verdict, Work};
 use crate::paths;
-use crate::wrap::{self, Architecture, Launch, Piece, Text};
+use crate::wrap::{Architecture, Launch, Piece, Text};
 use memchr::memmem;
-use nopal_elf::Bytes as _;
 use nopal_elf::resolve::Tree as _;
+use nopal_fs::FsError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -39,36 +40,32 @@ impl Work {
                 continue;
             }
             let below = self.members[index].below.clone();
-            match self.script(&below)? {
-                Ok(None) => {}
-                Ok(Some(hidden)) => {
-                    self.members[index].below = hidden;
-                    self.found(&below, Verdict::Script);
-                }
-                Err(reason) => self.found(&below, Verdict::Stays(reason)),
+            if let Some(verdict) = self.script(index, &below)? {
+                self.found(&below, verdict);
             }
         }
         Ok(())
     }
 
-    /// Puts a launcher in the place of a script. Where the script is then, nothing if it needs none, or why that cannot be.
-    fn script(&self, below: &Path) -> Result<Result<Option<PathBuf>, String>, RelocateError> {
+    /// Puts a launcher in the place of a script, if it needs one.
+    fn script(&mut self, index: usize, below: &Path) -> Result<Option<Verdict>, RelocateError> {
         let path = self.root.join(below);
         let text = nopal_fs::read_file(&path)?;
-        let Some(shebang) = Shebang::read(&text) else { return Ok(Ok(None)) };
+        let Some(shebang) = Shebang::read(&text) else { return Ok(None) };
+        let stays = |reason: &str| Ok(Some(Verdict::Stays(reason.to_owned())));
         if !shebang.interpreter.starts_with(b"/") {
-            return Ok(Err("its interpreter is looked for in the working directory".to_owned()));
+            return stays("its interpreter is looked for in the working directory");
         }
         let name = below.file_name().unwrap_or_default();
         if READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end)) {
-            return Ok(Err("by its name it is read by others, which could not read a launcher".to_owned()));
+            return stays("by its name it is read by others, which could not read a launcher");
         }
         let Some((interpreter, architecture)) = self.interpreter(shebang.interpreter) else {
             let interpreter = shebang.interpreter.escape_ascii();
-            return Ok(Err(format!("its interpreter {interpreter} is not among what is relocated")));
+            return stays(&format!("its interpreter {interpreter} is not among what is relocated"));
         };
-        let Some((folder, hidden)) = hidden(below) else {
-            return Ok(Err("it lies in the root".to_owned()));
+        let Some(hidden) = hidden(below) else {
+            return stays("it lies in the root");
         };
         let here = paths::logical(below.parent().unwrap_or(Path::new("")));
         let from_here = |path: &[u8]| Text::below_root([b"/", &paths::relative(&here, path)[..]].concat());
@@ -83,32 +80,41 @@ impl Work {
             before: Text(before),
             ..Launch::default()
         };
-        nopal_fs::create_dir_all(&self.root.join(&folder))?;
-        if NEIGHBOURLY.iter().any(|word| memmem::find(&text, word).is_some()) {
-            self.link_neighbours(below, &folder)?;
-        }
-        let place = self.root.join(&hidden);
-        // a link to it may be there, as a neighbour of others
-        nopal_fs::remove_file_if_exists(&place)?;
-        nopal_fs::rename(&path, &place)?;
-        let layout =
-            wrap::Layout { place: wrap::Place::Inside, architecture: Some(architecture), ..wrap::Layout::default() };
-        wrap::make(&launch, &place, &path, &layout)?;
-        Ok(Ok(Some(hidden)))
+        let launcher = match launcher(&launch, architecture) {
+            Ok(launcher) => launcher,
+            Err(reason) => return stays(&reason),
+        };
+        let looks_beside = NEIGHBOURLY.iter().any(|word| memmem::find(&text, word).is_some());
+        self.hide(below, &hidden, looks_beside)?;
+        nopal_fs::write_new(&path, &launcher, PROGRAM_MODE)?;
+        let files = vec![paths::logical(&hidden), interpreter];
+        self.members[index].below = hidden;
+        Ok(Some(Verdict::Script { files }))
     }
 
-    /// An interpreter, the name it goes by kept, and its processor.
-    fn interpreter(&self, path: &[u8]) -> Option<(Vec<u8>, Architecture)> {
+    /// An interpreter, the name it goes by kept, and its processor, if there is a launcher for it.
+    fn interpreter(&self, path: &[u8]) -> Option<(Vec<u8>, Option<Architecture>)> {
         let file = self.tree.open(path).ok()?.file;
-        let mut head = [0; 20];
-        file.read_at(0, &mut head).ok()?;
         let folder = self.tree.canonical(paths::folder(path))?;
         let name = &path[path.iter().rposition(|byte| *byte == b'/')?..];
-        Some(([&folder, name].concat(), Architecture::of_file(&head)?))
+        Some(([&folder, name].concat(), architecture(&file)))
     }
 
-    /// Links to all that lies beside a script, in the folder where the script is going to lie.
-    fn link_neighbours(&self, below: &Path, folder: &Path) -> Result<(), RelocateError> {
+    /// Moves a file to a hidden folder, with links to its neighbours if it looks for some beside itself.
+    pub(super) fn hide(&self, below: &Path, hidden: &Path, looks_beside: bool) -> Result<(), FsError> {
+        let folder = hidden.parent().unwrap_or(Path::new(""));
+        nopal_fs::create_dir_all(&self.root.join(folder))?;
+        if looks_beside {
+            self.link_neighbours(below, folder)?;
+        }
+        let place = self.root.join(hidden);
+        // a link to it may be there, as a neighbour of others
+        nopal_fs::remove_file_if_exists(&place)?;
+        nopal_fs::rename(&self.root.join(below), &place)
+    }
+
+    /// Links to all that lies beside a file, in the folder where it is going to lie.
+    fn link_neighbours(&self, below: &Path, folder: &Path) -> Result<(), FsError> {
         let here = below.parent().unwrap_or(Path::new(""));
         let Some(here_name) = here.file_name() else { return Ok(()) };
         for name in nopal_fs::read_dir_names(&self.root.join(here))? {
@@ -121,14 +127,12 @@ impl Work {
     }
 }
 
-/// The hidden folder beside the one of a script, and the script in it.
-fn hidden(below: &Path) -> Option<(PathBuf, PathBuf)> {
+/// Where a file lies that a launcher stands for: in a hidden folder beside its own. Nothing for a file in the root.
+pub(super) fn hidden(below: &Path) -> Option<PathBuf> {
     let folder = below.parent()?;
     let mut name = OsString::from(".");
     name.push(folder.file_name()?);
-    let folder = folder.with_file_name(name);
-    let place = folder.join(below.file_name()?);
-    Some((folder, place))
+    Some(folder.with_file_name(name).join(below.file_name()?))
 }
 
 impl<'a> Shebang<'a> {
@@ -163,8 +167,7 @@ mod tests {
 
     #[test]
     fn scripts_hide_beside_their_folder() {
-        let (folder, place) = hidden(Path::new("usr/bin/foo")).unwrap_or_default();
-        assert_eq!((folder.as_path(), place.as_path()), (Path::new("usr/.bin"), Path::new("usr/.bin/foo")));
+        assert_eq!(hidden(Path::new("usr/bin/foo")), Some(PathBuf::from("usr/.bin/foo")));
         assert!(hidden(Path::new("foo")).is_none());
     }
 }

@@ -6,15 +6,15 @@ use crate::output;
 use clap::Args;
 use nopal_build::probe::{Ability, KvmState};
 use nopal_build::{Probe, probe};
-use nopal_relocate::programs_start_in;
+use nopal_relocate::{Rung, Trial, try_rungs};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// Say what this machine allows, and what nopal does about it
 ///
-/// Everything is tried out, not guessed: namespaces are made, a filter is installed, a virtual processor runs an
-/// instruction. The exit code is 1 if builds or `nopal run` cannot work.
+/// Everything is tried out, not guessed: namespaces are made, a filter is installed, the machine's shell is relocated and
+/// run, a virtual processor runs an instruction. The exit code is 1 if builds or `nopal run` cannot work.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
     /// Print JSON
@@ -27,13 +27,13 @@ pub(crate) fn run(context: Context, args: &DoctorArgs) -> Result<ExitCode, CliEr
     let (store, cache) = (context.settings.store().to_owned(), context.settings.cache().to_owned());
     nopal_fs::create_dir_all(&cache)?;
     let probe = probe(&cache);
-    let relocated = programs_start_in(&cache);
+    let rungs = try_rungs(&cache);
     let free_bytes = nopal_fs::disk_free_bytes(&cache)?;
     let (store, cache) = (store.display().to_string(), cache.display().to_string());
     if args.json {
-        output::json(&as_json(&probe, &relocated, &store, &cache, free_bytes))?;
+        output::json(&as_json(&probe, &rungs, &store, &cache, free_bytes))?;
     } else {
-        output::data(as_text(&probe, &relocated, &store, &cache, free_bytes).as_bytes())?;
+        output::data(as_text(&probe, &rungs, &store, &cache, free_bytes).as_bytes())?;
     }
     Ok(if probe.sandbox_works() && probe.run_works() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -50,7 +50,7 @@ fn abilities(probe: &Probe) -> [(&'static str, &'static str, &Ability); 6] {
     ]
 }
 
-fn as_text(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &str, free_bytes: u64) -> String {
+fn as_text(probe: &Probe, rungs: &[(Rung, Trial)], store: &str, cache: &str, free_bytes: u64) -> String {
     let mut text = format!("kernel: Linux {}\nstore: {store}\ncache: {cache}\n", probe.kernel);
     let mut add = |line: String| {
         // writing to a string cannot fail
@@ -68,10 +68,19 @@ fn as_text(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &s
             }
         }
     }
-    add(match relocated {
-        Ok(()) => "relocated programs (for run): yes, from the cache".to_owned(),
-        Err(reason) => format!("relocated programs (for run): no: {reason}"),
-    });
+    for (rung, trial) in rungs {
+        let what = match rung {
+            Rung::Stub => "relocated programs that start by themselves",
+            Rung::FdInterpreter => "relocated programs whose loader a launcher opens",
+            Rung::ExplicitLoader => "relocated programs whose loader a launcher starts",
+        };
+        let what = format!("{what} (for run --rung {})", rung.name());
+        add(match trial {
+            Trial::Works => format!("{what}: yes, from the cache"),
+            Trial::Fails(reason) => format!("{what}: no: {reason}"),
+            Trial::Untried(reason) => format!("{what}: untried: {reason}"),
+        });
+    }
     add(match probe.landlock_abi {
         0 => "Landlock: no; abstract sockets are kept apart by the network namespace only".to_owned(),
         abi => format!("Landlock: version {abi}"),
@@ -90,12 +99,18 @@ fn as_text(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &s
         probe.sandbox_works(),
         "fail with this reason; `--no-sandbox` builds without one, on request only",
     ));
-    let otherwise = match relocated {
-        Ok(()) => "packages of a distribution run relocated, as far as they find all; others fail with this reason",
-        Err(_) => "fails with this reason",
+    let otherwise = if relocated_programs_work(rungs) {
+        "packages of a distribution run relocated, as far as they find all; others fail with this reason"
+    } else {
+        "fails with this reason"
     };
     add(verdict("nopal run", probe.run_works(), otherwise));
     text
+}
+
+/// Whether any way for them does, as far as it is known.
+fn relocated_programs_work(rungs: &[(Rung, Trial)]) -> bool {
+    rungs.iter().any(|(_, trial)| !matches!(trial, Trial::Fails(_)))
 }
 
 fn verdict(what: &str, works: bool, otherwise: &str) -> String {
@@ -117,7 +132,7 @@ fn kvm(state: &KvmState) -> String {
     }
 }
 
-fn as_json(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &str, free_bytes: u64) -> Value {
+fn as_json(probe: &Probe, rungs: &[(Rung, Trial)], store: &str, cache: &str, free_bytes: u64) -> Value {
     let tried: serde_json::Map<String, Value> = abilities(probe)
         .into_iter()
         .map(|(name, _, ability)| {
@@ -141,6 +156,11 @@ fn as_json(probe: &Probe, relocated: &Result<(), String>, store: &str, cache: &s
         "settings": probe.settings.iter().cloned().map(|(n, v)| (n, Value::String(v))).collect::<serde_json::Map<_, _>>(),
         "buildsWork": probe.sandbox_works(),
         "runWorks": probe.run_works(),
-        "relocatedProgramsWork": relocated.is_ok(),
+        "relocatedProgramsWork": relocated_programs_work(rungs),
+        "rungs": rungs.iter().map(|(rung, trial)| (rung.name().to_owned(), match trial {
+            Trial::Works => json!({ "works": true }),
+            Trial::Fails(reason) => json!({ "works": false, "reason": reason }),
+            Trial::Untried(reason) => json!({ "works": null, "reason": reason }),
+        })).collect::<serde_json::Map<_, _>>(),
     })
 }

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::output;
 use clap::Args;
 use nopal_fs::TempDir;
-use nopal_relocate::{pack, relocate};
+use nopal_relocate::{Rung, pack, relocate};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(mut context: Context, args: &PackArgs) -> Result<ExitCode, Cli
         .ok_or_else(|| CliError::usage_hint("which program the file is to be is not said", "name it by --program"))?;
     let staging = TempDir::new_in(nopal_fs::parent_of(&out), ".packing-")?;
     let tree = staging.path().join("tree");
-    relocate(&sources, &programs, &tree)?;
+    relocate(&sources, &programs, Rung::default(), &tree)?;
     let program = match name.strip_prefix('/') {
         Some(path) => PathBuf::from(path),
         None => Path::new("bin").join(name),

@@ -6,8 +6,8 @@ use crate::cli::Context;
 use crate::error::CliError;
 use crate::output;
 use crate::settings::auto_args;
-use clap::Args;
-use nopal_relocate::{Relocation, Source, Verdict, relocate};
+use clap::{Args, ValueEnum};
+use nopal_relocate::{Relocation, Rung, Source, Verdict, relocate};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,9 +27,34 @@ pub(crate) struct RelocateArgs {
     /// Folder to make
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
+    /// How programs find their loader: the first way, from this one on, that will do for each
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    rung: ProgramRung,
     /// Say of each file what was done, and what stays absolute
     #[arg(long)]
     explain: bool,
+}
+
+/// Ways for relocated programs to find their loader, the ones that cost less first
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgramRung {
+    /// By code that is added to each program
+    #[default]
+    Relocated,
+    /// A launcher opens the loader; all that is changed in a program is the name of that
+    FdInterpreter,
+    /// A launcher starts the loader; programs stay byte for byte what they were
+    ExplicitLoader,
+}
+
+impl From<ProgramRung> for Rung {
+    fn from(rung: ProgramRung) -> Self {
+        match rung {
+            ProgramRung::Relocated => Self::Stub,
+            ProgramRung::FdInterpreter => Self::FdInterpreter,
+            ProgramRung::ExplicitLoader => Self::ExplicitLoader,
+        }
+    }
 }
 
 /// What is relocated
@@ -85,7 +110,7 @@ impl WhatArgs {
 pub(crate) fn run(mut context: Context, args: &RelocateArgs) -> Result<ExitCode, CliError> {
     let out = context.settings.absolute(&args.out);
     let (sources, programs) = args.what.gather(&mut context)?;
-    let relocation = relocate(&sources, &programs, &out)?;
+    let relocation = relocate(&sources, &programs, args.rung.into(), &out)?;
     if args.explain {
         for (path, verdict) in &relocation.files {
             output::line(&format!("{}: {}", path.display(), describe(verdict)))?;
@@ -98,8 +123,12 @@ pub(crate) fn run(mut context: Context, args: &RelocateArgs) -> Result<ExitCode,
 fn describe(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Program { libraries, .. } => format!("program; {libraries} libraries by path"),
+        Verdict::Launched { rung, reason, .. } => {
+            let reason = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            format!("program, started by a launcher ({}){reason}", rung.name())
+        }
         Verdict::Library => "finds its libraries relative to itself".to_owned(),
-        Verdict::Script => "script with a relative interpreter".to_owned(),
+        Verdict::Script { .. } => "script with a relative interpreter".to_owned(),
         Verdict::Text => "text with relative paths".to_owned(),
         Verdict::Link => "relative link".to_owned(),
         Verdict::Stays(reason) => format!("as it was: {reason}"),
@@ -114,9 +143,9 @@ fn summary(relocation: &Relocation) -> String {
     let count = |is: fn(&Verdict) -> bool| relocation.files.iter().filter(|(_, verdict)| is(verdict)).count();
     format!(
         "{} programs, {} libraries, {} scripts and {} links run from anywhere; {} files stay as they were, {} name the old place",
-        count(|verdict| matches!(verdict, Verdict::Program { .. })),
+        count(|verdict| matches!(verdict, Verdict::Program { .. } | Verdict::Launched { .. })),
         count(|verdict| matches!(verdict, Verdict::Library)),
-        count(|verdict| matches!(verdict, Verdict::Script)),
+        count(|verdict| matches!(verdict, Verdict::Script { .. })),
         count(|verdict| matches!(verdict, Verdict::Link)),
         count(|verdict| matches!(verdict, Verdict::Stays(_))),
         count(|verdict| matches!(verdict, Verdict::Mentions(_))),

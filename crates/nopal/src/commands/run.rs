@@ -8,8 +8,9 @@ use crate::output;
 use crate::settings::auto_args;
 use clap::{Args, ValueEnum};
 use nopal_engine::{Engine, Relocated, RunPlan};
+use nopal_relocate::{Assessment, Rung as ProgramRung};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Run a program of a package
@@ -80,16 +81,46 @@ pub(crate) fn run(mut context: Context, args: RunArgs) -> Result<ExitCode, CliEr
     match never {}
 }
 
-/// Ways to run a program that expects its files at places of its own, the ones that ask less of the machine first
+/// Ways to run a program that expects its files at places of its own, the ones that cost less first
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Rung {
     /// The first one that will do
     #[default]
     Auto,
-    /// As it is, from a relocated copy of its tree: needs nothing of the machine
+    /// From a relocated copy of its tree, by code that is added to programs: needs nothing of the machine
     Relocated,
+    /// Likewise, by a launcher that opens the loader; programs name its number as their interpreter
+    FdInterpreter,
+    /// Likewise, by a launcher that starts the loader; programs stay what they were
+    ExplicitLoader,
     /// In a namespace that shows it the tree where it expects it
     Namespace,
+}
+
+impl Rung {
+    /// The first way for programs of a relocated tree to find their loader that may be taken.
+    fn of_programs(self) -> ProgramRung {
+        match self {
+            Self::FdInterpreter => ProgramRung::FdInterpreter,
+            Self::ExplicitLoader => ProgramRung::ExplicitLoader,
+            Self::Auto | Self::Relocated | Self::Namespace => ProgramRung::Stub,
+        }
+    }
+}
+
+/// What a way costs, and what goes wrong by it.
+fn price(rung: ProgramRung) -> &'static [&'static str] {
+    match rung {
+        ProgramRung::Stub => &[],
+        ProgramRung::FdInterpreter => &[
+            "a launcher opens its loader and starts it: one start more, and /proc has to be mounted",
+            "it starts itself by /proc/self/exe as long as it leaves the number of its loader open",
+        ],
+        ProgramRung::ExplicitLoader => &[
+            "a launcher starts its loader, which starts it: one start more",
+            "/proc/self/exe is the loader: by that it neither starts itself nor finds files beside itself",
+        ],
+    }
 }
 
 /// How a program is run, and why so.
@@ -99,6 +130,24 @@ struct Choice {
     why: String,
 }
 
+impl Choice {
+    fn namespace(why: &str) -> Self {
+        Self { relocated: None, why: format!("namespace: {why}") }
+    }
+
+    fn relocated(relocated: Relocated, why: &str) -> Self {
+        let Assessment { rung, refusal, .. } = &relocated.assessment;
+        let mut text = format!("{}: {why}", rung.name());
+        let refusal = refusal.as_ref().map(|reason| format!("nothing can be added to the program: {reason}"));
+        let lines = refusal.iter().map(String::as_str).chain(price(*rung).iter().copied());
+        let root = relocated.root.display().to_string();
+        for line in lines.chain([&root[..]]) {
+            text.push_str(&format!("\n  {line}"));
+        }
+        Self { why: text, relocated: Some(relocated) }
+    }
+}
+
 /// The shell that libc starts, wherever it is itself.
 const SHELL: &str = "/bin/sh";
 
@@ -106,23 +155,32 @@ const SHELL: &str = "/bin/sh";
 const MAX_DOUBTS: usize = 8;
 
 fn choose(rung: Rung, engine: &Engine, plan: &RunPlan) -> Result<Choice, CliError> {
-    let namespace = |why: String| Ok(Choice { relocated: None, why: format!("namespace: {why}") });
     if rung == Rung::Namespace {
-        return namespace("it was asked for".to_owned());
+        return Ok(Choice::namespace("it was asked for"));
     }
-    let Some(mut relocated) = engine.relocated(plan)? else {
-        return namespace("the program expects the store at its place".to_owned());
+    let Some(mut relocated) = engine.relocated(plan, rung.of_programs())? else {
+        return Ok(Choice::namespace("the program expects the store at its place"));
     };
-    let root = relocated.root.display().to_string();
     if !nopal_fs::exists(Path::new(SHELL)) {
         let doubt = format!("{SHELL}, if it starts commands: this machine has none");
         relocated.assessment.doubts.push((plan.program.clone(), doubt));
     }
-    let doubts = &relocated.assessment.doubts;
-    if doubts.is_empty() {
-        let why = format!("relocated: it names nothing that is elsewhere\n  {root}");
-        return Ok(Choice { relocated: Some(relocated), why });
-    }
+    let told = tell(&relocated.assessment.doubts);
+    Ok(match (rung, told) {
+        (Rung::Auto, None) => Choice::relocated(relocated, "it names nothing that is elsewhere"),
+        (Rung::Auto, Some(told)) if nopal_build::probe::user_namespaces_work() => {
+            Choice::namespace(&format!("relocated it might not find{told}"))
+        }
+        (Rung::Auto, Some(told)) => {
+            Choice::relocated(relocated, &format!("there are no user namespaces, though it may not find{told}"))
+        }
+        (_, None) => Choice::relocated(relocated, "it was asked for; it names nothing that is elsewhere"),
+        (_, Some(told)) => Choice::relocated(relocated, &format!("it was asked for, though it may not find{told}")),
+    })
+}
+
+/// The first doubts, a line each; nothing if there are none.
+fn tell(doubts: &[(PathBuf, String)]) -> Option<String> {
     let mut told = doubts.iter().take(MAX_DOUBTS).fold(String::new(), |mut told, (file, doubt)| {
         told.push_str(&format!("\n  {}: {doubt}", file.display()));
         told
@@ -130,13 +188,5 @@ fn choose(rung: Rung, engine: &Engine, plan: &RunPlan) -> Result<Choice, CliErro
     if doubts.len() > MAX_DOUBTS {
         told.push_str(&format!("\n  and {} more", doubts.len() - MAX_DOUBTS));
     }
-    if rung == Rung::Relocated {
-        let why = format!("relocated: it was asked for, though it may not find{told}\n  {root}");
-        return Ok(Choice { relocated: Some(relocated), why });
-    }
-    if nopal_build::probe::user_namespaces_work() {
-        return namespace(format!("relocated it might not find{told}"));
-    }
-    let why = format!("relocated: there are no user namespaces, though it may not find{told}\n  {root}");
-    Ok(Choice { relocated: Some(relocated), why })
+    (!told.is_empty()).then_some(told)
 }

@@ -38,6 +38,7 @@ consoles! {
     patchelf
     relocate
     relocate_places
+    relocate_rungs
     repl
     store
     wrap
