@@ -5,7 +5,6 @@
 
 use super::elf::Program;
 use super::programs::Teller;
-use super::script::hidden;
 use super::{RelocateError, Rung, Verdict, Work};
 use crate::lift;
 use crate::paths;
@@ -17,9 +16,10 @@ use nopal_elf::resolve::{Environment, Resolution, Tree as _, resolve};
 use nopal_elf::{Bytes as _, Changes, Editor, ElfError, Options};
 use std::path::Path;
 
-/// The number under which the loader of such programs is open. What names it is no longer than any usual loader's path, so
-/// that it fits where that was.
+/// The number under which the loader of such programs is open.
 const LOADER_NUMBER: u16 = 978;
+/// What names it: no longer than usual loaders' paths, so that it fits where those were.
+const LOADER_BY_NUMBER: &[u8] = b"/proc/self/fd/978";
 
 /// The rights of a launcher.
 pub(super) const PROGRAM_MODE: u32 = 0o755;
@@ -39,8 +39,9 @@ impl Work {
         mut reason: Option<String>,
     ) -> Result<Verdict, RelocateError> {
         let below = self.members[index].below.clone();
-        let Some(hidden) = hidden(&below) else {
-            return Ok(Verdict::Stays("it lies in the root, where no launcher can take its place".to_owned()));
+        let hidden = match self.hidden(&below) {
+            Ok(hidden) => hidden,
+            Err(reason) => return Ok(Verdict::Stays(reason)),
         };
         let architecture = architecture(&program.file);
         let mut edited = None;
@@ -180,7 +181,7 @@ fn from_here(here: &[u8], path: &[u8]) -> Text {
 fn interpreter_by_number(program: &Program) -> Result<Changes, String> {
     let edit = || {
         let mut editor = Editor::open(&program.file, Options::default())?;
-        editor.set_interpreter(format!("/proc/self/fd/{LOADER_NUMBER}").as_bytes())?;
+        editor.set_interpreter(LOADER_BY_NUMBER)?;
         editor.finish()
     };
     let changes = edit().map_err(|error: ElfError| error.to_string())?;

@@ -258,6 +258,7 @@ impl Work {
         let mut walk = TreeWalk::new(root, WalkOptions::default())?;
         while let Some(step) = walk.next()? {
             let kind = match step {
+                Step::File if script::is_launched(root, walk.relative_path()) => Kind::Other,
                 Step::File => kind_of(walk.path())?,
                 Step::Symlink => Kind::Link,
                 Step::Enter | Step::Leave | Step::Other => continue,

@@ -7,11 +7,12 @@
 use super::launched::{PROGRAM_MODE, architecture, launcher};
 use super::{Kind, RelocateError, Verdict, Work};
 use crate::paths;
-use crate::wrap::{Architecture, Launch, Piece, Text};
+use crate::wrap::{self, Architecture, Launch, Piece, Text};
 use memchr::memmem;
 use nopal_elf::resolve::Tree as _;
 use nopal_fs::FsError;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// The kernel reads no more of a script.
@@ -50,6 +51,9 @@ impl Work {
     /// Puts a launcher in the place of a script, if it needs one.
     fn script(&mut self, index: usize, below: &Path) -> Result<Option<Verdict>, RelocateError> {
         let path = self.root.join(below);
+        if wrap::portable::is_script(&path) {
+            return Ok(None);
+        }
         let text = nopal_fs::read_file(&path)?;
         let Some(shebang) = Shebang::read(&text) else { return Ok(None) };
         let stays = |reason: &str| Ok(Some(Verdict::Stays(reason.to_owned())));
@@ -64,8 +68,9 @@ impl Work {
             let interpreter = shebang.interpreter.escape_ascii();
             return stays(&format!("its interpreter {interpreter} is not among what is relocated"));
         };
-        let Some(hidden) = hidden(below) else {
-            return stays("it lies in the root");
+        let hidden = match self.hidden(below) {
+            Ok(hidden) => hidden,
+            Err(reason) => return stays(&reason),
         };
         let here = paths::logical(below.parent().unwrap_or(Path::new("")));
         let from_here = |path: &[u8]| Text::below_root([b"/", &paths::relative(&here, path)[..]].concat());
@@ -100,6 +105,19 @@ impl Work {
         Some(([&folder, name].concat(), architecture(&file)))
     }
 
+    /// Where a file comes to lie that a launcher stands for: in a hidden folder beside its own.
+    pub(super) fn hidden(&self, below: &Path) -> Result<PathBuf, String> {
+        let hidden = hidden(below).ok_or("it lies in the root, where no launcher can take its place")?;
+        // a link to it may be there, as a neighbour of others
+        match nopal_fs::symlink_metadata_if_exists(&self.root.join(&hidden)) {
+            Ok(Some(found)) if !found.is_symlink() => {
+                Err(format!("/{} is there, where it would have to lie", hidden.display()))
+            }
+            Ok(_) => Ok(hidden),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Moves a file to a hidden folder, with links to its neighbours if it looks for some beside itself.
     pub(super) fn hide(&self, below: &Path, hidden: &Path, looks_beside: bool) -> Result<(), FsError> {
         let folder = hidden.parent().unwrap_or(Path::new(""));
@@ -108,7 +126,6 @@ impl Work {
             self.link_neighbours(below, folder)?;
         }
         let place = self.root.join(hidden);
-        // a link to it may be there, as a neighbour of others
         nopal_fs::remove_file_if_exists(&place)?;
         nopal_fs::rename(&self.root.join(below), &place)
     }
@@ -127,8 +144,18 @@ impl Work {
     }
 }
 
-/// Where a file lies that a launcher stands for: in a hidden folder beside its own. Nothing for a file in the root.
-pub(super) fn hidden(below: &Path) -> Option<PathBuf> {
+/// Whether a launcher stands for a file: one of a tree that was relocated before.
+pub(super) fn is_launched(root: &Path, below: &Path) -> bool {
+    let visible = || {
+        let folder = below.parent()?;
+        let name = folder.file_name()?.as_bytes().strip_prefix(b".")?;
+        Some(root.join(folder.with_file_name(OsStr::from_bytes(name))).join(below.file_name()?))
+    };
+    visible().is_some_and(|path| wrap::read(&path).is_ok() || wrap::portable::is_script(&path))
+}
+
+/// The place in a hidden folder beside the one of a file. Nothing for a file in the root.
+fn hidden(below: &Path) -> Option<PathBuf> {
     let folder = below.parent()?;
     let mut name = OsString::from(".");
     name.push(folder.file_name()?);

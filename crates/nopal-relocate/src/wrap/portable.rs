@@ -4,6 +4,7 @@
 //! cannot give the target another name than its path, and keeps files open under one digit only.
 
 use super::{Join, JoinKind, Launch, Piece, Step, Text};
+use std::path::Path;
 
 /// What is first done: the folder that the script is in, whatever links lead there.
 const BEGIN: &[u8] = b"#!/bin/sh\nroot=$(readlink -f -- \"$0\") && root=${root%/*} || exit 126\n";
@@ -23,6 +24,14 @@ pub fn script(launch: &Launch) -> Option<Vec<u8>> {
     lines.extend(command.concat().join(&b' '));
     lines.push(b'\n');
     Some(lines)
+}
+
+/// Whether a file is such a script.
+#[must_use]
+pub fn is_script(path: &Path) -> bool {
+    let mut head = [0; BEGIN.len()];
+    let read = nopal_fs::RandomFile::open(path).map(|file| file.read_at(0, &mut head));
+    matches!(read, Ok(Ok(()))) && head == BEGIN
 }
 
 /// A step as a line, or as the beginning of the next one.
