@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(editor) = Editor::open(&data, Options::default()) {
         let _ = (editor.interpreter(), editor.run_path(), editor.needed(), editor.soname(), editor.start());
+        let _ = editor.has_payload();
     }
     let _ = ResolutionCache::parse(data);
     let facts = LoaderFacts::find(data);

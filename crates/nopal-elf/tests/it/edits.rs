@@ -369,6 +369,7 @@ proptest! {
     fn a_file_says_what_it_was_made_to(sample in samples(), edits in proptest::collection::vec(edits(), 1..8)) {
         let mut bytes = sample.bytes();
         let mut model = says(&bytes);
+        prop_assert_eq!(Editor::open(&&bytes[..], Options::default()).unwrap().has_payload(), sample.payload > 0);
         for edit in &edits {
             apply(&mut bytes, &mut model, edit);
             prop_assert_eq!(&says(&bytes), &model, "after {:?}", edit);

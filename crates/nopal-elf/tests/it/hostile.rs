@@ -30,7 +30,8 @@ fn edit_all(bytes: &[u8]) {
         }
     };
     let Ok(editor) = open() else { return };
-    let _ = (editor.interpreter(), editor.run_path(), editor.needed(), editor.soname(), editor.exec_stack());
+    let _ = (editor.interpreter(), editor.run_path(), editor.needed(), editor.soname(), editor.has_payload());
+    let _ = editor.exec_stack();
     let edits: &[&dyn Fn(&mut Editor<'_>)] = &[
         &|editor| drop(editor.set_interpreter(&[b'/'; 90])),
         &|editor| drop(editor.change_run_path(RunPath::Set(vec![b'/'; 90]))),
