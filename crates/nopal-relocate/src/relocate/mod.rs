@@ -148,6 +148,7 @@ pub fn relocate(
     work.starts()?;
     work.scripts()?;
     work.texts()?;
+    work.forms(&Mentions::with_roots(&names(sources)?))?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };

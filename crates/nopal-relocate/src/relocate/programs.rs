@@ -1,6 +1,7 @@
 //! What programs have to be told of where their files are. The rules are data: programs.toml.
 
 use super::elf::is_program;
+use super::mentions::Mentions;
 use super::{RelocateError, Rung, Verdict, Work};
 use crate::paths;
 use crate::wrap::{Join, JoinKind, Piece, Step, Text};
@@ -23,6 +24,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| toml::from_str(RULES_TEXT).unwr
 struct Rules {
     rule: Vec<Rule>,
     text: Vec<TextRule>,
+    form: Vec<Form>,
     alias: Vec<Alias>,
     harmless: Harmless,
 }
@@ -58,6 +60,14 @@ struct TextRule {
     file: String,
     from: String,
     to: String,
+}
+
+/// Texts in which there is a name for the folder that they are in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    files: Vec<String>,
+    here: String,
 }
 
 /// How some programs are told.
@@ -194,6 +204,37 @@ impl Work {
                 let new = text.replace(&rule.from, &rule.to);
                 if new != text {
                     nopal_fs::replace(&real, new.as_bytes())?;
+                    self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has texts of known forms name files from the folder that they are in.
+    pub(super) fn forms(&mut self, mentions: &Mentions) -> Result<(), RelocateError> {
+        for form in &RULES.form {
+            let paths = form.files.iter().flat_map(|file| self.find(b"", file)).collect::<Vec<_>>();
+            for path in paths {
+                let Some(real) = self.tree.real(&path).filter(|real| nopal_fs::is_file(real)) else { continue };
+                // links in other folders would mean other ways
+                if self.tree.canonical(&path).as_ref() != Some(&path) {
+                    continue;
+                }
+                let text = nopal_fs::read_file(&real)?;
+                let mut new = Vec::new();
+                let mut done = 0;
+                for place in mentions.places(&text) {
+                    let named = &text[place.clone()];
+                    if self.tree.canonical(named).is_some() {
+                        let way = paths::relative(paths::folder(&path), named);
+                        new.extend([&text[done..place.start], form.here.as_bytes(), b"/", &way].concat());
+                        done = place.end;
+                    }
+                }
+                if done > 0 {
+                    new.extend(&text[done..]);
+                    nopal_fs::replace(&real, &new)?;
                     self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
                 }
             }
