@@ -41,7 +41,7 @@ pub use error::FsError;
 pub use file::*;
 pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
 pub use lock::{ExclusiveLock, LockFile, NumberLocks, PathLock, SharedLock};
-pub use patch::{FilePart, patch_copy, patch_file, patch_stream};
+pub use patch::{FilePart, Patchable, patch_copy, patch_file, patch_stream};
 pub use random::RandomFile;
 pub use remove::{Removed, remove_tree, remove_tree_if_exists};
 pub use replace::{AtomicFile, replace, replace_with, symlink_replace};

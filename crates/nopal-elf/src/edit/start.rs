@@ -70,7 +70,10 @@ impl Editor<'_> {
 
     /// The segment that starts the program, and what it says.
     pub(super) fn find_start(&self) -> Option<(usize, Found)> {
-        let is_it = |segment: &Segment| segment.kind == PT_LOAD && segment.address == self.header.entry;
+        // libraries that are no programs begin nowhere, and often have a segment at 0
+        let entry = Some(self.header.entry).filter(|entry| *entry > 0)?;
+        let is_it =
+            |segment: &Segment| segment.kind == PT_LOAD && segment.address == entry && segment.flags & PF_X != 0;
         let index = self.segments.iter().position(is_it)?;
         let segment = &self.segments[index];
         let bytes = read(self.bytes, segment.offset, segment.file_bytes.min(MAX_START_BYTES)).ok()?;

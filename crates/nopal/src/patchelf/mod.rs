@@ -7,6 +7,7 @@ mod shrink;
 
 use crate::error::CliError;
 use crate::output;
+use file::PatchedFile;
 use flags::{Flags, Task};
 use nopal_elf::{CacheOutcome, Changes, Editor, ElfError, ExecStack, RunPath};
 use nopal_relocate::{FileTree, parts};
@@ -84,11 +85,11 @@ fn elf(error: ElfError) -> Failure {
 }
 
 fn patch(flags: &Flags, path: &Path) -> Result<(), Failure> {
-    let bytes = file::open(path)?;
-    let editor = Editor::open(&bytes, flags.options).map_err(elf)?;
+    let file = PatchedFile::open(path)?;
+    let editor = Editor::open(&file, flags.options).map_err(elf)?;
     let changes = edit(editor, flags)?;
     changes.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}\n")));
-    write(flags, path, &changes)
+    write(flags, path, file, &changes)
 }
 
 /// Prints and changes what the flags say, in the order in which patchelf does.
@@ -175,7 +176,7 @@ fn change_run_path(editor: &mut Editor<'_>, flags: &Flags) -> Result<(), Failure
     editor.change_run_path(change).map_err(elf)
 }
 
-fn write(flags: &Flags, path: &Path, changes: &Changes) -> Result<(), Failure> {
+fn write(flags: &Flags, path: &Path, file: PatchedFile, changes: &Changes) -> Result<(), Failure> {
     let parts = parts(changes);
     let result = match &flags.output {
         Some(output) => {
@@ -192,7 +193,7 @@ fn write(flags: &Flags, path: &Path, changes: &Changes) -> Result<(), Failure> {
             }
         }
         None if parts.is_empty() => return Ok(()),
-        None => nopal_fs::patch_file(path, &parts, changes.len),
+        None => file.patch(&parts, changes.len),
     };
     result.map_err(|error| with_cause("open", error.io()))
 }
