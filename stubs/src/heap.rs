@@ -1,5 +1,7 @@
 //! Memory that grows: strings that are put together from parts, and tables of pointers to them.
 
+use core::mem::MaybeUninit;
+
 use crate::memory::copy;
 use crate::message::{give_up, say};
 use crate::sys;
@@ -115,6 +117,16 @@ impl Heap {
         Self { begin: core::ptr::null_mut(), next: core::ptr::null_mut(), end: core::ptr::null_mut() }
     }
 
+    /// That memory, which is there anyway; the kernel is asked for more when it is full.
+    ///
+    /// # Safety
+    /// It lives as long as all that is put together in it.
+    pub unsafe fn over(room: &mut [MaybeUninit<u8>]) -> Self {
+        let begin = room.as_mut_ptr().cast::<u8>();
+        // SAFETY: its end
+        Self { begin, next: begin, end: unsafe { begin.add(room.len()) } }
+    }
+
     /// How much of the string there is.
     fn count(&self) -> usize {
         self.next as usize - self.begin as usize
@@ -192,21 +204,50 @@ impl Heap {
 
     /// Reads a file up to its end, while no string is put together. The error's number if that cannot be done.
     pub fn read(&mut self, file: sys::File) -> Result<Bytes, isize> {
-        const AT_ONCE: usize = 32 << 10;
         loop {
-            self.reserve(AT_ONCE);
-            // SAFETY: there is room
-            let room = unsafe { core::slice::from_raw_parts_mut(self.next, AT_ONCE) };
+            let room = self.room();
             let count = sys::read(file, room);
             if count < 0 {
                 return Err(-count);
             }
+            let is_all = (count as usize) < room.len();
             // SAFETY: that many were read
             self.next = unsafe { self.next.add(count as usize) };
-            if (count as usize) < AT_ONCE {
+            if is_all {
                 return Ok(self.finish());
             }
         }
+    }
+
+    /// Reads where a link leads to, while no string is put together. Nothing if it is none.
+    ///
+    /// # Safety
+    /// A zero ends the path.
+    pub unsafe fn read_link(&mut self, path: *const u8) -> Option<Bytes> {
+        loop {
+            let room = self.room();
+            // SAFETY: as the caller says
+            let count = unsafe { sys::read_link(path, room) };
+            if count <= 0 {
+                return None;
+            }
+            if (count as usize) < room.len() {
+                // SAFETY: that many were read
+                self.next = unsafe { self.next.add(count as usize) };
+                return Some(self.finish());
+            }
+            let more = room.len() + 1;
+            self.reserve(more);
+        }
+    }
+
+    /// What there is room for.
+    fn room(&mut self) -> &mut [u8] {
+        /// More than most links, and files that are read.
+        const LEAST_BYTES: usize = 1 << 10;
+        self.reserve(LEAST_BYTES);
+        // SAFETY: there is room
+        unsafe { core::slice::from_raw_parts_mut(self.next, self.end as usize - self.next as usize) }
     }
 }
 

@@ -152,7 +152,7 @@ pub unsafe fn of_program(path: &mut PathBuf, vector: *mut Aux) -> bool {
 ///
 /// # Safety
 /// The vector's last tag is `NULL`.
-pub unsafe fn as_executed(path: &mut PathBuf, vector: *mut Aux) {
+unsafe fn as_executed(path: &mut PathBuf, vector: *mut Aux) {
     let mut target = PathBuf::new();
     // SAFETY: zeros end the strings of the kernel
     unsafe {

@@ -6,14 +6,20 @@
 #![no_std]
 #![no_main]
 
+use core::mem::MaybeUninit;
 use nopal_stubs::arch;
 use nopal_stubs::codes::{WRAP_MAGIC as MAGIC, property};
 use nopal_stubs::environment::{Cursor, Environment, Places};
 use nopal_stubs::heap::{Bytes, Heap, Table};
 use nopal_stubs::message::{give_up, say, say_bytes, say_error};
-use nopal_stubs::path::{self, PathBuf};
 use nopal_stubs::stack::{self, Stack, tag};
 use nopal_stubs::sys;
+
+/// Room for all that most wrappers put together. With more, the stack would be touched page by page as soon as it begins.
+const ROOM_BYTES: usize = 3 << 10;
+
+/// How many links are followed, as in the kernel.
+const MAX_LINKS: usize = 40;
 
 /// Exit code for what is there and cannot be started.
 const CANNOT_START: usize = 126;
@@ -31,8 +37,9 @@ unsafe fn launch(stack: Stack, payload: *const u8) -> ! {
         let vector = stack.auxiliary();
         let called = Bytes::from_c(stack::value(vector, tag::EXECFN) as *const u8);
         let is_secure = stack::value(vector, tag::SECURE) != 0;
-        let mut heap = Heap::new();
-        let mut program = PathBuf::new();
+        let mut room = [const { MaybeUninit::uninit() }; ROOM_BYTES];
+        let mut heap = Heap::over(&mut room);
+        let mut program = Bytes::of(b"");
 
         let header = Bytes { at: payload, count: MAGIC.len() + 4 };
         let data = if header.starts_with(Bytes::of(&MAGIC)) {
@@ -40,13 +47,12 @@ unsafe fn launch(stack: Stack, payload: *const u8) -> ! {
         } else {
             refuse_if_secure(called, is_secure);
             // to look into /proc takes longer than all the rest
-            path::as_executed(&mut program, vector);
-            match read_beside(&mut heap, path_bytes(&program)) {
+            program = without_links(&mut heap, called);
+            match read_beside(&mut heap, program) {
                 (_, Ok(data)) if is_whole(data) => data,
                 _ => {
-                    program.truncate(0);
-                    path::of_program(&mut program, vector);
-                    data_beside(&mut heap, path_bytes(&program), called)
+                    program = path_of_program(&mut heap, called);
+                    data_beside(&mut heap, program, called)
                 }
             }
         };
@@ -54,12 +60,10 @@ unsafe fn launch(stack: Stack, payload: *const u8) -> ! {
         let properties = cursor.byte();
         if properties & property::IS_RELATIVE != 0 {
             refuse_if_secure(called, is_secure);
-            program.truncate(0);
-            path::of_program(&mut program, vector);
+            program = path_of_program(&mut heap, called);
         }
         let name = if stack.argument_count() == 0 { Bytes::of(b"") } else { Bytes::from_c(*stack.arguments()) };
-        let places =
-            Places { root: folder_of(path_bytes(&program)), called: shown(called, name), name, target: Bytes::of(b"") };
+        let places = Places { root: folder_of(program), called: shown(called, name), name, target: Bytes::of(b"") };
         let mut environment = Environment::new(heap, places, stack.environment());
         environment.places.target = environment.text(&mut cursor);
         environment.apply(&mut cursor);
@@ -91,8 +95,36 @@ fn size_of_data(header: Bytes) -> usize {
     size.max(header.count)
 }
 
-fn path_bytes(path: &PathBuf) -> Bytes {
-    Bytes { at: path.as_ptr(), count: path.count() }
+/// The path of this program, without links in its last component. Empty if it cannot be told.
+///
+/// The kernel tells it in `/proc`; where that is not mounted, the path that was executed leads there too.
+fn path_of_program(heap: &mut Heap, called: Bytes) -> Bytes {
+    // SAFETY: a zero ends it
+    match unsafe { heap.read_link(c"/proc/self/exe".as_ptr().cast()) } {
+        Some(path) if path.byte(0) == b'/' => path,
+        _ => without_links(heap, called),
+    }
+}
+
+/// A path that a zero ends, without links in its last component.
+fn without_links(heap: &mut Heap, mut path: Bytes) -> Bytes {
+    let mut links = 0;
+    while path.count > 0
+        && links < MAX_LINKS
+        // SAFETY: a zero ends it
+        && let Some(target) = unsafe { heap.read_link(path.at) }
+    {
+        path = match path.last_position(b'/') {
+            Some(slash) if target.byte(0) != b'/' => {
+                heap.push(path.first(slash + 1));
+                heap.push(target);
+                heap.finish()
+            }
+            _ => target,
+        };
+        links += 1;
+    }
+    path
 }
 
 fn folder_of(path: Bytes) -> Bytes {
