@@ -8,7 +8,8 @@ use crate::commands::{
 use crate::error::CliError;
 use crate::settings::Settings;
 use crate::{env_vars, ui};
-use clap::{Args as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -18,33 +19,63 @@ use std::process::ExitCode;
 /// Nix expression; a path below the store directory is itself.
 #[derive(Debug, Parser)]
 #[command(name = "nopal", bin_name = "nopal", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(arg_required_else_help = true)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    command: Command,
+#[command(arg_required_else_help = true, subcommand_required = true)]
+struct Program {
     #[command(flatten)]
     global: GlobalArgs,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Run(run::RunArgs),
-    Build(build::BuildCommandArgs),
-    Eval(eval::EvalCommandArgs),
-    Flake(flake::FlakeArgs),
-    Repl(repl::ReplArgs),
-    Instantiate(instantiate::InstantiateArgs),
-    Derivation(derivation::DerivationArgs),
-    Store(store::StoreArgs),
-    Elf(elf::ElfArgs),
-    Relocate(relocate::RelocateArgs),
-    Pack(pack::PackArgs),
-    Wrap(wrap::WrapArgs),
-    Import(import::ImportArgs),
-    Log(log::LogArgs),
-    Doctor(doctor::DoctorArgs),
-    Completions(completions::CompletionsArgs),
-    Man(man::ManArgs),
+/// Defines the commands, all together and each by itself.
+macro_rules! commands {
+    ($($name:literal = $variant:ident($args:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $(#[command(name = $name)] $variant($args),)*
+        }
+
+        impl Command {
+            /// One command and its flags.
+            fn alone(name: &OsStr) -> Option<clap::Command> {
+                match name.to_str()? {
+                    $($name => Some(<$args>::augment_args(clap::Command::new($name))),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    "run" = Run(run::RunArgs),
+    "build" = Build(build::BuildCommandArgs),
+    "eval" = Eval(eval::EvalCommandArgs),
+    "flake" = Flake(flake::FlakeArgs),
+    "repl" = Repl(repl::ReplArgs),
+    "instantiate" = Instantiate(instantiate::InstantiateArgs),
+    "derivation" = Derivation(derivation::DerivationArgs),
+    "store" = Store(store::StoreArgs),
+    "elf" = Elf(elf::ElfArgs),
+    "relocate" = Relocate(relocate::RelocateArgs),
+    "pack" = Pack(pack::PackArgs),
+    "wrap" = Wrap(wrap::WrapArgs),
+    "import" = Import(import::ImportArgs),
+    "log" = Log(log::LogArgs),
+    "doctor" = Doctor(doctor::DoctorArgs),
+    "completions" = Completions(completions::CompletionsArgs),
+    "man" = Man(man::ManArgs),
+}
+
+/// All commands and their flags.
+pub(crate) fn whole() -> clap::Command {
+    Command::augment_subcommands(Program::command())
+}
+
+/// What the first word needs: to set up all commands takes longer than many of them run.
+fn needed(first: &OsStr) -> clap::Command {
+    match Command::alone(first) {
+        Some(command) => Program::command().subcommand(command),
+        None => whole(),
+    }
 }
 
 /// What every command gets: settings from the environment and the flags that all commands have.
@@ -81,41 +112,46 @@ fn has_colour(wish: Colour) -> bool {
 
 /// Runs the command line of `nopal`.
 pub(crate) fn main() -> Result<ExitCode, CliError> {
-    if std::env::args_os().nth(1).is_some_and(|word| word == "wrap") {
-        return wrap::run(wrap_args());
-    }
-    let cli = Cli::parse();
-    let context = Context::new(&cli.global)?;
-    match cli.command {
-        Command::Run(args) => run::run(context, args),
-        Command::Build(args) => build::run(context, args),
-        Command::Eval(args) => eval::run(context, args),
-        Command::Flake(args) => flake::run(cli.global, args),
-        Command::Repl(args) => repl::run(context, args),
-        Command::Instantiate(args) => instantiate::run(context, args),
-        Command::Derivation(args) => derivation::run(context, args),
-        Command::Store(args) => store::run(context, args),
-        Command::Elf(args) => elf::run(&context, &args),
-        Command::Pack(args) => pack::run(context, &args),
-        Command::Relocate(args) => relocate::run(context, &args),
+    let matches = needed(&std::env::args_os().nth(1).unwrap_or_default()).get_matches();
+    let (global, command) = match (Program::from_arg_matches(&matches), Command::from_arg_matches(&matches)) {
+        (Ok(program), Ok(command)) => (program.global, command),
+        (Err(error), _) | (_, Err(error)) => error.exit(),
+    };
+    let context = || Context::new(&global);
+    match command {
+        Command::Run(args) => run::run(context()?, args),
+        Command::Build(args) => build::run(context()?, args),
+        Command::Eval(args) => eval::run(context()?, args),
+        Command::Flake(args) => flake::run(global, args),
+        Command::Repl(args) => repl::run(context()?, args),
+        Command::Instantiate(args) => instantiate::run(context()?, args),
+        Command::Derivation(args) => derivation::run(context()?, args),
+        Command::Store(args) => store::run(context()?, args),
+        Command::Elf(args) => elf::run(&context()?, &args),
+        Command::Pack(args) => pack::run(context()?, &args),
+        Command::Relocate(args) => relocate::run(context()?, &args),
         Command::Wrap(args) => wrap::run(args),
-        Command::Import(args) => import::run(context, args),
-        Command::Log(args) => log::run(context, &args),
-        Command::Doctor(args) => doctor::run(context, &args),
+        Command::Import(args) => import::run(context()?, args),
+        Command::Log(args) => log::run(context()?, &args),
+        Command::Doctor(args) => doctor::run(context()?, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
 }
 
-/// The flags of `nopal wrap`, without those of all other commands: builds call it by the hundreds, and to set up all takes
-/// as long as to make a wrapper.
-fn wrap_args() -> wrap::WrapArgs {
-    let command = clap::Command::new("nopal wrap").bin_name("nopal wrap").max_term_width(100);
-    let command = wrap::WrapArgs::augment_args(command);
-    let about = command.get_about().cloned().unwrap_or_default();
-    let long_about = command.get_long_about().cloned().unwrap_or_default();
-    // which would make their own description that of the command
-    let command = GlobalArgs::augment_args(command).about(about).long_about(long_about);
-    let matches = command.get_matches_from(std::env::args_os().skip(1));
-    wrap::WrapArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_the_same_by_itself() {
+        let mut whole = whole();
+        whole.build();
+        for command in whole.get_subcommands() {
+            let mut alone = needed(command.get_name().as_ref());
+            alone.build();
+            assert_eq!(alone.get_subcommands().count(), 1, "{}", command.get_name());
+            assert_eq!(format!("{:?}", alone.get_subcommands().next().unwrap()), format!("{command:?}"));
+        }
+    }
 }

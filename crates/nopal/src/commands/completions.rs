@@ -1,9 +1,9 @@
 //! `nopal completions`
 
-use crate::cli::Cli;
+use crate::cli;
 use crate::error::CliError;
 use crate::output;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ pub(crate) struct CompletionsArgs {
 /// Runs it.
 pub(crate) fn run(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "nopal", &mut script);
+    clap_complete::generate(args.shell, &mut cli::whole(), "nopal", &mut script);
     output::data(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,9 @@
 //! `nopal man`
 
-use crate::cli::Cli;
+use crate::cli;
 use crate::error::CliError;
 use crate::manual;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ pub(crate) struct ManArgs {
 /// Runs it.
 pub(crate) fn run(args: &ManArgs) -> Result<ExitCode, CliError> {
     nopal_fs::create_dir_all(&args.folder)?;
-    let pages = if args.markdown { manual::markdown(Cli::command()) } else { manual::man(Cli::command())? };
+    let pages = if args.markdown { manual::markdown(cli::whole()) } else { manual::man(cli::whole())? };
     for page in pages {
         nopal_fs::replace(&args.folder.join(page.name), &page.text)?;
     }
