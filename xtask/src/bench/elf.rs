@@ -1,10 +1,11 @@
 //! Editing ELF files: ours and patchelf on copies of the libraries of a folder. Then starts of programs ([`start`]).
 
-use super::measure::{Cost, Row, run as measure};
+use super::measure::{Row, run as measure};
 use super::{Bench, start};
 use crate::{files, setup};
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,14 +52,12 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
     ] {
         let edit = |mut command: Command| {
             let copies = copy(&bench.folder.join("copies"), files)?;
-            command.args(flags).args(copies);
-            let cost = measure(&command, None, &bench.folder)?;
-            bench.remove("copies")?;
-            Ok::<Cost, String>(cost)
+            measure(command.args(flags).args(copies), None, &bench.folder)
         };
         let edit = &edit;
         let theirs = peer.as_ref().map(|peer| move |_| edit(Command::new(peer)));
         Row::measure(name, bench.options.rounds, |_| edit(bench.ours.command("patchelf")), theirs)?.print();
+        bench.remove("copies")?;
     }
     note(bench, "note (goal: 1 KiB)", bench.ours.command("patchelf"), &all)?;
     if let Some(peer) = &peer {
@@ -119,11 +118,16 @@ fn is_library(path: &Path) -> bool {
     is_elf && path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"))
 }
 
+/// Copies files to a folder. What is there is written over: where ext4 has no journal, it passes one by one over what was
+/// removed in the last minutes when it makes a file, and that would be counted for who makes files.
 fn copy(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let copy_one = |(number, file): (usize, &PathBuf)| {
         let to = folder.join(number.to_string());
-        fs::copy(file, &to).map_err(|error| format!("cannot copy {}: {error}", file.display()))?;
+        let writable = fs::Permissions::from_mode(0o644);
+        fs::copy(file, &to)
+            .and_then(|_| fs::set_permissions(&to, writable))
+            .map_err(|error| format!("cannot copy {}: {error}", file.display()))?;
         Ok(to)
     };
     files.iter().enumerate().map(copy_one).collect()

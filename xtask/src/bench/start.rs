@@ -7,6 +7,7 @@
 use super::Bench;
 use super::measure::{median, run as measure};
 use crate::{files, setup};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -187,10 +188,15 @@ fn loaded_files(program: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(text.lines().filter_map(path).collect())
 }
 
-/// A command that finds libraries where it would without us: cargo sets the path of libraries for what it runs.
+/// A command in the environment that it would have without cargo, which sets the path of libraries for what it runs, and
+/// dozens of variables that each start has to copy.
 fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_remove("LD_LIBRARY_PATH");
+    let of_cargo = |name: &OsString| name.as_encoded_bytes().starts_with(b"CARGO_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| of_cargo(name)) {
+        command.env_remove(name);
+    }
     command
 }
 
