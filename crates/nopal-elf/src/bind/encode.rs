@@ -127,7 +127,7 @@ fn take(scope: &Scope<'_>, number: usize, targets: &mut Targets) -> Option<Taken
             None => left.push(index as u32),
         }
     }
-    // loaders take them for what must be done at once if they are nothing but calls
+    // what else stands among them, such as functions that choose others, the loader has to find there
     let takes_calls = relocations.calls.iter().all(|entry| entry.kind == Kind::Call);
     for (index, entry) in relocations.calls.iter().enumerate().filter(|_| takes_calls) {
         let target = scope.target(number, entry);

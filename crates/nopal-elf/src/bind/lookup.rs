@@ -115,27 +115,24 @@ impl<'a> Scope<'a> {
         Some(Target { object, value: if linked.format.is_64 { value } else { value & u64::from(u32::MAX) } })
     }
 
+    /// Looks for a symbol in one object after the other; for what binds to itself, there first.
     fn look_up(&self, object: usize, wanted: &Symbol, is_call: bool) -> Found {
         let linked = self.objects[object];
         let Some(candidates) = self.definitions.get(linked.name(wanted)) else { return Found::Nothing };
-        let own = || candidates.iter().filter(|(number, _)| linked.is_symbolic && *number == object);
-        let mut rest = own().chain(candidates).peekable();
-        while let Some((number, first)) = rest.next() {
-            let mut exact = Vec::new();
-            let mut versioned = Vec::new();
-            let mut next = Some(first);
-            while let Some(symbol) = next {
-                if !(is_call && symbol.section == SHN_UNDEF) {
-                    match self.fit(linked, wanted, self.objects[*number], symbol) {
-                        Fit::Exact => exact.push(*symbol),
-                        Fit::Other => versioned.push(*symbol),
-                        Fit::No => {}
-                    }
-                }
-                next = rest.next_if(|(other, _)| other == number).map(|(_, symbol)| symbol);
-            }
-            match (&exact[..], &versioned[..]) {
-                ([symbol], _) | ([], [symbol]) => return Found::At(*number, *symbol),
+        let groups = || candidates.chunk_by(|(one, _), (next, _)| one == next);
+        let own = groups().filter(|group| linked.is_symbolic && group[0].0 == object);
+        for group in own.chain(groups()) {
+            let number = group[0].0;
+            let fitting = |fit| {
+                let symbols = group.iter().map(|(_, symbol)| symbol);
+                // a program that has the address of a function stands for it, but cannot be called for it
+                let symbols = symbols.filter(|symbol| !(is_call && symbol.section == SHN_UNDEF));
+                symbols
+                    .filter(|symbol| fit == self.fit(linked, wanted, self.objects[number], symbol))
+                    .collect::<Vec<_>>()
+            };
+            match (&fitting(Fit::Exact)[..], &fitting(Fit::Only)[..]) {
+                ([symbol], _) | ([], [symbol]) => return Found::At(number, **symbol),
                 ([], _) => {}
                 // the order of the chain decides
                 _ => return Found::Unsure,
@@ -156,15 +153,18 @@ impl<'a> Scope<'a> {
             }
             // the first version of all is the one that is meant by no version
             None if symbol.version & VERSION_NUMBER < 3 => Fit::Exact,
-            None if !is_hidden => Fit::Other,
+            None if !is_hidden => Fit::Only,
             None => Fit::No,
         }
     }
 }
 
+/// Whether a definition will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
+    /// It is the one.
     Exact,
-    /// It is taken if there is no other.
-    Other,
+    /// It is if the object has no other.
+    Only,
     No,
 }
