@@ -15,7 +15,7 @@
 use crate::arch::{CALLED_RELOCATION, TRAMPOLINE_BYTES, trampoline};
 use crate::elf::{Dynamic, Header, Relocation, Segment, dynamic, segment};
 use crate::heap::Bytes;
-use crate::memory::Arena;
+use crate::memory::{Arena, TABLE_ALIGN};
 use crate::sys::{self, File};
 use core::mem::offset_of;
 use core::ptr;
@@ -255,8 +255,9 @@ unsafe fn bind_all(plan: &Plan) -> Option<()> {
         }
         let target_count = head.target_count as usize;
         let bytes =
-            count * size_of::<Loaded>() + target_count * size_of::<usize>() + left_count * size_of::<Relocation>() + 64;
-        let mut arena = Arena::new(bytes)?;
+            count * size_of::<Loaded>() + target_count * size_of::<usize>() + left_count * size_of::<Relocation>();
+        // three tables, each of which may begin some bytes behind the one before
+        let mut arena = Arena::new(bytes + 3 * TABLE_ALIGN)?;
         let loaded = arena.table::<Loaded>(count);
         let others = |mut map: *mut Map| {
             while !map.is_null() && plan.kernel_library != 0 && (*map).base == plan.kernel_library {
@@ -291,11 +292,13 @@ unsafe fn bind_all(plan: &Plan) -> Option<()> {
                 target += 1;
             }
         }
+        let mut left = arena.table::<Relocation>(left_count);
         for number in 0..count {
             let object = &*objects.add(number);
             if object.flags & IS_TAKEN != 0 {
                 let stream = plan.bindings.add(head.stream as usize + object.stream as usize);
-                relocate(object, &*loaded.add(number), stream, addresses, &mut arena);
+                relocate(object, &*loaded.add(number), stream, addresses, left);
+                left = left.add(object.left_count as usize);
             }
         }
     }
@@ -371,8 +374,14 @@ unsafe fn checksum(address: usize, bytes: u32) -> u32 {
     hash
 }
 
-/// Does what the relocations of an object say, and has the loader do the rest.
-unsafe fn relocate(object: &Object, loaded: &Loaded, stream: *const u32, addresses: *const usize, arena: &mut Arena) {
+/// Does what the relocations of an object say, and has the loader do the rest, of which a table is made at `left`.
+unsafe fn relocate(
+    object: &Object,
+    loaded: &Loaded,
+    stream: *const u32,
+    addresses: *const usize,
+    left: *mut Relocation,
+) {
     let base = loaded.base;
     let table = |address: u32| base.wrapping_add(address as usize) as *const Relocation;
     // SAFETY: the object is in memory and what it was
@@ -388,7 +397,6 @@ unsafe fn relocate(object: &Object, loaded: &Loaded, stream: *const u32, address
             place.write_unaligned(base.wrapping_add(addend));
         }
         let mut stream = stream;
-        let left = arena.table::<Relocation>(object.left_count as usize);
         for index in 0..object.left_count as usize {
             let number = *stream;
             let from = if number & IS_CALL != 0 { table(object.calls) } else { relocations };

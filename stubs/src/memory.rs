@@ -102,6 +102,9 @@ pub fn join(into: &mut [u8], pieces: &[&[u8]]) {
     }
 }
 
+/// Tables in an [`Arena`] begin at multiples of this.
+pub const TABLE_ALIGN: usize = 16;
+
 /// Memory that is given out from its beginning to its end.
 pub struct Arena {
     next: *mut u8,
@@ -119,7 +122,7 @@ impl Arena {
     /// # Safety
     /// There is room, for this and for what makes its address a multiple of 16.
     pub unsafe fn table<T>(&mut self, count: usize) -> *mut T {
-        let table = (self.next as usize).next_multiple_of(16) as *mut T;
+        let table = (self.next as usize).next_multiple_of(TABLE_ALIGN) as *mut T;
         // SAFETY: as the caller says
         self.next = unsafe { table.add(count) }.cast();
         table
