@@ -105,40 +105,44 @@ pub fn join(into: &mut [u8], pieces: &[&[u8]]) {
 /// Tables in an [`Arena`] begin at multiples of this.
 pub const TABLE_ALIGN: usize = 16;
 
-/// Memory that is given out from its beginning to its end.
+/// Memory that is given out from its beginning to its end. Who asks for more than there is ends the process.
 pub struct Arena {
     next: *mut u8,
+    end: *mut u8,
 }
 
 impl Arena {
     /// So many bytes, from the kernel. Nothing if there are none.
     pub fn new(bytes: usize) -> Option<Self> {
         let next = crate::sys::map(0, bytes, crate::sys::READ | crate::sys::WRITE, crate::sys::PRIVATE_MEMORY, None)?;
-        Some(Self { next: next as *mut u8 })
+        Some(Self { next: next as *mut u8, end: (next + bytes) as *mut u8 })
     }
 
     /// Room for a table.
-    ///
-    /// # Safety
-    /// There is room, for this and for what makes its address a multiple of 16.
-    pub unsafe fn table<T>(&mut self, count: usize) -> *mut T {
-        let table = (self.next as usize).next_multiple_of(TABLE_ALIGN) as *mut T;
-        // SAFETY: as the caller says
-        self.next = unsafe { table.add(count) }.cast();
-        table
+    pub fn table<T>(&mut self, count: usize) -> *mut T {
+        let padding = (self.next as usize).next_multiple_of(TABLE_ALIGN) - self.next as usize;
+        let bytes = count * size_of::<T>();
+        self.take(padding + bytes).wrapping_add(padding).cast()
     }
 
     /// Adds bytes, and says where they begin.
     ///
     /// # Safety
-    /// There is room.
+    /// There are that many.
     pub unsafe fn push(&mut self, bytes: *const u8, count: usize) -> *mut u8 {
+        let place = self.take(count);
+        // SAFETY: as the caller says, and there is room
+        unsafe { copy(place, bytes, count) };
+        place
+    }
+
+    fn take(&mut self, bytes: usize) -> *mut u8 {
         let place = self.next;
-        // SAFETY: as the caller says
-        unsafe {
-            copy(place, bytes, count);
-            self.next = place.add(count);
+        if bytes > self.end as usize - place as usize {
+            crate::message::say("nopal: too little memory was set aside; this is a fault of nopal");
+            crate::message::give_up()
         }
+        self.next = place.wrapping_add(bytes);
         place
     }
 }
