@@ -42,6 +42,7 @@ pub(crate) const SHF_EXECINSTR: u64 = 4;
 
 pub(crate) const DT_NULL: u64 = 0;
 pub(crate) const DT_NEEDED: u64 = 1;
+pub(crate) const DT_PLTRELSZ: u64 = 2;
 pub(crate) const DT_HASH: u64 = 4;
 pub(crate) const DT_STRTAB: u64 = 5;
 pub(crate) const DT_SYMTAB: u64 = 6;
@@ -53,10 +54,9 @@ pub(crate) const DT_RPATH: u64 = 15;
 pub(crate) const DT_SYMBOLIC: u64 = 16;
 pub(crate) const DT_REL: u64 = 17;
 pub(crate) const DT_RELSZ: u64 = 18;
-pub(crate) const DT_PLTRELSZ: u64 = 2;
 pub(crate) const DT_PLTREL: u64 = 20;
-pub(crate) const DT_JMPREL: u64 = 23;
 pub(crate) const DT_DEBUG: u64 = 21;
+pub(crate) const DT_JMPREL: u64 = 23;
 pub(crate) const DT_RUNPATH: u64 = 29;
 pub(crate) const DT_GNU_HASH: u64 = 0x6fff_fef5;
 pub(crate) const DT_VERSYM: u64 = 0x6fff_fff0;
@@ -395,5 +395,32 @@ impl Dynamic {
         format.put(&mut raw, 0, format.word_bytes(), self.tag);
         format.put(&mut raw, format.word_bytes(), format.word_bytes(), self.value);
         raw
+    }
+}
+
+/// The numbers of the symbols that the GNU hash table at `at` lists, to the last one of all; none if it is empty. `read` gives
+/// bytes from a place on, and places are counted as `at` is.
+pub(crate) fn listed_symbols<E>(
+    format: Format,
+    at: u64,
+    read: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
+) -> Result<std::ops::Range<u64>, E> {
+    let head = read(at, 16)?;
+    let [buckets, first, words] = [0, 4, 8].map(|field| u64::from(format.u32(&head, field)));
+    let buckets_at = at.wrapping_add(16 + words * format.word_bytes() as u64);
+    let table = read(buckets_at, 4 * buckets)?;
+    let last = table.chunks_exact(4).map(|bucket| u64::from(format.u32(bucket, 0))).max().unwrap_or(0);
+    if last < first {
+        return Ok(first..first);
+    }
+    // the last chain ends with the last symbol
+    let chains_at = buckets_at.wrapping_add(4 * buckets);
+    let mut end = last;
+    loop {
+        let chain = read(chains_at.wrapping_add(4 * (end - first)), 4)?;
+        end += 1;
+        if format.u32(&chain, 0) & 1 == 1 {
+            return Ok(first..end);
+        }
     }
 }

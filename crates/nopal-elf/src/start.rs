@@ -1,8 +1,8 @@
 //! Programs that find their loader by themselves: what is put into them, and how it is told what to do.
 //!
 //! The code is an image of `stubs/`. The payload behind it is a header, then strings, each ended by a zero: the path of
-//! the loader, and those of libraries; then what is done first; then to what symbols are bound. A path that begins with `//` counts from the root, which is some folders above the
-//! program; a name without a slash is left to the loader.
+//! the loader, and those of libraries; then what is done first; then to what symbols are bound. A path that begins with
+//! `//` counts from the root, which is some folders above the program; a name without a slash is left to the loader.
 
 use crate::bytes::{Bytes, until_nul};
 use crate::edit::{Editor, Options};

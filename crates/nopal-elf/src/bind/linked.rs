@@ -5,16 +5,13 @@ use crate::note::records;
 use crate::raw::{
     DT_FLAGS, DT_GNU_HASH, DT_HASH, DT_JMPREL, DT_NULL, DT_PLTREL, DT_PLTRELSZ, DT_REL, DT_RELA, DT_RELASZ, DT_RELSZ,
     DT_STRSZ, DT_STRTAB, DT_SYMBOLIC, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM,
-    Dynamic, Format, PF_W, PT_DYNAMIC, PT_LOAD, PT_NOTE,
+    Dynamic, Format, PF_W, PT_DYNAMIC, PT_LOAD, PT_NOTE, listed_symbols,
 };
 use crate::read::{Image, ReadError, Source, machine, place, table};
 use crate::start;
 use std::collections::BTreeMap;
 
 const DF_SYMBOLIC: u64 = 2;
-
-/// No symbol has that number.
-const NONE: u64 = u64::MAX;
 
 /// Browsers have some hundred megabytes of relocations.
 const MAX_TABLE_BYTES: u64 = 512 << 20;
@@ -235,13 +232,14 @@ impl Reader<'_> {
 
     /// All symbols that a hash table tells of, and up to the last that is wanted; and the size of their table.
     fn symbols(&self, address: u64, dynamic: &Entries, last_wanted: u32) -> Result<(Vec<Symbol>, u64), ReadError> {
-        let (first, count) = match (dynamic.get(&DT_GNU_HASH), dynamic.get(&DT_HASH)) {
-            (Some(hash), _) => self.gnu_hash(*hash)?,
-            (None, Some(hash)) => (1, self.format.u32(&self.table("the hash table", *hash, 8)?, 4).into()),
-            (None, None) => (NONE, 0),
+        let hash_table = |address, bytes| self.table("the hash table", address, bytes);
+        let listed = match (dynamic.get(&DT_GNU_HASH), dynamic.get(&DT_HASH)) {
+            (Some(hash), _) => listed_symbols(self.format, *hash, hash_table)?,
+            (None, Some(hash)) => 1..self.format.u32(&hash_table(*hash, 8)?, 4).into(),
+            (None, None) => 0..0,
         };
         // no table tells how many symbols are only wanted, if there are no others
-        let count = count.max(u64::from(last_wanted) + 1);
+        let count = listed.end.max(u64::from(last_wanted) + 1);
         let size = self.format.symbol_bytes();
         let bytes = count * size as u64;
         let raw = self.table("the symbols", address, bytes)?;
@@ -254,32 +252,10 @@ impl Reader<'_> {
                 section: self.format.u16(symbol, if wide { 6 } else { 14 }),
                 value: self.format.word(symbol, if wide { 8 } else { 4 }),
                 version: 1,
-                is_listed: index as u64 >= first,
+                is_listed: listed.contains(&(index as u64)),
             }
         };
         Ok((raw.chunks_exact(size).enumerate().map(read).collect(), bytes))
-    }
-
-    /// The first symbol that a GNU hash table lists, and the number of all symbols.
-    fn gnu_hash(&self, address: u64) -> Result<(u64, u64), ReadError> {
-        let what = "the hash table";
-        let head = self.table(what, address, 16)?;
-        let [buckets, first, words] = [0, 4, 8].map(|at| u64::from(self.format.u32(&head, at)));
-        let bucket_address = address.wrapping_add(16 + words * self.format.word_bytes() as u64);
-        let table = self.table(what, bucket_address, 4 * buckets)?;
-        let last = table.chunks_exact(4).map(|bucket| u64::from(self.format.u32(bucket, 0))).max().unwrap_or(0);
-        if last < first {
-            return Ok((NONE, first));
-        }
-        let chains = bucket_address.wrapping_add(4 * buckets);
-        let mut count = last;
-        loop {
-            let chain = self.table(what, chains.wrapping_add(4 * (count - first)), 4)?;
-            count += 1;
-            if self.format.u32(&chain, 0) & 1 == 1 {
-                return Ok((first, count));
-            }
-        }
     }
 
     /// Versions by number.

@@ -7,7 +7,7 @@ use crate::bytes::until_nul;
 use crate::error::ElfError;
 use crate::raw::{
     DT_GNU_HASH, DT_HASH, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_SYMTAB, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED,
-    DT_VERNEEDNUM, SHT_DYNSYM,
+    DT_VERNEEDNUM, SHT_DYNSYM, listed_symbols,
 };
 
 /// How many bytes of a string are read at once.
@@ -131,29 +131,8 @@ impl Editor<'_> {
             return Ok(Some((offset, self.format().u32(&raw, 4) as usize)));
         }
         let Some(hash) = self.value(DT_GNU_HASH).and_then(|address| self.offset_of(address)) else { return Ok(None) };
-        Ok(Some((offset, self.count_by_hash(hash)?)))
-    }
-
-    /// The number of symbols by the GNU hash table: its last chain ends with the last symbol.
-    fn count_by_hash(&self, offset: u64) -> Result<usize, ElfError> {
-        let format = self.format();
-        let raw = read(self.bytes, offset, 16)?;
-        let (buckets, first, bloom) = (format.u32(&raw, 0), format.u32(&raw, 4), format.u32(&raw, 8));
-        let buckets_at = offset + 16 + u64::from(bloom) * format.word_bytes() as u64;
-        let raw = read(self.bytes, buckets_at, u64::from(buckets) * 4)?;
-        let last = raw.chunks_exact(4).map(|bucket| format.u32(bucket, 0)).max().unwrap_or(0);
-        if last < first {
-            return Ok(first as usize);
-        }
-        let chains_at = buckets_at + u64::from(buckets) * 4;
-        let mut symbol = last;
-        loop {
-            let raw = read(self.bytes, chains_at + u64::from(symbol - first) * 4, 4)?;
-            symbol += 1;
-            if format.u32(&raw, 0) & 1 == 1 {
-                return Ok(symbol as usize);
-            }
-        }
+        let listed = listed_symbols(self.format(), hash, |offset, count| read(self.bytes, offset, count))?;
+        Ok(Some((offset, listed.end as usize)))
     }
 
     /// The names in the tables of versions that are defined and needed.

@@ -203,8 +203,7 @@ impl Work {
                 let Ok(text) = std::str::from_utf8(&old) else { continue };
                 let new = text.replace(&rule.from, &rule.to);
                 if new != text {
-                    nopal_fs::replace(&real, new.as_bytes())?;
-                    self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
+                    self.rewrite(&path, &real, new.as_bytes())?;
                 }
             }
         }
@@ -234,11 +233,17 @@ impl Work {
                 }
                 if done > 0 {
                     new.extend(&text[done..]);
-                    nopal_fs::replace(&real, &new)?;
-                    self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
+                    self.rewrite(&path, &real, &new)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Gives a text other contents, and its rights stay. Nobody waits for the disk: the tree is not there yet.
+    fn rewrite(&mut self, path: &[u8], real: &Path, contents: &[u8]) -> Result<(), RelocateError> {
+        nopal_fs::patch_file(real, &[FilePart { offset: 0, bytes: contents }], contents.len() as u64)?;
+        self.found(Path::new(OsStr::from_bytes(&path[1..])), Verdict::Text);
         Ok(())
     }
 
