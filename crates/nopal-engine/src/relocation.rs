@@ -46,28 +46,27 @@ impl Engine {
             parcel.programs.push(Path::new(&self.config().store_dir.print(&path)).join("bin"));
             paths.push(path);
         }
-        let store = self.store()?;
-        for path in store.closure(&paths, Direction::References)? {
-            let logical = PathBuf::from(self.config().store_dir.print(&path));
-            parcel.sources.push(Source { logical, physical: store.physical_path(&path) });
-        }
+        parcel.sources.extend(self.closure(&paths)?);
         Ok(parcel)
     }
 
-    /// The tree of a program, relocated to the cache, and what speaks against running the program from there. Nothing if
-    /// it expects no tree around it. Programs of the tree find their loader by the first way, from `first` on, that will do.
+    /// All that a program needs, relocated to the cache, and what speaks against running the program from there. Programs
+    /// find their loader by the first way, from `first` on, that will do.
     ///
     /// # Errors
     /// Files cannot be read or written.
-    pub fn relocated(&self, plan: &RunPlan, first: Rung) -> Result<Option<Relocated>, EngineError> {
-        let Some(tree) = &plan.tree else { return Ok(None) };
-        let mut name = format!("{tree}-{}", nopal_relocate::edition());
+    pub fn relocated(&self, plan: &RunPlan, first: Rung) -> Result<Relocated, EngineError> {
+        let mut name = format!("{}-{}", plan.store_path, nopal_relocate::edition());
         if first != Rung::Stub {
             name.push_str(&format!("-{}", first.name()));
         }
         let root = self.shared.cache_dir("relocated")?.join(name);
         if !nopal_fs::exists(&root) {
-            match nopal_relocate::relocate(&[self.tree_at_root(tree)?], &[], first, &root) {
+            let mut sources = plan.tree.iter().map(|tree| self.tree_at_root(tree)).collect::<Result<Vec<_>, _>>()?;
+            if plan.tree.as_ref() != Some(&plan.store_path) {
+                sources.extend(self.closure(std::slice::from_ref(&plan.store_path))?);
+            }
+            match nopal_relocate::relocate(&sources, &[], first, &root) {
                 // somebody else was faster
                 Err(RelocateError::Exists(_)) => {}
                 Err(RelocateError::Fs(error)) if error.is_already_exists() => {}
@@ -75,7 +74,7 @@ impl Engine {
             }
         }
         let assessment = nopal_relocate::assess(&root, &plan.program)?;
-        Ok(Some(Relocated { root, assessment }))
+        Ok(Relocated { root, assessment })
     }
 
     /// Becomes the program of a relocated tree. Returns only if that fails.
@@ -88,11 +87,23 @@ impl Engine {
         relocated: &Relocated,
         arguments: Vec<OsString>,
     ) -> Result<Infallible, EngineError> {
-        let environment = self.shared.environment_for_tree(&relocated.root);
+        let environment = match plan.tree {
+            Some(_) => self.shared.environment_for_tree(&relocated.root),
+            None => self.config().environment.clone(),
+        };
         let program = relocated.root.join(plan.program.strip_prefix("/").unwrap_or(&plan.program));
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(environment).current_dir(&self.config().working_dir);
         Err(EngineError::System { operation: "start the relocated program", source: command.exec() })
+    }
+
+    /// Whether the store is where its programs expect it.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub fn store_is_in_place(&self) -> Result<bool, EngineError> {
+        let physical = nopal_fs::canonicalize(self.store()?.physical_dir())?;
+        Ok(physical == Path::new(self.config().store_dir.as_str()))
     }
 
     /// A store path, and the tree that its programs expect around them.
@@ -113,6 +124,16 @@ impl Engine {
             }
             _ => self.realise_program(what, args).map(|(path, tree, _)| (path, tree)),
         }
+    }
+
+    /// Paths of the store, and all that they refer to.
+    fn closure(&self, paths: &[StorePath]) -> Result<Vec<Source>, EngineError> {
+        let store = self.store()?;
+        let source = |path: StorePath| Source {
+            logical: PathBuf::from(self.config().store_dir.print(&path)),
+            physical: store.physical_path(&path),
+        };
+        Ok(store.closure(paths, Direction::References)?.into_iter().map(source).collect())
     }
 
     fn tree_at_root(&self, tree: &StorePath) -> Result<Source, EngineError> {

@@ -17,6 +17,7 @@ use crate::Bytes;
 use crate::bytes::until_nul;
 use crate::raw::{PF_X, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE, Segment};
 pub(crate) use source::{Source, place, table};
+use std::ops::Range;
 
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::ReadError;
@@ -84,6 +85,12 @@ impl Image {
     /// The name by which others need it.
     pub fn soname(&self) -> Option<&[u8]> {
         self.dynamic.as_ref()?.soname.as_deref()
+    }
+
+    /// Where in the file it names its loader, with the zero at the end.
+    pub fn interpreter_place(&self) -> Option<Range<u64>> {
+        let segment = self.segments.iter().find(|segment| segment.kind == PT_INTERP)?;
+        Some(segment.offset..segment.offset.saturating_add(segment.file_bytes))
     }
 
     /// Whether there is anything to load.

@@ -12,9 +12,10 @@ use crate::write::write;
 use nopal_elf::read::Image;
 use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tree as _, resolve, resolve_direct};
 use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
-use nopal_fs::FilePart;
+use nopal_fs::{FilePart, FsError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Begins what stands for the folder of a file.
@@ -56,7 +57,7 @@ impl Work {
     }
 
     /// Whether nothing may be added to a program.
-    fn stays_whole(&self, file: &TreeFile) -> bool {
+    pub(super) fn stays_whole(&self, file: &TreeFile) -> bool {
         self.first == Rung::ExplicitLoader || has_payload(file)
     }
 
@@ -135,7 +136,10 @@ impl Work {
             }
             let below = self.members[index].below.clone();
             let verdict = match self.program(paths::logical(&below), &mut loaders) {
-                Ok(None) => continue,
+                Ok(None) => match self.open_stores_for(index)? {
+                    Some(verdict) => verdict,
+                    None => continue,
+                },
                 Ok(Some(program)) => {
                     used.insert(program.loader.clone());
                     match self.start(index, program, &mut started)? {
@@ -322,6 +326,13 @@ fn is_library(image: &Image) -> bool {
 /// Whether a file is a program, and nothing that others load.
 pub(super) fn is_program(file: &TreeFile) -> bool {
     Image::read(file).is_ok_and(|image| !is_library(&image))
+}
+
+/// Whether a file is a program that the kernel starts by itself.
+pub(super) fn is_program_without_loader(path: &Path, file: &TreeFile) -> Result<bool, FsError> {
+    let is_executable = nopal_fs::metadata(path)?.permissions().mode() & 0o111 != 0;
+    let is_program = |image: &Image| image.interpreter.is_none() && image.hardening().is_program;
+    Ok(is_executable && Image::read(file).is_ok_and(|image| is_program(&image)))
 }
 
 fn has_payload(file: &TreeFile) -> bool {

@@ -173,7 +173,7 @@ pub(super) fn launcher(launch: &Launch, architecture: Option<Architecture>) -> R
 }
 
 /// A path from the root on as one from the folder of a launcher.
-fn from_here(here: &[u8], path: &[u8]) -> Text {
+pub(super) fn from_here(here: &[u8], path: &[u8]) -> Text {
     Text::below_root([b"/", &paths::relative(here, path)[..]].concat())
 }
 

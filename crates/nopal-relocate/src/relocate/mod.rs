@@ -9,6 +9,7 @@ mod mentions;
 mod programs;
 mod report;
 mod script;
+mod stores;
 
 use crate::loader::LoaderChoice;
 use crate::paths;
@@ -25,6 +26,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use stores::Stores;
 use thiserror::Error;
 
 /// A tree to be taken along.
@@ -91,6 +93,8 @@ pub enum Verdict {
     },
     /// A text that names files relative to itself.
     Text,
+    /// It names a store by the number under which programs have that open.
+    ByNumber,
     /// A link that was absolute.
     Link,
     /// It stays as it is, and runs where what it names is there.
@@ -145,10 +149,11 @@ pub fn relocate(
     work.links()?;
     work.aliases()?;
     work.run_paths()?;
-    work.starts()?;
-    work.scripts()?;
     work.texts()?;
     work.forms(&Mentions::with_roots(&names(sources)?))?;
+    work.scripts()?;
+    work.stores()?;
+    work.starts()?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };
@@ -248,6 +253,7 @@ struct Work {
     first: Rung,
     tree: FileTree,
     choice: LoaderChoice,
+    stores: Stores,
     members: Vec<Member>,
     mentions: Mentions,
     found: Vec<(PathBuf, Verdict)>,
@@ -271,6 +277,7 @@ impl Work {
             first,
             tree: FileTree::new(Some(root.to_owned()), PathBuf::new()),
             choice: LoaderChoice::default(),
+            stores: Stores::of(sources, root)?,
             members,
             mentions: Mentions::new(&names(sources)?),
             found: Vec::new(),
@@ -311,6 +318,8 @@ impl Work {
             // launchers read the first line
             let line = text.iter().position(|byte| *byte == b'\n').filter(|_| member.kind == Kind::Script).unwrap_or(0);
             let mut paths = self.mentions.find(&text[line..]);
+            // a store's own path is none of a package; programs that open it have that
+            paths.retain(|path| !self.stores.has_at(path));
             paths.retain(|path| {
                 let is_there = || self.tree.real(path).is_some_and(|path| nopal_fs::exists(&path));
                 *known.entry(path.clone()).or_insert_with(is_there)

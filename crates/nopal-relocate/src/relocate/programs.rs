@@ -149,19 +149,19 @@ pub(super) fn has_alias(program: &[u8], path: &[u8]) -> bool {
 impl Work {
     /// What a program has to be told, which loads libraries of these names from these paths.
     pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)], teller: Teller) -> Preparation {
-        let mut preparation = Preparation::default();
+        let mut preparation = Preparation { steps: self.open_stores(teller).collect(), ..Preparation::default() };
         for alias in &RULES.alias {
-            if prefix(&alias.programs, &alias.loads, program, libraries).is_none() {
+            if self.asker(&alias.programs, &alias.loads, program, libraries).is_none() {
                 continue;
             }
-            let folder = self.find(b"", &alias.folder).pop();
+            let folder = self.find(None, &alias.folder).pop();
             preparation.steps.extend(folder.map(|folder| teller.hold(alias.number, &folder)));
         }
         for rule in &RULES.rule {
-            let Some(prefix) = prefix(&rule.programs, &rule.loads, program, libraries) else { continue };
-            let unless = rule.unless.as_ref().and_then(|pattern| self.find(b"", pattern).pop());
+            let Some(asker) = self.asker(&rule.programs, &rule.loads, program, libraries) else { continue };
+            let unless = rule.unless.as_ref().and_then(|pattern| self.find(None, pattern).pop());
             for (name, patterns) in &rule.default {
-                let Some(path) = patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)).next() else {
+                let Some(path) = patterns.iter().flat_map(|pattern| self.find(Some(asker), pattern)).next() else {
                     continue;
                 };
                 preparation.steps.extend(unless.clone().map(Step::SkipIfThere));
@@ -169,7 +169,7 @@ impl Work {
                 preparation.told.push(path);
             }
             for (name, patterns) in &rule.list {
-                for path in patterns.iter().flat_map(|pattern| self.find(&prefix, pattern)) {
+                for path in patterns.iter().flat_map(|pattern| self.find(Some(asker), pattern)) {
                     preparation.steps.push(Step::Join(Join {
                         name: name.clone().into(),
                         separator: b":".to_vec(),
@@ -179,7 +179,7 @@ impl Work {
                     preparation.told.push(path);
                 }
             }
-            let has_needs = rule.needs.as_ref().is_none_or(|needs| !self.find(b"", needs).is_empty());
+            let has_needs = rule.needs.as_ref().is_none_or(|needs| !self.find(None, needs).is_empty());
             for argument in rule.arguments.iter().filter(|_| has_needs) {
                 let pieces = &mut preparation.arguments.0;
                 for (index, part) in argument.split("{root}").enumerate() {
@@ -197,7 +197,7 @@ impl Work {
     /// Changes texts that can name files relative to themselves.
     pub(super) fn texts(&mut self) -> Result<(), RelocateError> {
         for rule in &RULES.text {
-            for path in self.find(b"", &rule.file) {
+            for path in self.find(None, &rule.file) {
                 let Some(real) = self.tree.real(&path) else { continue };
                 let old = nopal_fs::read_file(&real)?;
                 let Ok(text) = std::str::from_utf8(&old) else { continue };
@@ -213,7 +213,7 @@ impl Work {
     /// Has texts of known forms name files from the folder that they are in.
     pub(super) fn forms(&mut self, mentions: &Mentions) -> Result<(), RelocateError> {
         for form in &RULES.form {
-            let paths = form.files.iter().flat_map(|file| self.find(b"", file)).collect::<Vec<_>>();
+            let paths = form.files.iter().flat_map(|file| self.find(None, file)).collect::<Vec<_>>();
             for path in paths {
                 let Some(real) = self.tree.real(&path).filter(|real| nopal_fs::is_file(real)) else { continue };
                 // links in other folders would mean other ways
@@ -251,7 +251,7 @@ impl Work {
     pub(super) fn aliases(&mut self) -> Result<(), RelocateError> {
         for alias in &RULES.alias {
             let Some(name) = alias.name() else { continue };
-            for path in alias.files.iter().flat_map(|file| self.find(b"", file)) {
+            for path in alias.files.iter().flat_map(|file| self.find(None, file)) {
                 let Some(real) = self.tree.real(&path) else { continue };
                 let bytes = nopal_fs::read_file(&real)?;
                 let is_program = || self.tree.open(&path).is_ok_and(|opened| is_program(&opened.file));
@@ -268,13 +268,33 @@ impl Work {
         Ok(())
     }
 
-    /// All paths of the tree that a pattern stands for, in order.
-    fn find(&self, prefix: &[u8], pattern: &str) -> Vec<Vec<u8>> {
-        let (start, pattern) = match pattern.strip_prefix('/') {
-            Some(pattern) => (Vec::new(), pattern),
-            None => (prefix.to_vec(), pattern),
+    /// The file that a rule for such programs and libraries is for, if a program is one of them, or loads one.
+    fn asker<'a>(
+        &self,
+        programs: &[String],
+        loads: &[String],
+        program: &'a [u8],
+        libraries: &'a [(Vec<u8>, Vec<u8>)],
+    ) -> Option<&'a [u8]> {
+        let is_one =
+            |patterns: &[String], name: &[u8]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name));
+        if is_one(programs, paths::name(program)) {
+            return Some(program);
+        }
+        libraries.iter().find(|(soname, _)| is_one(loads, soname)).map(|(_, path)| &path[..])
+    }
+
+    /// All paths of the tree that a pattern stands for, in order. Patterns that do not begin with `/` are for a file.
+    fn find(&self, asker: Option<&[u8]>, pattern: &str) -> Vec<Vec<u8>> {
+        let (mut found, pattern) = if let Some(pattern) = pattern.strip_prefix('/') {
+            (vec![Vec::new()], pattern)
+        } else if let Some(pattern) = pattern.strip_prefix("{package}/") {
+            (self.packages(), pattern)
+        } else {
+            // what names its store finds these by itself
+            let asker = asker.filter(|asker| !self.names_stores(asker));
+            (asker.iter().map(|asker| paths::folder(paths::folder(asker)).to_vec()).collect(), pattern)
         };
-        let mut found = vec![start];
         for part in pattern.split('/') {
             let inside = |folder: &Vec<u8>| -> Vec<Vec<u8>> {
                 let names = if part.contains(['*', '[']) {
@@ -296,24 +316,18 @@ impl Work {
 }
 
 impl Alias {
-    /// The other name, filled up with slashes to the length of the first one. Nothing if there is none as short.
+    /// The other name, as long as the first one.
     fn name(&self) -> Option<Vec<u8>> {
-        let names = ["/proc/self/fd/", "/dev/fd/"].map(|folder| format!("{folder}{}", self.number).into_bytes());
-        let mut name = names.into_iter().find(|name| name.len() <= self.folder.len())?;
-        name.resize(self.folder.len(), b'/');
-        Some(name)
+        by_number(self.number, self.folder.len())
     }
 }
 
-/// The folder that relative patterns are in, if a rule for such programs and libraries is for this program.
-fn prefix(programs: &[String], loads: &[String], program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
-    let is_one = |patterns: &[String], name: &[u8]| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name));
-    let name = paths::name(program);
-    let above = |path: &[u8]| paths::folder(paths::folder(path)).to_vec();
-    if is_one(programs, name) {
-        return Some(above(program));
-    }
-    libraries.iter().find(|(soname, _)| is_one(loads, soname)).map(|(_, path)| above(path))
+/// A path of that length that leads to what is open under a number. Nothing if there is none as short.
+pub(super) fn by_number(number: u16, length: usize) -> Option<Vec<u8>> {
+    let names = ["/proc/self/fd/", "/dev/fd/"].map(|folder| format!("{folder}{number}").into_bytes());
+    let mut name = names.into_iter().find(|name| name.len() <= length)?;
+    name.resize(length, b'/');
+    Some(name)
 }
 
 /// Whether a name is one that a pattern stands for: `*` is anything, `[0-9]` a digit.

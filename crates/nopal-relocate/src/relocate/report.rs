@@ -85,6 +85,7 @@ pub(super) fn write(relocation: &Relocation, root: &Path) -> Result<(), Relocate
                 SCRIPT
             }
             Verdict::Text => "text",
+            Verdict::ByNumber => "by-number",
             Verdict::Link => "link",
             Verdict::Stays(reason) => {
                 entry.reason = Some(reason.clone());

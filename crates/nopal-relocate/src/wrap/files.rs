@@ -243,5 +243,18 @@ pub fn read(wrapper: &Path) -> Result<Launch, WrapError> {
     Launch::decode(&data).map_err(|error| WrapError::Format(wrapper.to_owned(), error))
 }
 
+/// Has a wrapper do something else. Its data stay where they are, inside or beside it.
+///
+/// # Errors
+/// It cannot be read or written. It is what it was, then.
+pub fn rewrite(wrapper: &Path, launch: &Launch) -> Result<(), WrapError> {
+    let data = launch.encode().map_err(|error| WrapError::Data(wrapper.to_owned(), error))?;
+    let file = nopal_fs::read_file_limited(wrapper, LIMIT_BYTES)?;
+    match Architecture::of_file(&file).filter(|_| format::find(&file).is_some()) {
+        Some(architecture) => write(wrapper, 0o755, &architecture.launcher_with(&data)),
+        None => write(&beside(wrapper)?, 0o644, &data),
+    }
+}
+
 /// Larger files are no wrappers.
 const LIMIT_BYTES: u64 = format::MAX_BYTES as u64 + (64 << 10);

@@ -25,7 +25,7 @@ pub mod record;
 pub mod shell;
 pub mod text;
 
-pub use files::{Layout, Place, WrapError, make, read, wrap_program};
+pub use files::{Layout, Place, WrapError, make, read, rewrite, wrap_program};
 pub use flags::{FlagError, Manner};
 pub use image::Architecture;
 pub use text::{Piece, Text};

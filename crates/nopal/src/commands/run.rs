@@ -158,9 +158,21 @@ fn choose(rung: Rung, engine: &Engine, plan: &RunPlan) -> Result<Choice, CliErro
     if rung == Rung::Namespace {
         return Ok(Choice::namespace("it was asked for"));
     }
-    let Some(mut relocated) = engine.relocated(plan, rung.of_programs())? else {
-        return Ok(Choice::namespace("the program expects the store at its place"));
-    };
+    let is_of_store = plan.tree.as_ref() != Some(&plan.store_path);
+    if rung == Rung::Auto && is_of_store {
+        if plan.tree.is_none() && engine.store_is_in_place()? {
+            return Ok(Choice {
+                relocated: None,
+                why: "in place: the store is where its programs expect it".to_owned(),
+            });
+        }
+        if nopal_build::probe::user_namespaces_work() {
+            return Ok(Choice::namespace(
+                "the program expects the store at its place, where it can be shown without a copy",
+            ));
+        }
+    }
+    let mut relocated = engine.relocated(plan, rung.of_programs())?;
     if !nopal_fs::exists(Path::new(SHELL)) {
         let doubt = format!("{SHELL}, if it starts commands: this machine has none");
         relocated.assessment.doubts.push((plan.program.clone(), doubt));

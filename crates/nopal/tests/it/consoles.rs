@@ -39,6 +39,7 @@ consoles! {
     relocate
     relocate_places
     relocate_rungs
+    relocate_stores
     repl
     store
     wrap
