@@ -13,6 +13,7 @@
 //! 16 bits.
 
 use crate::arch::{CALLED_RELOCATION, TRAMPOLINE_BYTES, trampoline};
+use crate::bound::{CALLS_ARE_TAKEN, IS_CALL, IS_TAKEN, checksum_with};
 use crate::elf::{Dynamic, Header, Relocation, Segment, dynamic, segment};
 use crate::heap::Bytes;
 use crate::memory::{Arena, TABLE_ALIGN};
@@ -52,11 +53,6 @@ struct Object {
     /// Where its part of the stream begins.
     stream: u32,
 }
-
-const IS_TAKEN: u32 = 1;
-const CALLS_ARE_TAKEN: u32 = 2;
-/// Marks a relocation that is one of the calls.
-const IS_CALL: u32 = 1 << 31;
 
 /// What the loader tells debuggers (`struct r_debug`, link.h).
 #[repr(C)]
@@ -369,7 +365,7 @@ unsafe fn checksum(address: usize, bytes: u32) -> u32 {
     for index in 0..bytes as usize / 4 {
         // SAFETY: as the caller says
         let word = unsafe { (address as *const u32).add(index).read_unaligned() };
-        hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b1);
+        hash = checksum_with(hash, word);
     }
     hash
 }

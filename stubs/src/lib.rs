@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod bind;
+pub mod bound;
 pub mod codes;
 pub mod elf;
 pub mod environment;

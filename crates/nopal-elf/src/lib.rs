@@ -3,6 +3,8 @@
 //! Nothing here touches a file: bytes come in through [`Bytes`], and what an edit changes goes out as a list of patches.
 
 mod bind;
+#[path = "../../../stubs/src/bound.rs"]
+mod bound;
 mod bytes;
 mod edit;
 mod error;

@@ -2,15 +2,11 @@
 
 use super::linked::{Check, Kind, Linked, Relocation};
 use super::lookup::{Scope, Target};
+use crate::bound::{CALLS_ARE_TAKEN, IS_CALL, IS_TAKEN};
 use std::collections::HashMap;
 
 /// In how many tables the loader would have to look for symbols at least, or the program starts no faster.
 const MIN_LOOKS: usize = 5_000;
-
-const IS_TAKEN: u32 = 1;
-const CALLS_ARE_TAKEN: u32 = 2;
-/// Marks a relocation that is one of the calls.
-const IS_CALL: u32 = 1 << 31;
 
 /// How many words come first, and how many tell of an object.
 const HEAD_WORDS: usize = 4;

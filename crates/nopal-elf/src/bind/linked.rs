@@ -1,5 +1,6 @@
 //! What a file has for others and wants of them: dynamic symbols, their versions, and relocations.
 
+use crate::bound::checksum_with;
 use crate::bytes::{Bytes, until_nul};
 use crate::note::records;
 use crate::raw::{
@@ -179,9 +180,8 @@ pub(super) const VERSION_IS_HIDDEN: u16 = 0x8000;
 
 /// What the entry code computes of bytes, whole words of four.
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    bytes.chunks_exact(4).fold(0, |hash: u32, word| {
-        let word = word.iter().rev().fold(0, |number, byte| (number << 8) | u32::from(*byte));
-        (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b1)
+    bytes.chunks_exact(4).fold(0, |checksum, word| {
+        checksum_with(checksum, word.iter().rev().fold(0, |number, byte| (number << 8) | u32::from(*byte)))
     })
 }
 

@@ -313,21 +313,29 @@ impl Work {
     /// Finds what files still say of the old place.
     fn mentions(&mut self) -> Result<(), RelocateError> {
         let mut known = BTreeMap::new();
+        let mut mentioned = Vec::new();
+        let told = self.found.iter().filter_map(|(path, verdict)| match verdict {
+            Verdict::Program { told, .. } => Some((path, &told[..])),
+            _ => None,
+        });
+        let told = told.collect::<BTreeMap<_, _>>();
         for member in self.members.iter().filter(|member| member.kind != Kind::Link) {
             let text = nopal_fs::read_file(&self.root.join(&member.below))?;
             // launchers read the first line
             let line = text.iter().position(|byte| *byte == b'\n').filter(|_| member.kind == Kind::Script).unwrap_or(0);
             let mut paths = self.mentions.find(&text[line..]);
-            // a store's own path is none of a package; programs that open it have that
-            paths.retain(|path| !self.stores.has_at(path));
+            // what is in programs for them to be told, and the path of a store that they open
+            let told = told.get(&member.below).copied().unwrap_or_default();
+            paths.retain(|path| !told.contains(path) && !self.stores.has_at(path));
             paths.retain(|path| {
                 let is_there = || self.tree.real(path).is_some_and(|path| nopal_fs::exists(&path));
                 *known.entry(path.clone()).or_insert_with(is_there)
             });
             if !paths.is_empty() {
-                self.found.push((member.below.clone(), Verdict::Mentions(paths.into_iter().collect())));
+                mentioned.push((member.below.clone(), Verdict::Mentions(paths.into_iter().collect())));
             }
         }
+        self.found.extend(mentioned);
         Ok(())
     }
 

@@ -292,7 +292,7 @@ impl Work {
             (self.packages(), pattern)
         } else {
             // what names its store finds these by itself
-            let asker = asker.filter(|asker| !self.names_stores(asker));
+            let asker = asker.and_then(|asker| self.tree.canonical(asker)).filter(|asker| !self.names_stores(asker));
             (asker.iter().map(|asker| paths::folder(paths::folder(asker)).to_vec()).collect(), pattern)
         };
         for part in pattern.split('/') {

@@ -140,7 +140,7 @@ impl Work {
 
     /// Whether a file names stores by number.
     pub(super) fn names_stores(&self, path: &[u8]) -> bool {
-        self.tree.canonical(path).is_some_and(|path| self.stores.named_by.contains(&path))
+        self.stores.named_by.contains(path)
     }
 
     /// All packages of stores.
