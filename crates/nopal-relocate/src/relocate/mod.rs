@@ -91,7 +91,7 @@ pub enum Verdict {
         /// Where it is itself, and its interpreter.
         files: Vec<Vec<u8>>,
     },
-    /// A text that names files relative to itself.
+    /// A text of a known form, which names files relative to itself, or is changed otherwise for where it is.
     Text,
     /// It names a store by the number under which programs have that open.
     ByNumber,

@@ -4,6 +4,7 @@ use super::elf::is_program;
 use super::mentions::Mentions;
 use super::{RelocateError, Rung, Verdict, Work};
 use crate::paths;
+use crate::tree;
 use crate::wrap::{Join, JoinKind, Piece, Step, Text};
 use nopal_elf::resolve::Tree as _;
 use nopal_fs::FilePart;
@@ -53,13 +54,15 @@ struct Alias {
     loads: Vec<String>,
 }
 
-/// How a text is made to name files relative to itself.
+/// How a text is changed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TextRule {
     file: String,
     from: String,
     to: String,
+    /// What was compiled from it.
+    compiled: Option<String>,
 }
 
 /// Texts in which there is a name for the folder that they are in.
@@ -194,7 +197,7 @@ impl Work {
         preparation
     }
 
-    /// Changes texts that can name files relative to themselves.
+    /// Changes texts of which it is known how.
     pub(super) fn texts(&mut self) -> Result<(), RelocateError> {
         for rule in &RULES.text {
             for path in self.find(None, &rule.file) {
@@ -202,8 +205,14 @@ impl Work {
                 let old = nopal_fs::read_file(&real)?;
                 let Ok(text) = std::str::from_utf8(&old) else { continue };
                 let new = text.replace(&rule.from, &rule.to);
-                if new != text {
-                    self.rewrite(&path, &real, new.as_bytes())?;
+                if new == text {
+                    continue;
+                }
+                self.rewrite(&path, &real, new.as_bytes())?;
+                let compiled = rule.compiled.iter().flat_map(|pattern| self.find(None, pattern)).collect::<Vec<_>>();
+                for compiled in compiled {
+                    self.members.retain(|member| paths::logical(&member.below) != compiled);
+                    nopal_fs::remove_file(&tree::below(&self.root, &compiled))?;
                 }
             }
         }

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// The kernel reads no more of a script.
 const SHEBANG_BYTES: usize = 256;
 
+/// The kernel follows no more scripts that interpret each other.
+const MAX_SCRIPTS: usize = 4;
+
 /// Words of scripts that may look for files beside them.
 const NEIGHBOURLY: [&[u8]; 8] =
     [b"$0", b"dirname", b"__file__", b"FindBin", b"BASH_SOURCE", b"__dir", b"PROGRAM_NAME", b"require"];
@@ -99,10 +102,19 @@ impl Work {
 
     /// An interpreter, the name it goes by kept, and its processor, if there is a launcher for it.
     fn interpreter(&self, path: &[u8]) -> Option<(Vec<u8>, Option<Architecture>)> {
-        let file = self.tree.open(path).ok()?.file;
+        self.tree.open(path).ok()?;
         let folder = self.tree.canonical(paths::folder(path))?;
         let name = &path[path.iter().rposition(|byte| *byte == b'/')?..];
-        Some(([&folder, name].concat(), architecture(&file)))
+        Some(([&folder, name].concat(), self.processor(path, MAX_SCRIPTS)))
+    }
+
+    /// The processor of a program, or of what interprets a script, which may be so many scripts in turn.
+    fn processor(&self, path: &[u8], scripts: usize) -> Option<Architecture> {
+        let file = self.tree.open(path).ok()?.file;
+        architecture(&file).or_else(|| {
+            let text = nopal_fs::read_file(&self.tree.real(path)?).ok()?;
+            self.processor(Shebang::read(&text)?.interpreter, scripts.checked_sub(1)?)
+        })
     }
 
     /// Where a file comes to lie that a launcher stands for: in a hidden folder beside its own.
