@@ -136,7 +136,7 @@ impl Work {
             }
             let below = self.members[index].below.clone();
             let verdict = match self.program(paths::logical(&below), &mut loaders) {
-                Ok(None) => match self.open_stores_for(index)? {
+                Ok(None) => match self.open_folders_for(index)? {
                     Some(verdict) => verdict,
                     None => continue,
                 },

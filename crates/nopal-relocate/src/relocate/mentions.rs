@@ -50,9 +50,7 @@ impl Mentions {
             for at in memmem::find_iter(text, folder) {
                 let rest = &text[at + folder.len()..];
                 let begins = |name: &Vec<u8>| rest.starts_with(name) && !rest.get(name.len()).is_some_and(goes_on);
-                let is_path =
-                    FLAGS.iter().any(|flag| text[..at].ends_with(flag)) || !text[..at].last().is_some_and(is_joined);
-                if is_path && (names.is_empty() || names.iter().any(begins)) {
+                if is_path(text, at) && (names.is_empty() || names.iter().any(begins)) {
                     let count = rest.iter().take_while(|byte| goes_on(byte) || **byte == b'/').count();
                     let path = &text[at..at + folder.len() + count];
                     let end = path.iter().rposition(|byte| !b"/.".contains(byte)).map_or(0, |last| last + 1);
@@ -63,6 +61,16 @@ impl Mentions {
         places.sort_by_key(|place| place.start);
         places
     }
+}
+
+/// Whether a path may begin there in a text.
+pub(super) fn is_path(text: &[u8], at: usize) -> bool {
+    FLAGS.iter().any(|flag| text[..at].ends_with(flag)) || !text[..at].last().is_some_and(is_joined)
+}
+
+/// The name that a text begins with; nothing if it begins otherwise.
+pub(super) fn name(text: &[u8]) -> &[u8] {
+    &text[..text.iter().take_while(|byte| goes_on(byte)).count()]
 }
 
 /// Flags that are joined to a path.

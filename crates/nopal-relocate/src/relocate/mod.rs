@@ -3,17 +3,18 @@
 //! The copy is a root: what was at `/a/b` is at `OUT/a/b`. Programs find their loader and all libraries from where they
 //! are, libraries find theirs, links and scripts lead to each other. What still names a path of the old place is told.
 
+mod by_number;
 mod elf;
 mod launched;
 mod mentions;
 mod programs;
 mod report;
 mod script;
-mod stores;
 
 use crate::loader::LoaderChoice;
 use crate::paths;
 use crate::tree::FileTree;
+use by_number::Folders;
 use mentions::Mentions;
 use nopal_elf::resolve::Tree as _;
 
@@ -26,7 +27,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use stores::Stores;
 use thiserror::Error;
 
 /// A tree to be taken along.
@@ -93,7 +93,7 @@ pub enum Verdict {
     },
     /// A text of a known form, which names files relative to itself, or is changed otherwise for where it is.
     Text,
-    /// It names a store by the number under which programs have that open.
+    /// It names folders by the numbers under which programs have them open.
     ByNumber,
     /// A link that was absolute.
     Link,
@@ -152,7 +152,7 @@ pub fn relocate(
     work.texts()?;
     work.forms(&Mentions::with_roots(&names(sources)?))?;
     work.scripts()?;
-    work.stores()?;
+    work.folders_by_number()?;
     work.starts()?;
     work.mentions()?;
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
@@ -253,7 +253,7 @@ struct Work {
     first: Rung,
     tree: FileTree,
     choice: LoaderChoice,
-    stores: Stores,
+    folders: Folders,
     members: Vec<Member>,
     mentions: Mentions,
     found: Vec<(PathBuf, Verdict)>,
@@ -277,7 +277,7 @@ impl Work {
             first,
             tree: FileTree::new(Some(root.to_owned()), PathBuf::new()),
             choice: LoaderChoice::default(),
-            stores: Stores::of(sources, root)?,
+            folders: Folders::of(sources, root)?,
             members,
             mentions: Mentions::new(&names(sources)?),
             found: Vec::new(),
@@ -324,9 +324,9 @@ impl Work {
             // launchers read the first line
             let line = text.iter().position(|byte| *byte == b'\n').filter(|_| member.kind == Kind::Script).unwrap_or(0);
             let mut paths = self.mentions.find(&text[line..]);
-            // what is in programs for them to be told, and the path of a store that they open
+            // what is in programs for them to be told, and the path of a folder that they open
             let told = told.get(&member.below).copied().unwrap_or_default();
-            paths.retain(|path| !told.contains(path) && !self.stores.has_at(path));
+            paths.retain(|path| !told.contains(path) && !self.folders.has_at(path));
             paths.retain(|path| {
                 let is_there = || self.tree.real(path).is_some_and(|path| nopal_fs::exists(&path));
                 *known.entry(path.clone()).or_insert_with(is_there)

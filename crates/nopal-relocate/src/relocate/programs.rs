@@ -58,11 +58,12 @@ struct Alias {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TextRule {
-    file: String,
+    files: Vec<String>,
     from: String,
     to: String,
     /// What was compiled from it.
-    compiled: Option<String>,
+    #[serde(default)]
+    compiled: Vec<String>,
 }
 
 /// Texts in which there is a name for the folder that they are in.
@@ -152,7 +153,7 @@ pub(super) fn has_alias(program: &[u8], path: &[u8]) -> bool {
 impl Work {
     /// What a program has to be told, which loads libraries of these names from these paths.
     pub(super) fn preparation(&self, program: &[u8], libraries: &[(Vec<u8>, Vec<u8>)], teller: Teller) -> Preparation {
-        let mut preparation = Preparation { steps: self.open_stores(teller).collect(), ..Preparation::default() };
+        let mut preparation = Preparation { steps: self.open_folders(teller).collect(), ..Preparation::default() };
         for alias in &RULES.alias {
             if self.asker(&alias.programs, &alias.loads, program, libraries).is_none() {
                 continue;
@@ -200,7 +201,8 @@ impl Work {
     /// Changes texts of which it is known how.
     pub(super) fn texts(&mut self) -> Result<(), RelocateError> {
         for rule in &RULES.text {
-            for path in self.find(None, &rule.file) {
+            let paths = rule.files.iter().flat_map(|file| self.find(None, file)).collect::<Vec<_>>();
+            for path in paths {
                 let Some(real) = self.tree.real(&path) else { continue };
                 let old = nopal_fs::read_file(&real)?;
                 let Ok(text) = std::str::from_utf8(&old) else { continue };
@@ -301,7 +303,7 @@ impl Work {
             (self.packages(), pattern)
         } else {
             // what names its store finds these by itself
-            let asker = asker.and_then(|asker| self.tree.canonical(asker)).filter(|asker| !self.names_stores(asker));
+            let asker = asker.and_then(|asker| self.tree.canonical(asker)).filter(|asker| !self.names_store(asker));
             (asker.iter().map(|asker| paths::folder(paths::folder(asker)).to_vec()).collect(), pattern)
         };
         for part in pattern.split('/') {

@@ -130,7 +130,7 @@ fn describe(verdict: &Verdict) -> String {
         Verdict::Library => "finds its libraries relative to itself".to_owned(),
         Verdict::Script { .. } => "script with a relative interpreter".to_owned(),
         Verdict::Text => "adapted text".to_owned(),
-        Verdict::ByNumber => "names the store by number".to_owned(),
+        Verdict::ByNumber => "names folders by number".to_owned(),
         Verdict::Link => "relative link".to_owned(),
         Verdict::Stays(reason) => format!("as it was: {reason}"),
         Verdict::Mentions(names) => {
