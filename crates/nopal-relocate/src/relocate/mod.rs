@@ -158,6 +158,7 @@ pub fn relocate(
     work.found.sort_by(|one, other| one.0.cmp(&other.0));
     let relocation = Relocation { files: work.found };
     report::write(&relocation, &root)?;
+    keep_times(sources, &root)?;
     nopal_fs::rename_noreplace(&root, out)?;
     Ok(relocation)
 }
@@ -171,6 +172,23 @@ pub fn edition() -> String {
         include_bytes!("../../../../stubs/prebuilt/x86_64/launch"),
     ];
     Hash::of(HashAlgorithm::Blake3, &parts.concat()).base16()[..DIGITS].to_owned()
+}
+
+/// Has all files the times that they had: what was compiled from a file is as old as that, or nobody reads it.
+fn keep_times(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
+    for source in sources {
+        let to = root.join(source.logical.strip_prefix("/").unwrap_or(&source.logical));
+        let mut walk = TreeWalk::new(&source.physical, WalkOptions::default())?;
+        while let Some(step) = walk.next()? {
+            let copy = to.join(walk.relative_path());
+            if matches!(step, Step::File | Step::Leave) && nopal_fs::symlink_metadata_if_exists(&copy)?.is_some() {
+                let metadata = nopal_fs::metadata(walk.path())?;
+                let time = metadata.modified().map_err(|error| FsError::new("examine", walk.path(), error))?;
+                nopal_fs::set_modified(&copy, time)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Copies all trees below the new root, where they can be changed.
