@@ -21,6 +21,9 @@ use std::rc::Rc;
 /// Begins what stands for the folder of a file.
 const ORIGIN: &[u8] = b"$ORIGIN";
 
+/// Links in other folders than what they lead to, by that: their folders and names.
+type Links = BTreeMap<Vec<u8>, BTreeSet<(Vec<u8>, Vec<u8>)>>;
+
 /// What makes a program start by itself.
 struct Stub {
     changes: Changes,
@@ -42,9 +45,10 @@ impl Work {
     /// Has everything look for its libraries relative to itself.
     pub(super) fn run_paths(&mut self) -> Result<(), RelocateError> {
         let mut loaders = Loaders::default();
+        let links = self.links_to_libraries();
         for below in self.of_kind(Kind::Elf) {
             let logical = paths::logical(&below);
-            match self.run_path(&logical, &mut loaders) {
+            match self.run_path(&logical, &links, &mut loaders) {
                 Ok(None) => {}
                 Ok(Some(changes)) => {
                     write(&self.root.join(&below), &changes)?;
@@ -61,8 +65,22 @@ impl Work {
         self.first == Rung::ExplicitLoader || has_payload(file)
     }
 
+    /// Links to libraries, and other files. To a loader that opens a link, the library is in the link's folder.
+    fn links_to_libraries(&self) -> Links {
+        let mut links = Links::new();
+        for link in self.of_kind(Kind::Link).iter().map(|below| paths::logical(below)) {
+            let folder = self.tree.canonical(paths::folder(&link));
+            if let (Some(library), Some(folder)) = (self.tree.canonical(&link), folder)
+                && paths::folder(&library) != folder
+            {
+                links.entry(library).or_default().insert((folder, paths::name(&link).to_vec()));
+            }
+        }
+        links
+    }
+
     /// What a file's run path has to be, if it has to be another.
-    fn run_path(&self, logical: &[u8], loaders: &mut Loaders) -> Result<Option<Changes>, String> {
+    fn run_path(&self, logical: &[u8], links: &Links, loaders: &mut Loaders) -> Result<Option<Changes>, String> {
         let Ok(opened) = self.tree.open(logical) else { return Ok(None) };
         let image = Image::read(&opened.file).map_err(|error| error.to_string())?;
         let Some(dynamic) = &image.dynamic else { return Ok(None) };
@@ -79,16 +97,22 @@ impl Work {
         };
         let mut edit = |editor: &mut Editor<'_>| {
             let folder = paths::folder(logical);
+            let linked = links.get(logical).into_iter().flatten().filter(|(_, name)| Some(&name[..]) == image.soname());
+            let folders = std::iter::once(folder).chain(linked.map(|(folder, _)| &folder[..])).collect::<Vec<_>>();
             let old = editor.run_path()?;
             let mut entries: Vec<Vec<u8>> = Vec::new();
             for entry in old.iter().flat_map(|old| old.split(|byte| *byte == b':')) {
-                entries.push(self.seen_from(folder, entry).unwrap_or_else(|| entry.to_vec()));
+                let known = entries.len();
+                entries.extend(folders.iter().filter_map(|folder| self.seen_from(folder, entry)));
+                if entries.len() == known {
+                    entries.push(entry.to_vec());
+                }
             }
             // what was found without a run path has to be found by one
             if let Some(config) = loaders.config(&self.tree, &self.choice, &image)
                 && let Ok(resolution) = resolve_direct(&self.tree, logical, &config)
             {
-                entries.extend(self.system_folders(folder, &resolution));
+                entries.extend(folders.iter().flat_map(|folder| self.system_folders(folder, &resolution)));
             }
             let mut seen = BTreeSet::new();
             entries.retain(|entry| seen.insert(entry.clone()));
