@@ -7,7 +7,7 @@
 
 use super::elf::is_program_without_loader;
 use super::launched::{PROGRAM_MODE, architecture, from_here, launcher};
-use super::programs::{Teller, by_number};
+use super::programs::{Teller, by_number, is_harmless};
 use super::{Kind, RelocateError, Rung, Source, Verdict, Work, mentions};
 use crate::paths;
 use crate::wrap::{self, Launch, Piece, Step, Text};
@@ -40,6 +40,9 @@ const FOR_OTHERS: [&str; 8] = [
     "usr/share/man",
     "var",
 ];
+
+/// What stands before words in scripts.
+const WORDS_FOLLOW: &[u8] = b" \t\n\"'`=:;(<>|&";
 
 /// What begins files whose contents are compressed, or have a checksum in the file.
 const CHECKED: [&[u8]; 7] =
@@ -149,24 +152,46 @@ impl Work {
             let path = self.root.join(&below);
             let bytes = nopal_fs::read_file(&path)?;
             let Some(kept) = self.kept(index, &bytes) else { continue };
-            let (mut parts, mut names_store) = (Vec::new(), false);
+            let (mut places, mut names_store) = (Vec::new(), false);
             for folder in &self.folders.all {
-                let known = parts.len();
-                let places = folder.places(&bytes).filter(|at| !kept.contains(&(*at as u64)));
-                parts.extend(places.map(|at| FilePart { offset: at as u64, bytes: &folder.name }));
-                names_store |= folder.is_store() && parts.len() > known;
+                let known = places.len();
+                let found = folder.places(&bytes).filter(|at| !kept.contains(&(*at as u64)));
+                places.extend(found.map(|at| (at..at + folder.path.len(), folder.name.clone())));
+                names_store |= folder.is_store() && places.len() > known;
             }
-            if parts.is_empty() {
+            if member.kind == Kind::Script {
+                places.extend(self.paths_in_script(&bytes));
+            }
+            if places.is_empty() {
                 continue;
             }
-            parts.sort_by_key(|part| part.offset);
-            nopal_fs::patch_file(&path, &parts, bytes.len() as u64)?;
+            places.sort_by_key(|(place, _)| place.start);
+            replace(&path, &bytes, &places)?;
             self.folders.named_by.insert(paths::logical(&below), names_store);
             if self.members[index].kind != Kind::Elf {
                 self.found(&below, Verdict::ByNumber);
             }
         }
         Ok(())
+    }
+
+    /// Files of the system that a script names elsewhere than in the shared folder, and names for them from there: those
+    /// may be longer.
+    fn paths_in_script(&self, text: &[u8]) -> Vec<(Range<usize>, Vec<u8>)> {
+        let Some(shared) = self.folders.all.iter().find(|folder| !folder.is_store()) else { return Vec::new() };
+        let first_line = memchr::memchr(b'\n', text).unwrap_or(text.len());
+        let by_number = |place: Range<usize>| {
+            let path = &text[place.clone()];
+            // a pattern may be anything
+            let is_word = place.start > first_line && WORDS_FOLLOW.contains(&text[place.start - 1]);
+            if !is_word || path.starts_with(&shared.path) || is_harmless(&String::from_utf8_lossy(path)) {
+                return None;
+            }
+            self.tree.canonical(path)?;
+            let real = [&self.tree.canonical(paths::folder(path))?, &b"/"[..], paths::name(path)].concat();
+            Some((place, [&shared.name, &b"/"[..], &paths::relative(&shared.path, &real)].concat()))
+        };
+        self.mentions.places(text).into_iter().filter_map(by_number).collect()
     }
 
     /// What of a file stays as it is: all if nothing is said.
@@ -250,6 +275,21 @@ impl Work {
         let reason = Some("it names folders by number, and has no loader".to_owned());
         Ok(Some(Verdict::Launched { rung: Rung::Stub, reason, files, told: Vec::new() }))
     }
+}
+
+/// Changes places of a file, in order.
+fn replace(path: &Path, bytes: &[u8], places: &[(Range<usize>, Vec<u8>)]) -> Result<(), RelocateError> {
+    if places.iter().all(|(place, name)| place.len() == name.len()) {
+        let parts = places.iter().map(|(place, name)| FilePart { offset: place.start as u64, bytes: name });
+        return Ok(nopal_fs::patch_file(path, &parts.collect::<Vec<_>>(), bytes.len() as u64)?);
+    }
+    let (mut text, mut done) = (Vec::new(), 0);
+    for (place, name) in places {
+        text.extend([&bytes[done..place.start], name].concat());
+        done = place.end;
+    }
+    text.extend(&bytes[done..]);
+    Ok(nopal_fs::patch_file(path, &[FilePart { offset: 0, bytes: &text }], text.len() as u64)?)
 }
 
 #[cfg(test)]

@@ -163,6 +163,9 @@ impl Work {
         }
         for rule in &RULES.rule {
             let Some(asker) = self.asker(&rule.programs, &rule.loads, program, libraries) else { continue };
+            if rule.needs.as_ref().is_some_and(|needs| self.find(None, needs).is_empty()) {
+                continue;
+            }
             let unless = rule.unless.as_ref().and_then(|pattern| self.find(None, pattern).pop());
             for (name, patterns) in &rule.default {
                 let Some(path) = patterns.iter().flat_map(|pattern| self.find(Some(asker), pattern)).next() else {
@@ -183,8 +186,7 @@ impl Work {
                     preparation.told.push(path);
                 }
             }
-            let has_needs = rule.needs.as_ref().is_none_or(|needs| !self.find(None, needs).is_empty());
-            for argument in rule.arguments.iter().filter(|_| has_needs) {
+            for argument in &rule.arguments {
                 let pieces = &mut preparation.arguments.0;
                 for (index, part) in argument.split("{root}").enumerate() {
                     if index > 0 {

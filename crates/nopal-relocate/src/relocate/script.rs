@@ -4,13 +4,14 @@
 //! in a hidden folder beside the one it was in, under its name. That is what it gets to see as `$0`: its name is right,
 //! and so is what it finds by going up from there. Links to its neighbours lie beside it if it may look for some.
 
-use super::launched::{PROGRAM_MODE, architecture, launcher};
+use super::launched::{PROGRAM_MODE, architecture, from_here, launcher};
 use super::{Kind, RelocateError, Verdict, Work};
 use crate::paths;
 use crate::wrap::{self, Architecture, Launch, Piece, Text};
 use memchr::memmem;
 use nopal_elf::resolve::Tree as _;
 use nopal_fs::FsError;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ impl Work {
                 self.found(&below, verdict);
             }
         }
-        Ok(())
+        self.links_to_scripts()
     }
 
     /// Puts a launcher in the place of a script, if it needs one.
@@ -63,41 +64,78 @@ impl Work {
         if !shebang.interpreter.starts_with(b"/") {
             return stays("its interpreter is looked for in the working directory");
         }
-        let name = below.file_name().unwrap_or_default();
-        if READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end)) {
+        if is_read_by_others(below) {
             return stays("by its name it is read by others, which could not read a launcher");
         }
-        let Some((interpreter, architecture)) = self.interpreter(shebang.interpreter) else {
-            let interpreter = shebang.interpreter.escape_ascii();
-            return stays(&format!("its interpreter {interpreter} is not among what is relocated"));
-        };
         let hidden = match self.hidden(below) {
             Ok(hidden) => hidden,
             Err(reason) => return stays(&reason),
         };
-        let here = paths::logical(below.parent().unwrap_or(Path::new("")));
-        let from_here = |path: &[u8]| Text::below_root([b"/", &paths::relative(&here, path)[..]].concat());
-        let mut before = Vec::new();
-        if let Some(argument) = shebang.argument {
-            before.extend([Piece::Literal(argument.to_vec()), Piece::Break]);
-        }
-        before.extend(from_here(&paths::logical(&hidden)).0);
-        let launch = Launch {
-            target: from_here(&interpreter),
-            name: Text(vec![Piece::Target]),
-            before: Text(before),
-            ..Launch::default()
-        };
-        let launcher = match launcher(&launch, architecture) {
-            Ok(launcher) => launcher,
+        let (launcher, files) = match self.launcher_of_script(below, &shebang, paths::logical(&hidden)) {
+            Ok(made) => made,
             Err(reason) => return stays(&reason),
         };
         let looks_beside = NEIGHBOURLY.iter().any(|word| memmem::find(&text, word).is_some());
         self.hide(below, &hidden, looks_beside)?;
         nopal_fs::write_new(&path, &launcher, PROGRAM_MODE)?;
-        let files = vec![paths::logical(&hidden), interpreter];
         self.members[index].below = hidden;
         Ok(Some(Verdict::Script { files }))
+    }
+
+    /// Puts launchers in the place of links, under other names, to scripts that stay as they are.
+    fn links_to_scripts(&mut self) -> Result<(), RelocateError> {
+        let staying = self.of_kind(Kind::Script).into_iter().filter(|below| is_read_by_others(below));
+        let staying = staying.map(|below| paths::logical(&below)).collect::<BTreeSet<_>>();
+        for below in self.of_kind(Kind::Link).into_iter().filter(|below| !is_read_by_others(below)) {
+            let target = self.tree.canonical(&paths::logical(&below)).filter(|target| staying.contains(target));
+            let Some(target) = target else { continue };
+            let text = nopal_fs::read_file(&self.root.join(&below))?;
+            let made = Shebang::read(&text).map(|shebang| self.launcher_of_script(&below, &shebang, target));
+            // others are told of where the script is
+            let Some(Ok((launcher, files))) = made else { continue };
+            nopal_fs::remove_file(&self.root.join(&below))?;
+            nopal_fs::write_new(&self.root.join(&below), &launcher, PROGRAM_MODE)?;
+            self.found.retain(|(known, _)| *known != below);
+            self.found(&below, Verdict::Script { files });
+            self.members.retain(|member| member.below != below);
+        }
+        Ok(())
+    }
+
+    /// What starts a script from a place, and the files that takes: the script and its interpreter.
+    fn launcher_of_script(
+        &self,
+        place: &Path,
+        shebang: &Shebang<'_>,
+        script: Vec<u8>,
+    ) -> Result<(Vec<u8>, Vec<Vec<u8>>), String> {
+        let (name, argument) = self.without_search(shebang);
+        let found = self.interpreter(&name);
+        let missing = || format!("its interpreter {} is not among what is relocated", name.escape_ascii());
+        let (interpreter, architecture) = found.ok_or_else(missing)?;
+        let here = paths::logical(place.parent().unwrap_or(Path::new("")));
+        let mut before = Vec::new();
+        if let Some(argument) = argument {
+            before.extend([Piece::Literal(argument.to_vec()), Piece::Break]);
+        }
+        before.extend(from_here(&here, &script).0);
+        let launch = Launch {
+            target: from_here(&here, &interpreter),
+            name: Text(vec![Piece::Target]),
+            before: Text(before),
+            ..Launch::default()
+        };
+        Ok((launcher(&launch, architecture)?, vec![script, interpreter]))
+    }
+
+    /// The interpreter, and its argument. A program that `env` would look for is the one beside it, if there is one.
+    fn without_search<'a>(&self, shebang: &Shebang<'a>) -> (Vec<u8>, Option<&'a [u8]>) {
+        let (interpreter, argument) = (shebang.interpreter.to_vec(), shebang.argument);
+        let is_env = paths::name(&interpreter) == b"env";
+        let is_name = |word: &&[u8]| !word.iter().any(|byte| b" \t/=-".contains(byte));
+        let Some(name) = argument.filter(|_| is_env).filter(is_name) else { return (interpreter, argument) };
+        let beside = [paths::folder(&interpreter), b"/", name].concat();
+        if self.tree.open(&beside).is_ok() { (beside, None) } else { (interpreter, argument) }
     }
 
     /// An interpreter, the name it goes by kept, and its processor, if there is a launcher for it.
@@ -164,6 +202,12 @@ pub(super) fn is_launched(root: &Path, below: &Path) -> bool {
         Some(root.join(folder.with_file_name(OsStr::from_bytes(name))).join(below.file_name()?))
     };
     visible().is_some_and(|path| wrap::read(&path).is_ok() || wrap::portable::is_script(&path))
+}
+
+/// Whether a script's name tells that others read it.
+fn is_read_by_others(below: &Path) -> bool {
+    let name = below.file_name().unwrap_or_default();
+    READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end))
 }
 
 /// The place in a hidden folder beside the one of a file. Nothing for a file in the root.
