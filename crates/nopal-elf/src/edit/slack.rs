@@ -150,6 +150,10 @@ impl Editor<'_> {
     /// Whether a part of the file is unused, and is or can be a part of this segment, which nobody writes to.
     fn is_slack(&self, index: usize, begin: u64, size: u64, over: &Overlay) -> bool {
         let (load, page) = (&self.segments[index], self.page_bytes());
+        // with what starts the program goes all of its segment
+        if load.address == self.header.entry && self.find_start().is_some_and(|(start, _)| start == index) {
+            return false;
+        }
         let is_plain = load.kind == PT_LOAD && load.flags & PF_W == 0 && load.file_bytes == load.memory_bytes;
         let is_mapped = load.address % page == load.offset % page && (load.offset..=load.file_end()).contains(&begin);
         let Some(end) = begin.checked_add(size).filter(|_| is_plain && is_mapped) else { return false };

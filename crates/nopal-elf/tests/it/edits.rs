@@ -362,6 +362,30 @@ fn a_program_that_starts_by_itself_keeps_its_interpreter() {
     }
 }
 
+#[test]
+fn what_starts_a_program_takes_no_cache_along() {
+    let sample = Sample {
+        is_64: true,
+        is_big_endian: false,
+        is_fixed: false,
+        starts: true,
+        has_sections: true,
+        spare: 0,
+        cleared: 0,
+        // program headers that move leave a hole behind what starts the program
+        gap: 700,
+        payload: 1,
+    };
+    let mut bytes = sample.bytes();
+    let mut model = says(&bytes);
+    let edits = [Edit::Start(vec![]), Edit::SetRunPath("/lib".to_owned()), Edit::Cache, Edit::Start(vec![])];
+    for edit in edits {
+        apply(&mut bytes, &mut model, &edit);
+        assert_eq!(says(&bytes), model, "after {edit:?}");
+        check::<object::elf::FileHeader64<Endianness>>(&bytes, sample.payload);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
