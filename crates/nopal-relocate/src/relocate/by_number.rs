@@ -81,7 +81,8 @@ impl Folders {
         let mut folders = Self::default();
         let names_in = |folder: &Path| -> Result<Vec<Vec<u8>>, RelocateError> {
             let inside = root.join(folder.strip_prefix("/").unwrap_or(folder));
-            let names = nopal_fs::if_exists(nopal_fs::read_dir_names(&inside))?.unwrap_or_default();
+            // a package may be a file
+            let names = if nopal_fs::is_dir(&inside) { nopal_fs::read_dir_names(&inside)? } else { Vec::new() };
             Ok(names.into_iter().map(OsString::into_encoded_bytes).collect())
         };
         for source in sources {
@@ -132,7 +133,7 @@ impl Folder {
                 }
                 Contents::Names(names) => {
                     let name = mentions::name(inside.unwrap_or(rest));
-                    let is_it = if name.is_empty() { true } else { inside.is_some() && names.contains(name) };
+                    let is_it = name.is_empty() || (inside.is_some() && names.contains(name));
                     is_it && mentions::is_path(text, *at)
                 }
             }
@@ -166,6 +167,12 @@ impl Work {
                 continue;
             }
             places.sort_by_key(|(place, _)| place.start);
+            let mut done = 0;
+            places.retain(|(place, _)| {
+                let is_apart = place.start >= done;
+                done = done.max(place.end);
+                is_apart
+            });
             replace(&path, &bytes, &places)?;
             self.folders.named_by.insert(paths::logical(&below), names_store);
             if self.members[index].kind != Kind::Elf {
@@ -277,7 +284,7 @@ impl Work {
     }
 }
 
-/// Changes places of a file, in order.
+/// Changes places of a file, which are apart and in order.
 fn replace(path: &Path, bytes: &[u8], places: &[(Range<usize>, Vec<u8>)]) -> Result<(), RelocateError> {
     if places.iter().all(|(place, name)| place.len() == name.len()) {
         let parts = places.iter().map(|(place, name)| FilePart { offset: place.start as u64, bytes: name });

@@ -180,7 +180,9 @@ fn keep_times(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
         let to = root.join(source.logical.strip_prefix("/").unwrap_or(&source.logical));
         let mut walk = TreeWalk::new(&source.physical, WalkOptions::default())?;
         while let Some(step) = walk.next()? {
-            let copy = to.join(walk.relative_path());
+            // a source may be a file
+            let below = walk.relative_path();
+            let copy = if below.as_os_str().is_empty() { to.clone() } else { to.join(below) };
             if matches!(step, Step::File | Step::Leave) && nopal_fs::symlink_metadata_if_exists(&copy)?.is_some() {
                 let metadata = nopal_fs::metadata(walk.path())?;
                 let time = metadata.modified().map_err(|error| FsError::new("examine", walk.path(), error))?;
