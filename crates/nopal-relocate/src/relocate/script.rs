@@ -30,6 +30,9 @@ const NEIGHBOURLY: [&[u8]; 8] =
 const READ_BY_OTHERS: [&[u8]; 11] =
     [b".sh", b".bash", b".py", b".pl", b".pm", b".rb", b".js", b".mjs", b".cjs", b".tcl", b".lua"];
 
+/// In such folders are Ruby's packages, the programs of which are loaded by others of the same names.
+const GEMS: &str = "gems";
+
 /// What the first line of a script says.
 struct Shebang<'a> {
     interpreter: &'a [u8],
@@ -65,7 +68,7 @@ impl Work {
             return stays("its interpreter is looked for in the working directory");
         }
         if is_read_by_others(below) {
-            return stays("by its name it is read by others, which could not read a launcher");
+            return stays("others read it, as its name or place tells, and could not read a launcher");
         }
         let hidden = match self.hidden(below) {
             Ok(hidden) => hidden,
@@ -204,10 +207,11 @@ pub(super) fn is_launched(root: &Path, below: &Path) -> bool {
     visible().is_some_and(|path| wrap::read(&path).is_ok() || wrap::portable::is_script(&path))
 }
 
-/// Whether a script's name tells that others read it.
+/// Whether a script's name, or where it is, tells that others read it.
 fn is_read_by_others(below: &Path) -> bool {
     let name = below.file_name().unwrap_or_default();
-    READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end))
+    let is_of_gem = below.components().any(|part| part.as_os_str() == GEMS);
+    is_of_gem || READ_BY_OTHERS.iter().any(|end| name.as_encoded_bytes().ends_with(end))
 }
 
 /// The place in a hidden folder beside the one of a file. Nothing for a file in the root.
