@@ -6,10 +6,11 @@
 //! it starts has it open too.
 
 use super::elf::is_program_without_loader;
-use super::launched::{PROGRAM_MODE, architecture, from_here, launcher};
+use super::launched::{architecture, from_here, launcher};
 use super::programs::{Teller, by_number, is_harmless};
 use super::{Kind, RelocateError, Rung, Source, Verdict, Work, mentions};
 use crate::paths;
+use crate::tree;
 use crate::wrap::{self, Launch, Piece, Step, Text};
 use memchr::memmem;
 use nopal_elf::Start;
@@ -80,7 +81,7 @@ impl Folders {
     pub(super) fn of(sources: &[Source], root: &Path) -> Result<Self, RelocateError> {
         let mut folders = Self::default();
         let names_in = |folder: &Path| -> Result<Vec<Vec<u8>>, RelocateError> {
-            let inside = root.join(folder.strip_prefix("/").unwrap_or(folder));
+            let inside = tree::below(root, folder.as_os_str().as_bytes());
             // a package may be a file
             let names = if nopal_fs::is_dir(&inside) { nopal_fs::read_dir_names(&inside)? } else { Vec::new() };
             Ok(names.into_iter().map(OsString::into_encoded_bytes).collect())
@@ -152,20 +153,24 @@ impl Work {
             let below = member.below.clone();
             let path = self.root.join(&below);
             let bytes = nopal_fs::read_file(&path)?;
-            let Some(kept) = self.kept(index, &bytes) else { continue };
-            let (mut places, mut names_store) = (Vec::new(), false);
+            let mut places = Vec::new();
             for folder in &self.folders.all {
-                let known = places.len();
-                let found = folder.places(&bytes).filter(|at| !kept.contains(&(*at as u64)));
-                places.extend(found.map(|at| (at..at + folder.path.len(), folder.name.clone())));
-                names_store |= folder.is_store() && places.len() > known;
+                places.extend(folder.places(&bytes).map(|at| (at..at + folder.path.len(), folder.name.clone())));
             }
             if member.kind == Kind::Script {
                 places.extend(self.paths_in_script(&bytes));
             }
+            // few files name any: only those are looked at closely
             if places.is_empty() {
                 continue;
             }
+            let Some(kept) = self.kept(index, &bytes) else { continue };
+            places.retain(|(place, _)| !kept.contains(&(place.start as u64)));
+            if places.is_empty() {
+                continue;
+            }
+            let is_of_store = |name: &Vec<u8>| self.folders.all.iter().any(|one| one.is_store() && one.name == *name);
+            let names_store = places.iter().any(|(_, name)| is_of_store(name));
             places.sort_by_key(|(place, _)| place.start);
             let mut done = 0;
             places.retain(|(place, _)| {
@@ -275,10 +280,8 @@ impl Work {
             Ok(launcher) => launcher,
             Err(reason) => return Ok(Some(Verdict::Stays(reason))),
         };
-        self.hide(&below, &hidden, true)?;
-        nopal_fs::write_new(&path, &launcher, PROGRAM_MODE)?;
         let files = vec![paths::logical(&hidden)];
-        self.members[index].below = hidden;
+        self.put_launcher(index, hidden, true, &launcher)?;
         let reason = Some("it names folders by number, and has no loader".to_owned());
         Ok(Some(Verdict::Launched { rung: Rung::Stub, reason, files, told: Vec::new() }))
     }
@@ -290,12 +293,7 @@ fn replace(path: &Path, bytes: &[u8], places: &[(Range<usize>, Vec<u8>)]) -> Res
         let parts = places.iter().map(|(place, name)| FilePart { offset: place.start as u64, bytes: name });
         return Ok(nopal_fs::patch_file(path, &parts.collect::<Vec<_>>(), bytes.len() as u64)?);
     }
-    let (mut text, mut done) = (Vec::new(), 0);
-    for (place, name) in places {
-        text.extend([&bytes[done..place.start], name].concat());
-        done = place.end;
-    }
-    text.extend(&bytes[done..]);
+    let text = mentions::replaced(bytes, places);
     Ok(nopal_fs::patch_file(path, &[FilePart { offset: 0, bytes: &text }], text.len() as u64)?)
 }
 

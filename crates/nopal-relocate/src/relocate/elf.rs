@@ -1,7 +1,7 @@
 //! Programs and libraries that find each other from wherever they are.
 
 use super::programs::Teller;
-use super::{Kind, RelocateError, Rung, Verdict, Work};
+use super::{Kind, RelocateError, Rung, Verdict, Work, is_executable};
 use crate::bindings::Binder;
 use crate::lift;
 use crate::loader::Loaders;
@@ -14,7 +14,6 @@ use nopal_elf::resolve::{LoaderConfig, LoaderFacts, Object, Resolution, Rule, Tr
 use nopal_elf::{Changes, Editor, ElfError, Options, Place, RunPath, Start};
 use nopal_fs::{FilePart, FsError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -354,9 +353,8 @@ pub(super) fn is_program(file: &TreeFile) -> bool {
 
 /// Whether a file is a program that the kernel starts by itself.
 pub(super) fn is_program_without_loader(path: &Path, file: &TreeFile) -> Result<bool, FsError> {
-    let is_executable = nopal_fs::metadata(path)?.permissions().mode() & 0o111 != 0;
     let is_program = |image: &Image| image.interpreter.is_none() && image.hardening().is_program;
-    Ok(is_executable && Image::read(file).is_ok_and(|image| is_program(&image)))
+    Ok(is_executable(path)? && Image::read(file).is_ok_and(|image| is_program(&image)))
 }
 
 fn has_payload(file: &TreeFile) -> bool {

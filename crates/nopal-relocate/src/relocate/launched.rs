@@ -73,8 +73,7 @@ impl Work {
             write(&path, changes)?;
         }
         let bytes = nopal_fs::read_file(&path)?;
-        self.hide(&below, &hidden, looks_beside(&bytes))?;
-        nopal_fs::write_new(&path, &launcher, PROGRAM_MODE)?;
+        self.put_launcher(index, hidden.clone(), looks_beside(&bytes), &launcher)?;
         // by the launcher
         let told = [preparation.told, vec![program.interpreter.clone()]].concat();
         let libraries = program.known.iter().flat_map(|(resolution, _)| self.loaded(resolution));
@@ -83,7 +82,6 @@ impl Work {
             let doubt = "it looks for itself at /proc/self/exe, where its loader is";
             self.found(&hidden, Verdict::Stays(doubt.to_owned()));
         }
-        self.members[index].below = hidden;
         let rung = if edited.is_some() { Rung::FdInterpreter } else { Rung::ExplicitLoader };
         Ok(Verdict::Launched { rung, reason, files, told })
     }

@@ -63,6 +63,17 @@ impl Mentions {
     }
 }
 
+/// A text in which places, apart and in order, hold something else.
+pub(super) fn replaced(text: &[u8], places: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
+    let (mut new, mut done) = (Vec::new(), 0);
+    for (place, name) in places {
+        new.extend([&text[done..place.start], name].concat());
+        done = place.end;
+    }
+    new.extend(&text[done..]);
+    new
+}
+
 /// Whether a path may begin there in a text.
 pub(super) fn is_path(text: &[u8], at: usize) -> bool {
     FLAGS.iter().any(|flag| text[..at].ends_with(flag)) || !text[..at].last().is_some_and(is_joined)

@@ -13,7 +13,7 @@ mod script;
 
 use crate::loader::LoaderChoice;
 use crate::paths;
-use crate::tree::FileTree;
+use crate::tree::{self, FileTree};
 use by_number::Folders;
 use mentions::Mentions;
 use nopal_elf::resolve::Tree as _;
@@ -177,7 +177,7 @@ pub fn edition() -> String {
 /// Has all files the times that they had: what was compiled from a file is as old as that, or nobody reads it.
 fn keep_times(sources: &[Source], root: &Path) -> Result<(), RelocateError> {
     for source in sources {
-        let to = root.join(source.logical.strip_prefix("/").unwrap_or(&source.logical));
+        let to = tree::below(root, source.logical.as_os_str().as_bytes());
         let mut walk = TreeWalk::new(&source.physical, WalkOptions::default())?;
         while let Some(step) = walk.next()? {
             // a source may be a file
@@ -373,10 +373,14 @@ fn kind_of(path: &Path) -> Result<Kind, FsError> {
         return Ok(Kind::Other);
     }
     file.read_at(0, &mut magic).map_err(|error| FsError::new("read", path, error))?;
-    let is_executable = || Ok::<_, FsError>(nopal_fs::metadata(path)?.permissions().mode() & 0o111 != 0);
     Ok(match magic {
         [0x7f, b'E', b'L', b'F'] => Kind::Elf,
-        [b'#', b'!', ..] if is_executable()? => Kind::Script,
+        [b'#', b'!', ..] if is_executable(path)? => Kind::Script,
         _ => Kind::Other,
     })
+}
+
+/// Whether anybody may execute a file.
+fn is_executable(path: &Path) -> Result<bool, FsError> {
+    Ok(nopal_fs::metadata(path)?.permissions().mode() & 0o111 != 0)
 }

@@ -1,7 +1,7 @@
 //! What programs have to be told of where their files are. The rules are data: programs.toml.
 
 use super::elf::is_program;
-use super::mentions::Mentions;
+use super::mentions::{Mentions, replaced};
 use super::{RelocateError, Rung, Verdict, Work};
 use crate::paths;
 use crate::tree;
@@ -11,6 +11,7 @@ use nopal_fs::FilePart;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -234,19 +235,15 @@ impl Work {
                     continue;
                 }
                 let text = nopal_fs::read_file(&real)?;
-                let mut new = Vec::new();
-                let mut done = 0;
-                for place in mentions.places(&text) {
+                let from_here = |place: Range<usize>| {
                     let named = &text[place.clone()];
-                    if self.tree.canonical(named).is_some() {
-                        let way = paths::relative(paths::folder(&path), named);
-                        new.extend([&text[done..place.start], form.here.as_bytes(), b"/", &way].concat());
-                        done = place.end;
-                    }
-                }
-                if done > 0 {
-                    new.extend(&text[done..]);
-                    self.rewrite(&path, &real, &new)?;
+                    self.tree.canonical(named)?;
+                    let way = paths::relative(paths::folder(&path), named);
+                    Some((place, [form.here.as_bytes(), b"/", &way].concat()))
+                };
+                let places = mentions.places(&text).into_iter().filter_map(from_here).collect::<Vec<_>>();
+                if !places.is_empty() {
+                    self.rewrite(&path, &real, &replaced(&text, &places))?;
                 }
             }
         }

@@ -79,9 +79,7 @@ impl Work {
             Err(reason) => return stays(&reason),
         };
         let looks_beside = NEIGHBOURLY.iter().any(|word| memmem::find(&text, word).is_some());
-        self.hide(below, &hidden, looks_beside)?;
-        nopal_fs::write_new(&path, &launcher, PROGRAM_MODE)?;
-        self.members[index].below = hidden;
+        self.put_launcher(index, hidden, looks_beside, &launcher)?;
         Ok(Some(Verdict::Script { files }))
     }
 
@@ -171,8 +169,21 @@ impl Work {
         }
     }
 
+    /// Puts a launcher in the place of a file, which lies in a hidden folder from then on.
+    pub(super) fn put_launcher(
+        &mut self,
+        index: usize,
+        hidden: PathBuf,
+        looks_beside: bool,
+        launcher: &[u8],
+    ) -> Result<(), FsError> {
+        let below = std::mem::replace(&mut self.members[index].below, hidden);
+        self.hide(&below, &self.members[index].below, looks_beside)?;
+        nopal_fs::write_new(&self.root.join(&below), launcher, PROGRAM_MODE)
+    }
+
     /// Moves a file to a hidden folder, with links to its neighbours if it looks for some beside itself.
-    pub(super) fn hide(&self, below: &Path, hidden: &Path, looks_beside: bool) -> Result<(), FsError> {
+    fn hide(&self, below: &Path, hidden: &Path, looks_beside: bool) -> Result<(), FsError> {
         let folder = hidden.parent().unwrap_or(Path::new(""));
         nopal_fs::create_dir_all(&self.root.join(folder))?;
         if looks_beside {
