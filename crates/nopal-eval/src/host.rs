@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
@@ -12,6 +13,7 @@ use nopal_format::{BuiltPath, ContentAddressMethod, Derivation, Hash, HashAlgori
 use crate::error::Error;
 use crate::eval::Evaluator;
 use crate::pos::Pos;
+use crate::uses::Uses;
 use crate::value::Value;
 
 /// The result of a host call.
@@ -163,7 +165,7 @@ pub enum Wanted {
 }
 
 /// Output meant for the user while evaluation goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// `builtins.trace`: the whole line, with its `trace: `.
     Trace(Vec<u8>),
@@ -267,6 +269,11 @@ pub trait Host: Send + Sync {
 
     /// Shows something to the user at once.
     fn emit(&self, message: Message);
+
+    /// Where it notes which of its answers are used, if it does.
+    fn uses(&self) -> Option<Arc<Uses>> {
+        None
+    }
 
     /// Finds a store path by the hash part of its name. Only the command line needs it.
     fn path_from_hash_part(&self, _hash_part: &str) -> HostResult<Option<StorePath>> {

@@ -22,6 +22,7 @@ pub mod pure;
 mod report;
 pub mod settings;
 mod sync;
+pub mod uses;
 pub mod value;
 
 pub use error::{Error, ErrorKind, Result};

@@ -43,12 +43,12 @@ impl Evaluator {
 impl Evaluator {
     /// A value as JSON, as `--json` prints it; forces everything in it.
     pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
-        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut Gathered::default(), true)
+        crate::builtins::json::answer_to_json(self, value, true)
     }
 
     /// As [`Self::print_json`], with paths as they are: they are not copied to the store.
     pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
-        crate::builtins::json::value_to_json(self, value, Pos::NONE, &mut Gathered::default(), false)
+        crate::builtins::json::answer_to_json(self, value, false)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.

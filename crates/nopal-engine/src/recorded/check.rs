@@ -13,6 +13,7 @@ use nopal_eval::host::{AddPath, FileType, Host, HostError, HostResult};
 use nopal_format::StorePath;
 use nopal_fs::FileIdentity;
 
+use super::division::Asked;
 use super::host::choice;
 use super::record::{
     Extent, Facts, Kind, PathFacts, TreeFact, answer_digest, contents_digest, digest, listing_digest,
@@ -41,42 +42,68 @@ impl<'a> Checker<'a> {
         Self { shared, host, trust: Trust::from_now(), pipe_operators, learned: false }
     }
 
-    /// Whether all answers are still the same. Identities in `facts` are brought up to date.
-    pub(super) fn hold(&mut self, facts: &mut Facts) -> bool {
-        self.environment_holds(facts)
-            && facts.downloads.iter().all(|file| fetch::is_recent(self.shared, as_path(file)).unwrap_or(false))
-            && facts.paths.iter_mut().all(|(path, facts)| self.path_holds(as_path(path), facts))
-            && facts.trees.iter_mut().all(|tree| self.tree_holds(tree))
-            && self.store_holds(facts).unwrap_or(false)
-            && facts.references.iter().all(|(path, before)| {
-                answer_digest(&self.host.references(path), |now| references_digest(now)) == *before
-            })
-    }
-
-    fn environment_holds(&self, facts: &Facts) -> bool {
-        facts.environment.iter().all(|(name, before)| {
-            let now = self.host.env(name);
-            now.map(|value| digest(&[&value])) == *before
-        })
-    }
-
-    fn path_holds(&mut self, path: &Path, facts: &mut PathFacts) -> bool {
-        // below the store directory, names are not where the system would look for them
-        let seen = if self.shared.paths.is_in_store(path) { None } else { FileIdentity::of(path).ok().flatten() };
-        if let (Some(seen), Some(before)) = (&seen, &facts.identity)
-            && seen.to_bytes() == *before
-        {
-            return facts.kind.is_none_or(|kind| kind == Kind::of_identity(seen));
+    /// The questions that have other answers now; `None` if what was written is not there any more. If `first_only`, the
+    /// first of them will do. Identities in `facts` are brought up to date.
+    pub(super) fn changed(&mut self, facts: &mut Facts, first_only: bool) -> Option<BTreeSet<Asked>> {
+        let mut changed = BTreeSet::new();
+        let mut note = |asked: Option<Asked>| {
+            changed.extend(asked);
+            first_only && !changed.is_empty()
+        };
+        let environment = facts.environment.iter().map(|(name, before)| {
+            let now = self.host.env(name).map(|value| digest(&[&value]));
+            (now != *before).then(|| Asked::Environment(name.clone()))
+        });
+        let downloads = facts.downloads.iter().map(|file| {
+            let is_recent = fetch::is_recent(self.shared, as_path(file)).unwrap_or(false);
+            (!is_recent).then(|| Asked::Data(file.clone()))
+        });
+        let is_known = environment.chain(downloads).any(&mut note)
+            || facts
+                .paths
+                .iter_mut()
+                .any(|(path, facts)| self.path_changes(path, facts).into_iter().map(Some).any(&mut note))
+            || facts
+                .trees
+                .iter_mut()
+                .any(|(digest, tree)| note((!self.tree_holds(tree)).then_some(Asked::Tree(*digest))));
+        if is_known {
+            return Some(changed);
         }
+        changed.extend(self.objects_changed(facts).ok()?);
+        for (path, before) in &facts.references {
+            let now = answer_digest(&self.host.references(path), |now| references_digest(now));
+            if now != *before {
+                changed.insert(Asked::References(path.clone()));
+            }
+        }
+        self.are_valid(&facts.written).unwrap_or(false).then_some(changed)
+    }
+
+    /// What is not as it was at a path.
+    fn path_changes(&mut self, path: &[u8], facts: &mut PathFacts) -> Vec<Asked> {
+        let place = as_path(path);
+        // below the store directory, names are not where the system would look for them
+        let seen = if self.shared.paths.is_in_store(place) { None } else { FileIdentity::of(place).ok().flatten() };
+        let mut changes = Vec::new();
         if let Some(before) = facts.kind {
             let now = match &seen {
                 Some(seen) => Kind::of_identity(seen),
-                None => Kind::of_answer(&self.host.file_type(path)),
+                None => Kind::of_answer(&self.host.file_type(place)),
             };
             if now != before {
-                return false;
+                changes.push(Asked::Kind(path.to_vec()));
             }
         }
+        let is_same = seen.is_some_and(|seen| facts.identity == Some(seen.to_bytes()));
+        if !is_same && !self.data_holds(place, facts) {
+            changes.push(Asked::Data(path.to_vec()));
+        }
+        changes
+    }
+
+    /// Whether what is at a path contains what it did.
+    fn data_holds(&mut self, path: &Path, facts: &mut PathFacts) -> bool {
         let had_identity = facts.identity.take();
         if let Some(before) = facts.contents {
             let answer = self.host.read_file_identified(path);
@@ -151,26 +178,40 @@ impl<'a> Checker<'a> {
         is_same
     }
 
-    /// Whether what must be valid is, and will be for as long as this program runs.
-    fn store_holds(&self, facts: &Facts) -> Result<bool, EngineError> {
+    /// Store objects that are not as they were. Those that are will be for as long as this program runs.
+    fn objects_changed(&self, facts: &Facts) -> Result<BTreeSet<Asked>, EngineError> {
+        let mut changed = BTreeSet::new();
         for path in facts.objects.iter().filter_map(|(path, contents)| contents.is_none().then_some(path)) {
             if self.host.ensure_path(path).unwrap_or(true) {
-                return Ok(false);
+                changed.insert(Asked::Object(path.clone()));
             }
         }
-        let valid = facts.objects.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
-        let needed: Vec<StorePath> = valid.clone().map(|(path, _)| path).chain(&facts.written).cloned().collect();
+        let valid = || facts.objects.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
+        let needed: Vec<StorePath> = valid().map(|(path, _)| path.clone()).collect();
         if needed.is_empty() {
+            return Ok(changed);
+        }
+        let Some(store) = self.shared.existing_store()? else {
+            changed.extend(needed.into_iter().map(Asked::Object));
+            return Ok(changed);
+        };
+        store.add_temp_roots(&needed)?;
+        for (path, contents) in valid() {
+            if store.find_path_info(path)?.is_none_or(|info| info.nar_hash != *contents) {
+                changed.insert(Asked::Object(path.clone()));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether all of these are valid; if so, they will be for as long as this program runs.
+    fn are_valid(&self, written: &BTreeSet<StorePath>) -> Result<bool, EngineError> {
+        if written.is_empty() {
             return Ok(true);
         }
         let Some(store) = self.shared.existing_store()? else { return Ok(false) };
-        store.add_temp_roots(&needed)?;
-        for (path, contents) in valid {
-            if store.find_path_info(path)?.is_none_or(|info| info.nar_hash != *contents) {
-                return Ok(false);
-            }
-        }
-        Ok(store.valid_of(&facts.written)?.len() == facts.written.len())
+        store.add_temp_roots(&written.iter().cloned().collect::<Vec<_>>())?;
+        Ok(store.valid_of(written)?.len() == written.len())
     }
 }
 

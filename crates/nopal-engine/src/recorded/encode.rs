@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use nopal_eval::host::Message;
 use nopal_format::{ContentAddressMethod, Hash, HashAlgorithm, StorePath};
 
+use super::division::{Division, Part};
 use super::record::{Choice, DIGEST_BYTES, Digest, Extent, Facts, Identity, Kind, PathFacts, Record, TreeFact, digest};
 
 /// First bytes of a record; the number changes with the form.
-const MAGIC: &[u8] = b"nopal evaluation 1\n";
+const MAGIC: &[u8] = b"nopal evaluation 2\n";
 
 const HAS_KIND: u8 = 1;
 const HAS_CONTENTS: u8 = 2;
@@ -36,6 +37,9 @@ pub(super) fn encode(key: &Digest, record: &Record) -> Vec<u8> {
         out.bytes(text);
     }
     out.facts(&record.facts);
+    if let Some(division) = &record.division {
+        out.division(division);
+    }
     let sum = digest(&[&out.out]);
     out.raw(&sum);
     out.out
@@ -60,7 +64,8 @@ pub(super) fn decode(key: &Digest, bytes: &[u8]) -> Option<Record> {
         })
     })?;
     let facts = rest.facts()?;
-    rest.rest.is_empty().then_some(Record { answer, messages, facts })
+    let division = if rest.rest.is_empty() { None } else { Some(rest.division()?) };
+    rest.rest.is_empty().then_some(Record { answer, messages, facts, division })
 }
 
 /// Writes numbers and strings.
@@ -123,7 +128,7 @@ impl Writer {
             self.optional(value.as_ref().map(|value| &value[..]));
         }
         self.number(facts.trees.len() as u64);
-        for tree in &facts.trees {
+        for tree in facts.trees.values() {
             self.tree(tree);
         }
         self.number(facts.downloads.len() as u64);
@@ -143,6 +148,26 @@ impl Writer {
         self.number(facts.written.len() as u64);
         for path in &facts.written {
             self.store_path(path);
+        }
+    }
+
+    fn division(&mut self, division: &Division) {
+        self.ascending(&division.base);
+        self.number(division.parts.len() as u64);
+        for part in &division.parts {
+            self.bytes(&part.name);
+            self.bytes(&part.answer);
+            self.ascending(&part.uses);
+        }
+    }
+
+    /// Ascending numbers, as the distances between them.
+    fn ascending(&mut self, numbers: &[u32]) {
+        self.number(numbers.len() as u64);
+        let mut previous = 0;
+        for number in numbers {
+            self.number((number - previous).into());
+            previous = *number;
         }
     }
 
@@ -292,11 +317,28 @@ impl<'a> Reader<'a> {
         Some(Facts {
             paths: BTreeMap::from_iter(paths),
             environment: BTreeMap::from_iter(environment),
-            trees,
+            trees: trees.into_iter().map(|tree| (tree.digest(), tree)).collect(),
             downloads: BTreeSet::from_iter(downloads),
             objects: BTreeMap::from_iter(objects),
             references: BTreeMap::from_iter(references),
             written: BTreeSet::from_iter(written),
+        })
+    }
+
+    fn division(&mut self) -> Option<Division> {
+        let base = self.ascending()?;
+        let part = |rest: &mut Self| {
+            let (name, answer) = (rest.bytes()?.to_vec(), rest.bytes()?.to_vec());
+            Some(Part { name, answer, uses: rest.ascending()? })
+        };
+        Some(Division { base, parts: self.many(part)? })
+    }
+
+    fn ascending(&mut self) -> Option<Vec<u32>> {
+        let mut previous = 0u32;
+        self.many(|rest| {
+            previous = previous.checked_add(u32::try_from(rest.number()?).ok()?)?;
+            Some(previous)
         })
     }
 
@@ -376,7 +418,7 @@ mod tests {
         };
         facts.paths.insert(b"/a/\xff\n".to_vec(), all);
         facts.environment = BTreeMap::from([(b"A".to_vec(), None), (b"B".to_vec(), Some([6; 32]))]);
-        facts.trees.push(TreeFact {
+        let tree = TreeFact {
             path: b"/t".to_vec(),
             name: "t".to_owned(),
             method: ContentAddressMethod::Flat,
@@ -384,14 +426,17 @@ mod tests {
             extent: Extent::Chosen(vec![Choice { path: b"y".to_vec(), kind: Kind::Directory, is_taken: true }]),
             store_path: path("t"),
             entries: Some(vec![(Vec::new(), [8; FileIdentity::BYTES]), (b"x".to_vec(), [9; FileIdentity::BYTES])]),
-        });
+        };
+        facts.trees.insert(tree.digest(), tree);
         facts.downloads.insert(b"/d".to_vec());
         facts.objects = BTreeMap::from([(path("o"), Some(hash)), (path("missing"), None)]);
         facts.references.insert(path("r"), [10; 32]);
         facts.written.insert(path("w"));
         let text = || vec![0xff; 300];
         let messages = vec![Message::Trace(text()), Message::Warning(text()), Message::Report(Vec::new())];
-        Record { answer: b"answer\n".to_vec(), messages, facts }
+        let part = |name: &str, uses| Part { name: name.into(), answer: b"1".to_vec(), uses };
+        let division = Division { base: vec![0, 2], parts: vec![part("a", vec![1, 300]), part("b", Vec::new())] };
+        Record { answer: b"answer\n".to_vec(), messages, facts, division: Some(division) }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A host that writes down what it is asked and what it answers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,12 @@ use nopal_eval::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message,
     SourceKey, Wanted,
 };
+use nopal_eval::uses::{self, Parts, Uses};
 use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
 use nopal_fs::FileIdentity;
 
+use super::division::{Asked, Division, Numbers, Part, Rest};
 use super::record::{
     Choice, Digest, Extent, Facts, Kind, PathFacts, Record, TreeFact, answer_digest, contents_digest, digest,
     listing_digest, references_digest,
@@ -27,6 +29,30 @@ pub(super) struct RecordingHost {
     inner: EvalHost,
     shared: Arc<Shared>,
     log: Mutex<Log>,
+    /// Which answers are used, if the answer may be kept in parts.
+    uses: Option<Arc<Uses>>,
+    /// Whether messages are kept back, because all may have to be evaluated again.
+    is_silent: bool,
+}
+
+/// What an evaluation showed, and the parts that it was made of.
+pub(super) struct Ending {
+    messages: Vec<Message>,
+    /// Their numbers.
+    order: Vec<u32>,
+    /// The parts, if they can be answered one by one.
+    division: Option<Division>,
+    /// How many of them were evaluated.
+    pub(super) anew: usize,
+    /// Whether nothing tells which messages are to be shown.
+    pub(super) is_ambiguous: bool,
+}
+
+impl Ending {
+    /// How many parts there are.
+    pub(super) fn parts(&self) -> usize {
+        self.division.as_ref().map_or(0, |division| division.parts.len())
+    }
 }
 
 /// Sources that were read as code, by their paths.
@@ -50,22 +76,46 @@ struct Log {
     /// What others that were written refer to.
     referenced: HashSet<StorePath>,
     trust: Trust,
+    numbers: Numbers,
+    /// What was asked before the first part was begun.
+    base: BTreeSet<u32>,
+    /// Parts of an earlier answer that are still good.
+    parts: BTreeMap<Vec<u8>, Part>,
+    /// How many of the messages and numbers are of that.
+    old_messages: usize,
+    old_numbers: usize,
+    /// Sources in whose facts from an earlier evaluation tokens do not stand for the source.
+    seen_as_text: BTreeSet<Vec<u8>>,
     /// Whether something was asked that has another answer each time, or failed, or changed meanwhile.
     spoilt: bool,
 }
 
 impl RecordingHost {
-    /// Notes what happens from now on.
-    pub(super) fn new(shared: Arc<Shared>, inner: EvalHost) -> Self {
+    /// Notes what happens from now on; with `rest`, which is left of an earlier evaluation, in order to go on from there.
+    pub(super) fn new(shared: Arc<Shared>, inner: EvalHost, rest: Option<Rest>) -> Self {
+        let is_silent = rest.is_some();
+        let Rest { facts, messages, numbers, base, parts } = rest.unwrap_or_default();
+        let is_seen_as_text = |facts: &PathFacts| facts.contents.is_some() && facts.tokens.is_none();
+        let seen_as_text = facts.paths.iter().filter(|(_, facts)| is_seen_as_text(facts)).map(|(path, _)| path.clone());
         let log = Log {
-            facts: Facts::default(),
-            messages: Vec::new(),
+            seen_as_text: seen_as_text.collect(),
+            facts,
+            old_messages: messages.len(),
+            old_numbers: numbers.list.len(),
+            messages,
             reads: HashMap::new(),
             referenced: HashSet::new(),
             trust: Trust::from_now(),
+            numbers,
+            base,
+            parts,
             spoilt: false,
         };
-        Self { inner, shared, log: Mutex::new(log) }
+        let config = &shared.config;
+        // where there are several threads, or what may be read depends on what was, nothing tells parts from each other
+        let is_divisible = config.eval_threads <= 1 && !config.pure_eval && !config.restrict_eval;
+        let uses = is_divisible.then(Arc::default);
+        Self { inner, shared, log: Mutex::new(log), uses, is_silent }
     }
 
     /// The host that does the work.
@@ -73,21 +123,74 @@ impl RecordingHost {
         &self.inner
     }
 
-    /// The record of an evaluation that came to `answer`; `None` if it cannot be answered from a record.
-    /// `code` are the sources that the evaluator read as such.
-    pub(super) fn finish(&self, answer: Vec<u8>, code: Code) -> Option<Record> {
+    /// The parts that need not be evaluated.
+    pub(super) fn known_parts(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.log().parts.iter().map(|(name, part)| (name.clone(), part.answer.clone())).collect()
+    }
+
+    /// Ends the evaluation of an answer that is made of `parts`, if it has some.
+    pub(super) fn end(&self, parts: Parts) -> Ending {
         let mut log = self.log();
+        let log = &mut *log;
+        let anew = parts.found.iter().filter(|part| part.evaluated.is_some()).count();
+        let Some(division) = self.division(log, parts) else {
+            let messages = log.messages.split_off(log.old_messages);
+            return Ending { messages, order: Vec::new(), division: None, anew, is_ambiguous: self.is_silent };
+        };
+        let order = division.messages(|number| log.numbers.message(number));
+        // A text that both a part shows which was evaluated and one which was not: is it one message or two? Only who
+        // evaluates everything knows.
+        let number = |message: &u32| log.numbers.known(&Asked::Message(*message));
+        let of_base = |message: &u32| number(message).is_some_and(|number| log.base.contains(&number));
+        let of_parts = || order.iter().filter(|message| !of_base(message)).map(|message| *message as usize);
+        let old: HashSet<&Message> =
+            of_parts().filter(|at| *at < log.old_messages).map(|at| &log.messages[at]).collect();
+        let is_ambiguous = of_parts().any(|at| at >= log.old_messages && old.contains(&log.messages[at]));
+        let messages = order.iter().map(|message| log.messages[*message as usize].clone()).collect();
+        Ending { messages, order, division: Some(division), anew, is_ambiguous }
+    }
+
+    /// Shows what was kept back.
+    pub(super) fn show(&self, ending: &Ending) {
+        if self.is_silent {
+            ending.messages.iter().for_each(|message| self.inner.emit(message.clone()));
+        }
+    }
+
+    /// The parts with what they depend on; `None` if they cannot be answered one by one.
+    fn division(&self, log: &mut Log, parts: Parts) -> Option<Division> {
+        let uses = self.uses.as_ref()?;
+        if parts.found.len() < 2 {
+            return None;
+        }
+        let part = |uses::Part { name, evaluated }| match evaluated {
+            Some((answer, set)) => Some(Part { name, answer, uses: uses.answers(set) }),
+            None => log.parts.remove(&name),
+        };
+        let parts = parts.found.into_iter().map(part).collect::<Option<_>>()?;
+        Some(Division { base: log.base.iter().copied().collect(), parts })
+    }
+
+    /// The record of an evaluation that came to `answer` and ended so; `None` if it cannot be answered from a record.
+    /// `code` are the sources that the evaluator read as such.
+    pub(super) fn record(&self, answer: Vec<u8>, code: &Code, ending: Ending) -> Option<Record> {
+        let mut log = self.log();
+        let log = &mut *log;
         if log.spoilt {
             return None;
         }
-        let messages = std::mem::take(&mut log.messages);
         let mut facts = std::mem::take(&mut log.facts);
-        for (path, source) in code {
-            // whoever read it besides may have seen its spaces
-            if log.reads.get(&path) == Some(&source.readings)
-                && let Some(facts) = facts.paths.get_mut(&path)
-            {
-                facts.tokens = source.tokens;
+        if let Some(division) = &ending.division {
+            // what only parts depended on that were evaluated again
+            let used = division.used();
+            let old = log.numbers.list[..log.old_numbers].iter().zip(0..);
+            old.filter(|(_, number)| !used.contains(number)).for_each(|(asked, _)| facts.remove(asked));
+        }
+        for (path, readings) in &log.reads {
+            if let Some(facts) = facts.paths.get_mut(path) {
+                // whoever read it besides may have seen its spaces
+                let source = code.get(path).filter(|source| source.readings == *readings);
+                facts.tokens = source.filter(|_| !log.seen_as_text.contains(path)).and_then(|source| source.tokens);
             }
         }
         for facts in facts.paths.values_mut() {
@@ -99,7 +202,19 @@ impl RecordingHost {
         // what was missing and then written is not missing any more
         facts.objects.retain(|path, contents| contents.is_some() || !facts.written.contains(path));
         facts.written.retain(|path| !log.referenced.contains(path));
-        Some(Record { answer, messages, facts })
+        let mut record = Record { answer, messages: ending.messages, facts, division: None };
+        if let Some(mut division) = ending.division {
+            let again: HashMap<u32, u32> = ending.order.into_iter().zip(0..).collect();
+            let numbers: HashMap<Asked, u32> = record.asked().into_iter().zip(0..).collect();
+            let number = |asked: &Asked| match asked {
+                Asked::Message(message) => numbers.get(&Asked::Message(*again.get(message)?)).copied(),
+                _ => numbers.get(asked).copied(),
+            };
+            let numbers: Vec<Option<u32>> = log.numbers.list.iter().map(number).collect();
+            division.renumber(|old| numbers[old as usize]);
+            record.division = Some(division);
+        }
+        Some(record)
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -122,6 +237,7 @@ impl RecordingHost {
 
     /// Notes a store object with the hash of its contents, if it is valid.
     fn note_object(&self, object: &StorePath) -> bool {
+        self.note_use(&Asked::Object(object.clone()));
         if self.log().facts.objects.get(object).is_some_and(Option::is_some) {
             return true;
         }
@@ -136,6 +252,28 @@ impl RecordingHost {
         let Ok(Some(info)) = info else { return false };
         self.log().facts.objects.insert(object.clone(), Some(info.nar_hash));
         true
+    }
+
+    /// What is being evaluated depends on the answer to this question.
+    fn note_use(&self, asked: &Asked) {
+        let Some(uses) = &self.uses else { return };
+        let mut log = self.log();
+        let number = log.numbers.of(asked);
+        if uses.is_on() {
+            uses.add(number);
+        } else {
+            log.base.insert(number);
+        }
+    }
+
+    fn note_kind(&self, path: &Path, answer: &HostResult<Option<FileType>>) {
+        self.note_use(&Asked::Kind(path.as_os_str().as_bytes().to_vec()));
+        self.note_path(path, |facts, _| agree(&mut facts.kind, Kind::of_answer(answer)));
+    }
+
+    fn note_data(&self, path: &Path, note: impl FnOnce(&mut PathFacts, &mut Trust) -> bool) {
+        self.note_use(&Asked::Data(path.as_os_str().as_bytes().to_vec()));
+        self.note_path(path, note);
     }
 
     fn note_path(&self, path: &Path, note: impl FnOnce(&mut PathFacts, &mut Trust) -> bool) {
@@ -165,7 +303,7 @@ impl RecordingHost {
         let entries = watch.and_then(|watch| watch.end(&mut log.trust));
         // only what lies in a store object has any
         log.spoilt |= !request.references.is_empty();
-        log.facts.trees.push(TreeFact {
+        let tree = TreeFact {
             path: request.path.as_os_str().as_bytes().to_vec(),
             name: request.name.to_owned(),
             method: request.method,
@@ -173,7 +311,11 @@ impl RecordingHost {
             extent,
             store_path: store_path.clone(),
             entries,
-        });
+        };
+        let digest = tree.digest();
+        log.facts.trees.insert(digest, tree);
+        drop(log);
+        self.note_use(&Asked::Tree(digest));
     }
 
     /// Where a source lies, if its name is all that leads there.
@@ -207,7 +349,7 @@ impl RecordingHost {
         let Some((file, before)) = download else { return self.spoil() };
         match nopal_fs::read_file_identified(&file) {
             Ok((contents, identity)) if identity == before => {
-                self.note_path(&file, |facts, trust| {
+                self.note_data(&file, |facts, trust| {
                     facts.identity = trust.identity(&file, &identity);
                     agree(&mut facts.contents, contents_digest(&contents))
                 });
@@ -242,7 +384,7 @@ impl Host for RecordingHost {
         let in_object = self.is_in_object(path);
         let answer = self.inner.file_type(path);
         if !in_object {
-            self.note_path(path, |facts, _| agree(&mut facts.kind, Kind::of_answer(&answer)));
+            self.note_kind(path, &answer);
         }
         answer
     }
@@ -253,7 +395,7 @@ impl Host for RecordingHost {
         }
         let answer = self.inner.read_file_identified(path);
         *self.log().reads.entry(path.as_os_str().as_bytes().to_vec()).or_default() += 1;
-        self.note_path(path, |facts, trust| {
+        self.note_data(path, |facts, trust| {
             let identity = answer.as_ref().ok().and_then(|(_, identity)| identity.as_ref());
             facts.identity = identity.and_then(|identity| trust.identity(path, identity));
             agree(&mut facts.contents, answer_digest(&answer, |(contents, _)| contents_digest(contents)))
@@ -266,7 +408,7 @@ impl Host for RecordingHost {
             return self.inner.read_dir(path);
         }
         let answer = self.inner.read_dir_identified(path);
-        self.note_path(path, |facts, trust| {
+        self.note_data(path, |facts, trust| {
             let identity = answer.as_ref().ok().and_then(|(_, identity)| identity.as_ref());
             facts.identity = identity.and_then(|identity| trust.identity(path, identity));
             agree(&mut facts.listing, answer_digest(&answer, |(listing, _)| listing_digest(listing)))
@@ -278,7 +420,7 @@ impl Host for RecordingHost {
         let in_object = self.is_in_object(path);
         let answer = self.inner.read_link(path);
         if !in_object {
-            self.note_path(path, |facts, _| {
+            self.note_data(path, |facts, _| {
                 agree(&mut facts.target, answer_digest(&answer, |target| contents_digest(target)))
             });
         }
@@ -354,6 +496,7 @@ impl Host for RecordingHost {
             Ok(true) if self.note_object(path) => {}
             // what becomes valid later in this evaluation is noted as such then
             Ok(false) => {
+                self.note_use(&Asked::Object(path.clone()));
                 self.log().facts.objects.entry(path.clone()).or_insert(None);
             }
             Ok(true) | Err(_) => self.spoil(),
@@ -401,6 +544,7 @@ impl Host for RecordingHost {
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
         let answer = self.inner.references(path);
         let digest = answer_digest(&answer, |references| references_digest(references));
+        self.note_use(&Asked::References(path.clone()));
         let mut log = self.log();
         let before = log.facts.references.insert(path.clone(), digest);
         log.spoilt |= before.is_some_and(|before| before != digest);
@@ -449,6 +593,7 @@ impl Host for RecordingHost {
     fn env(&self, name: &[u8]) -> Option<Vec<u8>> {
         let answer = self.inner.env(name);
         let value = answer.as_ref().map(|value| digest(&[value]));
+        self.note_use(&Asked::Environment(name.to_vec()));
         self.log().facts.environment.insert(name.to_vec(), value);
         answer
     }
@@ -464,8 +609,19 @@ impl Host for RecordingHost {
     }
 
     fn emit(&self, message: Message) {
-        self.log().messages.push(message.clone());
-        self.inner.emit(message);
+        let number = {
+            let mut log = self.log();
+            log.messages.push(message.clone());
+            log.messages.len() as u32 - 1
+        };
+        self.note_use(&Asked::Message(number));
+        if !self.is_silent {
+            self.inner.emit(message);
+        }
+    }
+
+    fn uses(&self) -> Option<Arc<Uses>> {
+        self.uses.clone()
     }
 
     fn path_from_hash_part(&self, hash_part: &str) -> HostResult<Option<StorePath>> {

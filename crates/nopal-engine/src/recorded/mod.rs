@@ -8,6 +8,7 @@
 //! The design, with the reasons why no answer can be out of date, is in `docs/design/incremental.md`.
 
 mod check;
+mod division;
 mod encode;
 mod folder;
 mod host;
@@ -20,14 +21,16 @@ use std::time::{Duration, Instant};
 
 use nopal_eval::host::Host;
 use nopal_eval::pos::Origin;
+use nopal_eval::uses::Parts;
 use nopal_eval::value::Root;
 use nopal_eval::{Error, Evaluator, Settings};
 use nopal_report::Level;
 
 use self::check::Checker;
+use self::division::Rest;
 use self::encode::{Reader, Writer};
 use self::folder::Folder;
-use self::host::{Code, RecordingHost};
+use self::host::{Code, Ending, RecordingHost};
 use self::record::{Digest, digest, tokens_digest};
 use crate::engine::Shared;
 use crate::error::EngineError;
@@ -94,6 +97,25 @@ impl Answer for Vec<Wanted> {
     }
 }
 
+/// An evaluation that was recorded.
+struct Evaluated<T> {
+    answer: T,
+    host: Arc<RecordingHost>,
+    ending: Ending,
+    /// The sources that were read as code, if a record is worth it.
+    code: Option<Code>,
+}
+
+/// What a record says.
+enum Recalled<T> {
+    /// The answer.
+    Whole(T),
+    /// Parts of it.
+    Rest(Box<Rest>),
+    /// Nothing that still holds.
+    Nothing,
+}
+
 impl Shared {
     /// The answer to `question`, which says everything that `work` evaluates besides the settings: from a record if
     /// there is one and nothing has changed, else by evaluation.
@@ -103,37 +125,76 @@ impl Shared {
     pub(crate) fn answer<T: Answer>(
         self: &Arc<Self>,
         question: &dyn Debug,
-        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send,
+        work: impl Fn(&mut Evaluator) -> Result<T, Error> + Send + Sync,
     ) -> Result<T, EngineError> {
         let Some(cache) = &self.config.evaluation_cache else { return self.with_threads(work) };
         let key = self.key(question, cache);
         let folder = Folder::new(self.config.cache_dir.join(FOLDER));
-        if let Some(answer) = self.recall(&key, &folder) {
-            return Ok(answer);
+        let rest = match self.recall(&key, &folder) {
+            Recalled::Whole(answer) => return Ok(answer),
+            Recalled::Rest(rest) => Some(*rest),
+            Recalled::Nothing => None,
+        };
+        if let Some(rest) = rest
+            && let Ok(evaluated) = self.evaluate_recorded(&work, Some(rest), Duration::ZERO)
+            && !evaluated.ending.is_ambiguous
+        {
+            return self.keep(&key, &folder, evaluated);
         }
+        // what fails, fails as it would have done without a record
+        let evaluated = self.evaluate_recorded(&work, None, cache.worth)?;
+        self.keep(&key, &folder, evaluated)
+    }
+
+    /// Evaluates everything, or what `rest` does not have. The answer is worth a record if that takes as long as `worth`.
+    fn evaluate_recorded<T: Answer>(
+        self: &Arc<Self>,
+        work: &(impl Fn(&mut Evaluator) -> Result<T, Error> + Send + Sync),
+        rest: Option<Rest>,
+        worth: Duration,
+    ) -> Result<Evaluated<T>, EngineError> {
         let start = Instant::now();
         let inner = EvalHost::new(self.clone(), self.config.read_only_eval);
-        let host = Arc::new(RecordingHost::new(self.clone(), inner));
-        let (answer, code) = self.evaluate_ahead(host.clone(), move |evaluator| {
+        let host = Arc::new(RecordingHost::new(self.clone(), inner, rest));
+        let known = host.known_parts();
+        let (answer, parts, code) = self.evaluate_ahead(host.clone(), move |evaluator| {
+            evaluator.parts = Some(Parts { known: known.clone(), ..Parts::default() });
             let answer = work(evaluator)?;
-            Ok((answer, (start.elapsed() >= cache.worth).then(|| code(evaluator))))
+            let parts = evaluator.parts.take().unwrap_or_default();
+            Ok((answer, parts, (start.elapsed() >= worth).then(|| code(evaluator))))
         })?;
+        Ok(Evaluated { answer, ending: host.end(parts), host, code })
+    }
+
+    /// Writes what an evaluation made, and a record of it.
+    fn keep<T: Answer>(&self, key: &Digest, folder: &Folder, evaluated: Evaluated<T>) -> Result<T, EngineError> {
+        let Evaluated { answer, host, ending, code } = evaluated;
         host.inner().flush()?;
-        if let Some(record) = code.and_then(|code| host.finish(answer.to_record(), code)) {
+        host.show(&ending);
+        if ending.anew < ending.parts() {
+            let text = format!("{} of {} parts have changed since this was evaluated", ending.anew, ending.parts());
+            self.config.reporter.message(Level::Info, &text);
+        }
+        if let Some(record) = code.and_then(|code| host.record(answer.to_record(), &code, ending)) {
             // a cache that cannot be written to is no reason to fail
-            let _ = folder.put(&key, &encode::encode(&key, &record));
+            let _ = folder.put(key, &encode::encode(key, &record));
         }
         Ok(answer)
     }
 
-    /// The answer that a record gives, if it still holds.
-    fn recall<T: Answer>(self: &Arc<Self>, key: &Digest, folder: &Folder) -> Option<T> {
-        let mut record = encode::decode(key, &folder.get(key)?)?;
-        let answer = T::from_record(&record.answer)?;
+    /// What a record says, if there is one.
+    fn recall<T: Answer>(self: &Arc<Self>, key: &Digest, folder: &Folder) -> Recalled<T> {
+        let Some(mut record) = folder.get(key).and_then(|bytes| encode::decode(key, &bytes)) else {
+            return Recalled::Nothing;
+        };
         let mut checker = Checker::new(self, has_pipe_operators(&self.eval_settings()));
-        if !checker.hold(&mut record.facts) {
-            return None;
+        let Some(changed) = checker.changed(&mut record.facts, record.division.is_none()) else {
+            return Recalled::Nothing;
+        };
+        if !changed.is_empty() {
+            return record.without(&changed).map_or(Recalled::Nothing, |rest| Recalled::Rest(Box::new(rest)));
         }
+        let Some(answer) = T::from_record(&record.answer) else { return Recalled::Nothing };
         if checker.learned {
             let _ = folder.put(key, &encode::encode(key, &record));
         } else {
@@ -142,7 +203,7 @@ impl Shared {
         self.config.reporter.message(Level::Info, "nothing has changed since this was evaluated");
         let host = EvalHost::new(self.clone(), true);
         record.messages.into_iter().for_each(|message| host.emit(message));
-        Some(answer)
+        Recalled::Whole(answer)
     }
 
     /// The hash of all that an evaluation is given. The settings are taken as a whole, by their debugging form, so that

@@ -7,6 +7,8 @@ use nopal_format::hash::Hasher;
 use nopal_format::{ContentAddressMethod, Hash, HashAlgorithm, StorePath};
 use nopal_fs::{EntryKind, FileIdentity};
 
+use super::division::Division;
+
 /// A BLAKE3 hash.
 pub(super) type Digest = [u8; DIGEST_BYTES];
 
@@ -22,6 +24,8 @@ pub(super) struct Record {
     pub(super) messages: Vec<Message>,
     /// What was asked of the world.
     pub(super) facts: Facts,
+    /// The parts that the answer is made of, if they can be answered one by one.
+    pub(super) division: Option<Division>,
 }
 
 /// Questions that an evaluation asked, with the answers it was given. Deterministic as it is, it comes to the same end
@@ -32,8 +36,8 @@ pub(super) struct Facts {
     pub(super) paths: BTreeMap<Vec<u8>, PathFacts>,
     /// Variables of the environment; hashed, since values may be secrets.
     pub(super) environment: BTreeMap<Vec<u8>, Option<Digest>>,
-    /// Trees that were copied to the store.
-    pub(super) trees: Vec<TreeFact>,
+    /// Trees that were copied to the store, by [`TreeFact::digest`].
+    pub(super) trees: BTreeMap<Digest, TreeFact>,
     /// Downloads that may be used until they are too old.
     pub(super) downloads: BTreeSet<Vec<u8>>,
     /// Store objects that were valid, with the hash of their contents, or that were not.
@@ -133,6 +137,15 @@ pub(super) struct TreeFact {
     /// The entries that were read and their identities; paths are below [`path`](Self::path), whose own is empty.
     /// `None` if they were not settled.
     pub(super) entries: Option<Vec<(Vec<u8>, Identity)>>,
+}
+
+impl TreeFact {
+    /// The digest of the question and the answer.
+    pub(super) fn digest(&self) -> Digest {
+        let Self { path, name, method, algorithm, extent, store_path, entries: _ } = self;
+        let how = format!("{method:?} {algorithm:?} {extent:?}");
+        digest(&[path, name.as_bytes(), how.as_bytes(), store_path.base_name().as_bytes()])
+    }
 }
 
 /// What of a tree was taken.

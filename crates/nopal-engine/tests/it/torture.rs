@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::dice::Dice;
 use crate::world::{Meanwhile, World, write};
 use nopal_engine::Source;
 
@@ -66,22 +67,6 @@ const LEAVES: &[&str] = &[
     "__curPos.line",
     "\n__curPos.line",
 ];
-
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % sides as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.roll(from.len())]
-    }
-}
 
 fn begin() -> World {
     let world = World::new();

@@ -19,6 +19,18 @@ pub(crate) struct Outcome {
     pub(crate) messages: Vec<String>,
 }
 
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// From an evaluation.
+    #[default]
+    Evaluated,
+    /// In part from a record.
+    InPart,
+    /// From a record.
+    Recorded,
+}
+
 /// An edit that happens while an evaluation shows its first message.
 pub(crate) type Meanwhile = Box<dyn FnOnce() + Send>;
 
@@ -34,7 +46,7 @@ pub(crate) struct World {
 #[derive(Default)]
 struct Seen {
     messages: Mutex<Vec<String>>,
-    hits: Mutex<usize>,
+    answered: Mutex<Answered>,
     meanwhile: Mutex<Option<Meanwhile>>,
 }
 
@@ -42,7 +54,10 @@ impl Sink for Seen {
     fn event(&self, event: Event) {
         match event {
             Event::Message { level: Level::Info, text } if text.starts_with("nothing has changed") => {
-                *self.hits.lock().unwrap() += 1;
+                *self.answered.lock().unwrap() = Answered::Recorded;
+            }
+            Event::Message { level: Level::Info, text } if text.ends_with("changed since this was evaluated") => {
+                *self.answered.lock().unwrap() = Answered::InPart;
             }
             Event::Message { text, .. } => {
                 self.messages.lock().unwrap().push(text);
@@ -133,14 +148,14 @@ impl World {
         .unwrap()
     }
 
-    /// Evaluates `source`; says whether a record answered.
+    /// Evaluates `source`.
     pub(crate) fn evaluate(
         &self,
         recorded: bool,
         read_only: bool,
         source: &Source,
         meanwhile: Option<Meanwhile>,
-    ) -> (Outcome, bool) {
+    ) -> (Outcome, Answered) {
         let seen = Arc::new(Seen { meanwhile: Mutex::new(meanwhile), ..Seen::default() });
         let engine = self.engine(recorded, read_only, Reporter::new(seen.clone()));
         let args = vec![AutoArg::Str { name: "flag".to_owned(), value: self.flag.clone() }];
@@ -167,16 +182,21 @@ impl World {
         let neutral = |text: &str| text.replace("plain-store", "store");
         let messages = seen.messages.lock().unwrap().iter().map(|text| neutral(text)).collect();
         let result = result.map_err(|error| neutral(&error.to_string()));
-        let hits = *seen.hits.lock().unwrap();
-        (Outcome { result, messages }, hits > 0)
+        let answered = *seen.answered.lock().unwrap();
+        (Outcome { result, messages }, answered)
     }
 
-    /// Evaluates with and without records and compares; says whether a record answered.
-    pub(crate) fn compare(&self, read_only: bool, source: &Source, what: &str) -> bool {
+    /// Evaluates with and without records and compares; says where the answer came from.
+    pub(crate) fn compared(&self, read_only: bool, source: &Source, what: &str) -> Answered {
         let (plain, _) = self.evaluate(false, read_only, source, None);
-        let (recorded, hit) = self.evaluate(true, read_only, source, None);
-        assert_eq!(recorded, plain, "{what} (answered from a record: {hit})");
-        hit
+        let (recorded, answered) = self.evaluate(true, read_only, source, None);
+        assert_eq!(recorded, plain, "{what} ({answered:?})");
+        answered
+    }
+
+    /// The same; says whether a record answered.
+    pub(crate) fn compare(&self, read_only: bool, source: &Source, what: &str) -> bool {
+        self.compared(read_only, source, what) == Answered::Recorded
     }
 }
 

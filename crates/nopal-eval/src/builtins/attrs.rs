@@ -124,7 +124,7 @@ fn list_to_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
     pairs.dedup_by_key(|(name, _)| *name);
     let mut result = AttrsBuilder::with_capacity(pairs.len());
     for (name, i) in pairs {
-        let Some(pair) = list.get(i).and_then(|element| element.follow().as_attrs()) else { continue };
+        let Some(pair) = list.get(i).and_then(|element| element.forced().as_attrs()) else { continue };
         let (value, place) = match pair.get_with_pos(sym::VALUE) {
             Some(found) => found,
             None => (ev.require_attr(pair, sym::VALUE, PAIR)?, pos),

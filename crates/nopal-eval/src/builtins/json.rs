@@ -12,6 +12,7 @@ use crate::pure::json_read::{self, JsonBuilder, JsonError};
 use crate::pure::json_write::{self, InvalidUtf8};
 use crate::pure::number;
 use crate::pure::text::show_nul;
+use crate::uses::Parts;
 use crate::value::{AttrsBuilder, Value, View};
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
@@ -43,7 +44,21 @@ pub(crate) fn value_to_json(
     contexts: &mut Gathered,
     copy_to_store: bool,
 ) -> Result<Vec<u8>> {
-    let mut writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store };
+    write(ev, value, pos, Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, parts: None })
+}
+
+/// Evaluates `value` deeply and writes it as the JSON that the evaluator is made for, in parts if somebody wants to know
+/// them: the attributes of a set, or the elements of a list.
+pub(crate) fn answer_to_json(ev: &mut Evaluator, value: Value, copy_to_store: bool) -> Result<Vec<u8>> {
+    let mut parts = ev.parts.take();
+    let contexts = &mut Gathered::default();
+    let writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, parts: parts.as_mut() };
+    let text = write(ev, value, Pos::NONE, writer);
+    ev.parts = parts;
+    text
+}
+
+fn write(ev: &mut Evaluator, value: Value, pos: Pos, mut writer: Writer<'_>) -> Result<Vec<u8>> {
     writer.value(ev, value, pos)?;
     match writer.invalid {
         None => Ok(writer.out),
@@ -57,6 +72,8 @@ struct Writer<'a> {
     invalid: Option<InvalidUtf8>,
     contexts: &'a mut Gathered,
     copy_to_store: bool,
+    /// The parts, until they are begun.
+    parts: Option<&'a mut Parts>,
 }
 
 /// Writing a value for another thread, which copies paths to the store.
@@ -69,7 +86,7 @@ fn plain_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
     value_to_json(ev, value, Pos::NONE, &mut Gathered::default(), false).map(drop)
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     fn ahead(&self) -> Ahead {
         if self.copy_to_store { copying_ahead } else { plain_ahead }
     }
@@ -80,6 +97,32 @@ impl Writer<'_> {
         {
             self.invalid = Some(error);
         }
+    }
+
+    /// The parts, if what is about to be written is made of them.
+    fn begin_parts(&mut self, ev: &Evaluator) -> Option<&'a mut Parts> {
+        let parts = self.parts.take()?;
+        ev.uses.begin();
+        Some(parts)
+    }
+
+    fn part(
+        &mut self,
+        ev: &mut Evaluator,
+        parts: &mut Option<&mut Parts>,
+        name: impl FnOnce(&Evaluator) -> Vec<u8>,
+        (value, pos): (Value, Pos),
+    ) -> Result<()> {
+        let Some(parts) = parts else { return self.value(ev, value, pos) };
+        let name = name(ev);
+        if let Some(known) = parts.next_known(&name) {
+            self.out.extend_from_slice(known);
+            return Ok(());
+        }
+        let (begin, used) = (self.out.len(), ev.uses.height());
+        self.value(ev, value, pos)?;
+        parts.add(name, &self.out[begin..], ev.uses.gather(used));
+        Ok(())
     }
 
     fn value(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
@@ -113,6 +156,7 @@ impl Writer<'_> {
             View::List(list) => {
                 self.out.push(b'[');
                 let all = list.as_slice();
+                let mut parts = self.begin_parts(ev);
                 ev.each(
                     all.len(),
                     |i| all[i],
@@ -121,7 +165,7 @@ impl Writer<'_> {
                         if i > 0 {
                             self.out.push(b',');
                         }
-                        let result = self.value(ev, all[i], pos);
+                        let result = self.part(ev, &mut parts, |_| i.to_string().into_bytes(), (all[i], pos));
                         result.map_err(|error| error.trace(pos, format!("while evaluating list element at index {i}")))
                     },
                 )?;
@@ -151,6 +195,7 @@ impl Writer<'_> {
         }
         self.out.push(b'{');
         let all = attrs.sorted(&ev.symbols);
+        let mut parts = self.begin_parts(ev);
         ev.each(
             all.len(),
             |i| all[i].2,
@@ -162,7 +207,8 @@ impl Writer<'_> {
                 }
                 self.string(ev.symbols.get(name));
                 self.out.push(b':');
-                self.value(ev, inner, place).map_err(|error| {
+                let text = |ev: &Evaluator| ev.symbols.get(name).to_vec();
+                self.part(ev, &mut parts, text, (inner, place)).map_err(|error| {
                     let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
                     error.trace(place, what)
                 })

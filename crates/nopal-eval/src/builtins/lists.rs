@@ -292,7 +292,7 @@ fn sort_uniform(items: &mut [Value], order: Order) -> bool {
         Order::Ascending => ordering,
         Order::Descending => ordering.reverse(),
     };
-    let numbers: Option<Vec<i64>> = items.iter().map(|v| v.follow().as_int()).collect();
+    let numbers: Option<Vec<i64>> = items.iter().map(|v| v.forced().as_int()).collect();
     if let Some(numbers) = numbers {
         let mut order: Vec<(i64, Value)> = numbers.into_iter().zip(items.iter().copied()).collect();
         order.sort_by(|a, b| directed(a.0.cmp(&b.0)));
@@ -301,7 +301,7 @@ fn sort_uniform(items: &mut [Value], order: Order) -> bool {
         }
         return true;
     }
-    let strings: Option<Vec<NixStr>> = items.iter().map(|v| v.follow().as_str()).collect();
+    let strings: Option<Vec<NixStr>> = items.iter().map(|v| v.forced().as_str()).collect();
     let Some(strings) = strings else { return false };
     // Most comparisons are decided by the first eight bytes, which are kept beside the index. Strings hold no NUL, so
     // padding sorts a short string before its continuations.

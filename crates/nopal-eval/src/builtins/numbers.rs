@@ -89,7 +89,7 @@ fn round(ev: &mut Evaluator, value: Value, pos: Pos, what: &str, f: fn(f64) -> f
     const FUTURE: &str = "in previous Nix versions";
     let number = ev.force_float(value, pos, what)?;
     let rounded = f(number);
-    let integer = value.follow().as_int();
+    let integer = value.forced().as_int();
     // The bounds of i64 as floats: the lower one is exact, the upper one is one too large.
     if !(rounded >= i64::MIN as f64 && rounded < -(i64::MIN as f64)) {
         let message = match integer {

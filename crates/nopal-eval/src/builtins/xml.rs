@@ -114,7 +114,7 @@ impl Writer<'_> {
     /// The text of an attribute that is a string when it is evaluated.
     fn string_attr(&mut self, ev: &mut Evaluator, attrs: Attrs, name: nopal_syntax::Symbol) -> Result<Option<Vec<u8>>> {
         let Some((value, pos)) = attrs.get_with_pos(name) else { return Ok(None) };
-        let value = if self.strict { ev.force(value, pos)? } else { value.follow() };
+        let value = if self.strict { ev.force(value, pos)? } else { value.forced() };
         Ok(value.as_str().map(|s| s.as_bytes().to_vec()))
     }
 

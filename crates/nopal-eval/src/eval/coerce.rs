@@ -177,7 +177,7 @@ impl Evaluator {
                 let mut context = Context::EMPTY;
                 ev.coerce_into(element, pos, &mut context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
                 gathered.add(context);
-                let is_empty_list = element.follow().as_list().is_some_and(List::is_empty);
+                let is_empty_list = element.forced().as_list().is_some_and(List::is_empty);
                 if index + 1 < elements.len() && !is_empty_list {
                     out.push(b' ');
                 }

@@ -15,6 +15,7 @@ impl Evaluator {
     /// # Errors
     /// It is not there, not readable, or its expression is something else than a set.
     pub fn eval_plain_set(&mut self, path: &[u8]) -> Result<Attrs> {
+        let used = self.uses.height();
         let resolved = self.resolve_expr_path(Root::HOST, path, false)?;
         let key = (Root::HOST, resolved);
         if let Some(value) = self.known_file(&key) {
@@ -29,7 +30,7 @@ impl Evaluator {
             return Err(Error::new(ErrorKind::Eval, message));
         }
         let value = self.run(code)?;
-        self.know_file(key, value);
+        self.know_file(key, value, self.uses.gather(used));
         self.force_attrs(value, Pos::NONE, "")
     }
 

@@ -38,9 +38,10 @@ impl Evaluator {
                 if !self.claim(value, header) {
                     return self.force_again(value, pos);
                 }
+                let used = self.uses.height();
                 match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
-                    Ok(result) => self.finish_thunk(value, header, result),
-                    Err(error) => Err(self.fail_thunk(value, header, error)),
+                    Ok(result) => self.finish_thunk(value, header, result, used),
+                    Err(error) => Err(self.fail_thunk(value, header, error, used)),
                 }
             }
             Kind::Pending => {
@@ -51,16 +52,25 @@ impl Evaluator {
                 if !self.claim(value, header) {
                     return self.force_again(value, pos);
                 }
+                let used = self.uses.height();
                 match self.call_app(value.claimed_app(), pos) {
-                    Ok(result) => self.finish_thunk(value, header, result),
-                    Err(error) => Err(self.fail_thunk(value, header, error)),
+                    Ok(result) => self.finish_thunk(value, header, result, used),
+                    Err(error) => Err(self.fail_thunk(value, header, error, used)),
                 }
+            }
+            Kind::Noted => {
+                let (value, set) = value.noted();
+                self.uses.take(set);
+                Ok(value)
             }
             Kind::Blackhole => self.force_claimed(value, pos),
             // what this thread runs ahead for meets the failure again
             Kind::Failed if self.is_ahead() => Err(self.give_up()),
             Kind::Failed => match self.heap.failure(value) {
-                Some(error) => Err(error.detached()),
+                Some((error, set)) => {
+                    self.uses.take(set);
+                    Err(error.detached())
+                }
                 None => Ok(value),
             },
             _ => self.force_again(value, pos),
@@ -111,13 +121,24 @@ impl Evaluator {
         Err(Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered").at(pos))
     }
 
-    /// Gives a thunk that this thread claimed its value.
+    /// Gives a thunk that this thread claimed its value, which was made from what was used above the height `used`.
     #[inline(always)]
-    fn finish_thunk(&mut self, thunk: Value, header: u64, result: Value) -> Result<Value> {
+    fn finish_thunk(&mut self, thunk: Value, header: u64, result: Value, used: usize) -> Result<Value> {
         if self.heap.is_shared() {
             return self.finish_shared(thunk, header, result);
         }
+        if self.uses.height() != used {
+            return self.finish_noted(thunk, result, used);
+        }
         self.heap.set_indirection(thunk, result);
+        Ok(result)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_noted(&mut self, thunk: Value, result: Value, used: usize) -> Result<Value> {
+        let set = self.uses.gather(used);
+        self.heap.set_noted(thunk, result, set);
         Ok(result)
     }
 
@@ -135,11 +156,11 @@ impl Evaluator {
 
     #[cold]
     #[inline(never)]
-    fn fail_thunk(&mut self, thunk: Value, header: u64, error: Error) -> Error {
+    fn fail_thunk(&mut self, thunk: Value, header: u64, error: Error, used: usize) -> Error {
         if self.is_ahead() {
             thunk.unclaim(header);
         } else if thunk.kind() != Some(Kind::Failed) {
-            self.heap.set_failed(thunk, error.clone());
+            self.heap.set_failed(thunk, error.clone(), self.uses.gather(used));
         }
         if self.heap.is_shared() {
             self.wake_others();
@@ -265,9 +286,9 @@ impl Evaluator {
 
     /// The position that belongs to a value: of a function its definition, of a set the literal.
     pub fn determine_pos(&self, value: Value) -> Pos {
-        let mut value = value.follow();
+        let mut value = value.forced();
         while let Some(app) = value.as_app() {
-            value = app.function().follow();
+            value = app.function().forced();
         }
         match value.as_closure() {
             Some(closure) => closure.lambda().pos,

@@ -19,6 +19,7 @@ use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
 use crate::settings::SearchPathEntry;
 use crate::sync::lock;
+use crate::uses::UseSet;
 use crate::value::stack::Captures;
 use crate::value::world::Shared;
 use crate::value::{Root, Value};
@@ -36,8 +37,8 @@ pub(super) type FileKey = (Root, Vec<u8>);
 pub(super) enum FileState {
     /// It is being evaluated, by the thread with this number.
     Evaluating(u8),
-    /// Its value, which is never collected.
-    Done(Shared<Value>),
+    /// Its value, which is never collected, and what that was made from.
+    Done(Shared<Value>, UseSet),
 }
 
 impl Evaluator {
@@ -214,29 +215,35 @@ impl Evaluator {
     /// Evaluates a file or the `default.nix` of a directory; every file only once.
     pub fn eval_file(&mut self, root: Root, path: &[u8]) -> Result<Value> {
         let key = (root, path.to_vec());
+        let used = self.uses.height();
         let resolved = match self.resolved.get(&key) {
-            Some(resolved) => resolved.clone(),
+            Some((resolved, set)) => {
+                self.uses.take(*set);
+                resolved.clone()
+            }
             None => {
                 let resolved = self.resolve_expr_path(root, path, true)?;
-                self.resolved.insert(key, resolved.clone());
+                self.resolved.insert(key, (resolved.clone(), self.uses.gather(used)));
                 resolved
             }
         };
         let key = (root, resolved);
-        if let Some(error) = self.failed_files.get(&key) {
+        if let Some((error, set)) = self.failed_files.get(&key) {
+            self.uses.take(*set);
             return Err(error.detached());
         }
         if let Some(value) = self.begin_file(&key)? {
             return Ok(value);
         }
         let result = self.eval_new_file(root, &key.1);
+        let set = self.uses.gather(used);
         match &result {
-            Ok(value) if !self.is_tainted() => self.know_file(key, *value),
+            Ok(value) if !self.is_tainted() => self.know_file(key, *value, set),
             Ok(_) => _ = lock(&self.common.files).remove(&key),
             Err(error) => {
                 lock(&self.common.files).remove(&key);
                 if !self.is_ahead() {
-                    self.failed_files.insert(key, error.clone());
+                    self.failed_files.insert(key, (error.clone(), set));
                 }
             }
         }
@@ -249,15 +256,18 @@ impl Evaluator {
     /// The value of a file that was evaluated.
     pub(super) fn known_file(&self, key: &FileKey) -> Option<Value> {
         match lock(&self.common.files).get(key) {
-            Some(FileState::Done(value)) => Some(value.0),
+            Some(FileState::Done(value, set)) => {
+                self.uses.take(*set);
+                Some(value.0)
+            }
             _ => None,
         }
     }
 
-    /// Takes note of the value of a file.
-    pub(super) fn know_file(&mut self, key: FileKey, value: Value) {
+    /// Takes note of the value of a file, and what that was made from.
+    pub(super) fn know_file(&mut self, key: FileKey, value: Value, set: UseSet) {
         let value = self.heap.keep(value);
-        lock(&self.common.files).insert(key, FileState::Done(Shared(value)));
+        lock(&self.common.files).insert(key, FileState::Done(Shared(value), set));
     }
 
     /// The value of a file, which another thread may have to be waited for; or `None`, and from now on this thread evaluates
@@ -271,7 +281,10 @@ impl Evaluator {
                     files.insert(key.clone(), FileState::Evaluating(thread));
                     return Ok(None);
                 }
-                Some(FileState::Done(value)) => return Ok(Some(value.0)),
+                Some(FileState::Done(value, set)) => {
+                    self.uses.take(*set);
+                    return Ok(Some(value.0));
+                }
                 Some(FileState::Evaluating(owner)) => *owner,
             };
             drop(files);
@@ -378,11 +391,13 @@ impl Evaluator {
 
     /// What an entry of the search path is: a directory, an archive to be fetched, or nothing (with a warning, once).
     pub fn resolve_search_entry(&mut self, value: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(known) = self.search_path.get(value) {
+        if let Some((known, set)) = self.search_path.get(value) {
+            self.uses.take(*set);
             return Ok(known.clone());
         }
+        let used = self.uses.height();
         let found = self.resolve_search_entry_new(value)?;
-        self.search_path.insert(value.to_vec(), found.clone());
+        self.search_path.insert(value.to_vec(), (found.clone(), self.uses.gather(used)));
         Ok(found)
     }
 

@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::host::{Host, Message, Mount};
 use crate::pos::PosTable;
 use crate::settings::Settings;
-use crate::value::{Heap, Root, Value};
+use crate::uses::{Parts, UseSet, Uses};
+use crate::value::{Heap, Value};
 
 pub(crate) mod access;
 mod call;
@@ -59,12 +60,16 @@ pub struct Evaluator {
     pub(crate) depth: usize,
     /// Variables that are visible in every file.
     globals: FxHashMap<Symbol, Value>,
+    /// What the evaluation at hand uses of the world.
+    pub uses: Arc<Uses>,
+    /// The parts of the answer that the evaluator is made for, if somebody wants to know them.
+    pub parts: Option<Parts>,
     /// Files that could not be evaluated.
-    failed_files: FxHashMap<import::FileKey, Error>,
+    failed_files: FxHashMap<import::FileKey, (Error, UseSet)>,
     /// Where a path that was imported leads: through links and to `default.nix`.
-    resolved: FxHashMap<(Root, Vec<u8>), Vec<u8>>,
+    resolved: FxHashMap<import::FileKey, (Vec<u8>, UseSet)>,
     /// Entries of the search path that were looked at, and what they are.
-    search_path: FxHashMap<Vec<u8>, Option<Vec<u8>>>,
+    search_path: FxHashMap<Vec<u8>, (Option<Vec<u8>>, UseSet)>,
     /// What was imported from derivations to Nix, once.
     imported_drv: Option<Value>,
     /// Hashes of derivations modulo their inputs.
@@ -113,7 +118,7 @@ pub(crate) struct Common {
     /// Files evaluated so far, by what they are and not by what led to them.
     files: Mutex<FxHashMap<import::FileKey, import::FileState>>,
     /// Paths copied to the store so far.
-    sources: Mutex<FxHashMap<(Root, Vec<u8>), StorePath>>,
+    sources: Mutex<FxHashMap<import::FileKey, (StorePath, UseSet)>>,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<RwLock<FxHashSet<Vec<u8>>>>,
     /// Hashes of the derivations that any thread made since there are several.
@@ -158,6 +163,8 @@ impl Evaluator {
             settings,
             depth: 0,
             globals: FxHashMap::default(),
+            uses: host.uses().unwrap_or_default(),
+            parts: None,
             failed_files: FxHashMap::default(),
             resolved: FxHashMap::default(),
             search_path: FxHashMap::default(),

@@ -213,7 +213,7 @@ impl Evaluator {
         if how.sign == '/' && self.force_float(b, Pos::NONE, how.second)? == 0.0 {
             return Err(Error::eval("division by zero"));
         }
-        if a.follow().as_float().is_some() || b.follow().as_float().is_some() {
+        if a.forced().as_float().is_some() || b.forced().as_float().is_some() {
             let x = self.force_float(a, Pos::NONE, how.first_float)?;
             let y = self.force_float(b, Pos::NONE, how.second)?;
             return Ok(self.heap.float((how.floats)(x, y)));

@@ -20,9 +20,11 @@ impl Evaluator {
             return Err(Error::eval("file names are not allowed to end in '.drv'"));
         }
         let key = (root, path.to_vec());
-        if let Some(known) = lock(&self.common.sources).get(&key) {
+        if let Some((known, set)) = lock(&self.common.sources).get(&key) {
+            self.uses.take(*set);
             return Ok(known.clone());
         }
+        let used = self.uses.height();
         let resolved = self.resolve_links(root, path, Links::Ancestors)?;
         let name = String::from_utf8_lossy(crate::pure::path::base_name(path)).into_owned();
         self.require_file_type(root, &resolved)?;
@@ -41,7 +43,7 @@ impl Evaluator {
             self.host().add_path(&request, None).map_err(|error| self.host_error(error, Pos::NONE))?
         };
         self.allow_path(&store_path);
-        lock(&self.common.sources).insert(key, store_path.clone());
+        lock(&self.common.sources).insert(key, (store_path.clone(), self.uses.gather(used)));
         Ok(store_path)
     }
 

@@ -146,8 +146,10 @@ fn payload_of(object: *mut u64) -> usize {
     unsafe {
         let header = *object;
         match Kind::from_header(header) {
-            Kind::Blackhole | Kind::Indirection | Kind::Failed if header & APP_FLAG != 0 => 1 + header_len(header),
-            Kind::Thunk | Kind::Blackhole | Kind::Indirection | Kind::Failed => {
+            Kind::Blackhole | Kind::Indirection | Kind::Failed | Kind::Noted if header & APP_FLAG != 0 => {
+                1 + header_len(header)
+            }
+            Kind::Thunk | Kind::Blackhole | Kind::Indirection | Kind::Failed | Kind::Noted => {
                 (&*header_address::<ThunkCode>(header)).captures.len()
             }
             Kind::Pending | Kind::Closure => (&*header_address::<Lambda>(header)).captures.len(),
@@ -341,7 +343,7 @@ impl<const SHARED: bool> Marker<SHARED> {
                 self.mark(Shape::of_header(header).address());
                 1
             }
-            Kind::Indirection => {
+            Kind::Indirection | Kind::Noted => {
                 self.slot(object.wrapping_add(1));
                 return;
             }

@@ -25,6 +25,7 @@ use crate::code::ir::{Lambda, ThunkCode};
 use crate::context::Context;
 use crate::error::Error;
 use crate::pos::Pos;
+use crate::uses::UseSet;
 
 /// The memory of one thread of an evaluation.
 pub struct Heap {
@@ -48,7 +49,7 @@ pub struct Heap {
     pub(super) root_bytes: usize,
     /// Old thunks that were changed since the last collection, and may refer to what is not old.
     pub(super) changed: Vec<Value>,
-    failures: Vec<Error>,
+    failures: Vec<(Error, UseSet)>,
     constants: Constants,
     pub(super) merges: FxHashMap<(usize, usize), Merged>,
     pub(super) merge_entries: usize,
@@ -439,9 +440,9 @@ impl Heap {
         value
     }
 
-    /// Remembers that forcing `thunk` ended in `error`.
-    pub(crate) fn set_failed(&mut self, thunk: Value, error: Error) {
-        self.failures.push(error);
+    /// Remembers that forcing `thunk` ended in `error`, which was made from `set`.
+    pub(crate) fn set_failed(&mut self, thunk: Value, error: Error, set: UseSet) {
+        self.failures.push((error, set));
         // SAFETY: a thunk object has at least two words.
         unsafe {
             *thunk.object().add(1) = (self.failures.len() - 1) as u64;
@@ -449,13 +450,14 @@ impl Heap {
         thunk.set_kind(Kind::Failed);
     }
 
-    /// The error of a failed thunk.
-    pub(crate) fn failure(&self, thunk: Value) -> Option<&Error> {
+    /// The error of a failed thunk, and what it was made from.
+    pub(crate) fn failure(&self, thunk: Value) -> Option<(&Error, UseSet)> {
         if thunk.kind() != Some(Kind::Failed) {
             return None;
         }
         // SAFETY: a `Failed` object has the number of its error in the second word.
-        self.failures.get(unsafe { *thunk.object().add(1) } as usize)
+        let (error, set) = self.failures.get(unsafe { *thunk.object().add(1) } as usize)?;
+        Some((error, *set))
     }
 }
 
@@ -565,6 +567,17 @@ impl Heap {
             self.remember(thunk);
         }
         header & AWAITED_FLAG != 0
+    }
+
+    /// Gives a thunk its value, which was made from `set`.
+    pub(crate) fn set_noted(&mut self, thunk: Value, value: Value, set: UseSet) {
+        let number = self.int(set.number());
+        let pair = self.list(&[value, number]);
+        thunk.set_second_word(pair);
+        let header = thunk.replace_kind(Kind::Noted);
+        if header & OLD_FLAG != 0 {
+            self.remember(thunk);
+        }
     }
 
     /// Takes note that an old thunk may refer to what is not old.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::attrs::Attrs;
 use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
 use crate::builtin::BuiltinDef;
+use crate::uses::UseSet;
 
 /// A Nix value, evaluated or not.
 ///
@@ -44,20 +45,22 @@ pub(crate) enum Kind {
     Indirection = 3,
     /// A thunk that ended in an error.
     Failed = 4,
+    /// A thunk that has its value and knows what that was made from: a list of both.
+    Noted = 5,
     /// A function that nobody asked for yet: a closure in all but its look. Nix holds a thunk in its place.
-    Pending = 5,
-    Int = 6,
-    Float = 7,
-    Str = 8,
-    StrCtx = 9,
-    Path = 10,
-    List = 11,
-    Attrs = 12,
-    Layered = 13,
-    Closure = 14,
-    Builtin = 15,
-    PartialApp = 16,
-    Shape = 17,
+    Pending = 6,
+    Int = 7,
+    Float = 8,
+    Str = 9,
+    StrCtx = 10,
+    Path = 11,
+    List = 12,
+    Attrs = 13,
+    Layered = 14,
+    Closure = 15,
+    Builtin = 16,
+    PartialApp = 17,
+    Shape = 18,
 }
 
 impl Kind {
@@ -353,7 +356,7 @@ impl Value {
     /// Takes a forced value apart. An indirection is followed; anything else that is not evaluated is
     /// [`View::Thunk`].
     pub fn view(self) -> View {
-        let value = self.follow();
+        let value = self.forced();
         let Some(kind) = value.kind() else {
             return match value.as_small_int() {
                 Some(i) => View::Int(i),
@@ -378,12 +381,24 @@ impl Value {
             | Kind::Blackhole
             | Kind::Indirection
             | Kind::Failed
+            | Kind::Noted
             | Kind::Pending
             | Kind::Shape => View::Thunk,
         }
     }
 
-    /// The value behind an indirection, without evaluating anything; any other value itself.
+    /// The value of a place that was forced.
+    #[inline]
+    pub fn forced(self) -> Value {
+        match self.kind() {
+            Some(Kind::Indirection) => self.target(),
+            Some(Kind::Noted) => self.noted().0,
+            _ => self,
+        }
+    }
+
+    /// The value behind an indirection, without evaluating anything; any other value itself. Of a place that was not
+    /// forced here: what its value was made from is not used by who looks at it so.
     #[inline(always)]
     pub fn follow(self) -> Value {
         if self.is_object() && self.header() as u8 == Kind::Indirection as u8 { self.target() } else { self }
@@ -422,6 +437,14 @@ impl Value {
     pub(crate) fn target(self) -> Value {
         debug_assert_eq!(self.kind(), Some(Kind::Indirection));
         self.second_word()
+    }
+
+    /// The value of a `Noted`, and what it was made from.
+    pub(crate) fn noted(self) -> (Value, UseSet) {
+        debug_assert_eq!(self.kind(), Some(Kind::Noted));
+        let pair = List(self.second_word());
+        let [value, set] = pair.as_slice() else { unreachable!("a pair was stored") };
+        (*value, UseSet::from_number(set.as_small_int().unwrap_or_default()))
     }
 
     /// The second word of an object where that is a value. Another thread may just be giving a thunk its value.
