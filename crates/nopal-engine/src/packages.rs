@@ -1,13 +1,17 @@
 //! The derivations that a value stands for: itself, or those in it. Follows Nix in what is looked into, in what order, and
 //! in what an error says.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_eval::context::Context;
+use nopal_eval::uses::{Parts, UseSet};
 use nopal_eval::value::Attrs;
 use nopal_eval::{Error, Evaluator, Pos, Value, View};
+use nopal_format::StorePath;
 
 use crate::realise::Wanted;
+use crate::recorded::Answer;
 
 /// The derivations that a value stands for, each once, in order of attribute names.
 pub(crate) fn derivations(
@@ -16,16 +20,25 @@ pub(crate) fn derivations(
     args: Attrs,
     attr: &str,
 ) -> Result<Vec<Wanted>, Error> {
-    let mut search = Search { args, found: Vec::new(), done: BTreeSet::new() };
-    search.all(evaluator, value, attr)?;
-    Ok(search.found)
+    let parts = evaluator.parts.take();
+    let mut search =
+        Search { args, found: Vec::new(), done: BTreeMap::new(), parts, sets: Vec::new(), known: BTreeSet::new() };
+    let result = search.all(evaluator, value, attr);
+    evaluator.parts = search.parts;
+    result.map(|()| search.found)
 }
 
 struct Search {
     args: Attrs,
     found: Vec<Wanted>,
-    /// Sets that were taken, by their words.
-    done: BTreeSet<u64>,
+    /// Sets that were taken, by their words, and the parts in which they were.
+    done: BTreeMap<u64, usize>,
+    /// The parts of the answer, if somebody wants to know them.
+    parts: Option<Parts>,
+    /// What each part uses that was evaluated.
+    sets: Vec<UseSet>,
+    /// Derivations of parts that were not.
+    known: BTreeSet<StorePath>,
 }
 
 impl Search {
@@ -53,20 +66,30 @@ impl Search {
                     .filter(|(name, ..)| is_path_component(name))
                     .collect();
                 members.sort_by(|one, other| one.0.cmp(&other.0));
+                let mut parts = self.begin_parts(evaluator, members.len());
                 for (name, member, pos) in members {
                     let name = String::from_utf8_lossy(&name).into_owned();
-                    self.member(evaluator, member, &join(attr, &name), combine)
-                        .map_err(|error| error.trace(pos, format!("while evaluating the attribute '{name}'")))?;
+                    self.part(evaluator, &mut parts, &name, |search, evaluator| {
+                        search.member(evaluator, member, &join(attr, &name), combine)
+                    })
+                    .map_err(|error| error.trace(pos, format!("while evaluating the attribute '{name}'")))?;
                 }
+                self.parts = parts;
                 Ok(())
             }
             View::List(list) => {
+                let mut parts = self.begin_parts(evaluator, list.len());
                 for (index, member) in list.as_slice().iter().enumerate() {
-                    let path = join(attr, &index.to_string());
-                    if !self.one(evaluator, *member, &path)? {
-                        self.all(evaluator, *member, &path)?;
-                    }
+                    let index = index.to_string();
+                    self.part(evaluator, &mut parts, &index, |search, evaluator| {
+                        let path = join(attr, &index);
+                        match search.one(evaluator, *member, &path)? {
+                            true => Ok(()),
+                            false => search.all(evaluator, *member, &path),
+                        }
+                    })?;
                 }
+                self.parts = parts;
                 Ok(())
             }
             _ => {
@@ -74,6 +97,37 @@ impl Search {
                 Err(Error::type_error(message))
             }
         }
+    }
+
+    /// The parts, if the members of what is looked at are those.
+    fn begin_parts(&mut self, evaluator: &Evaluator, count: usize) -> Option<Parts> {
+        let parts = self.parts.take()?;
+        parts.begin(count, &evaluator.uses);
+        let known = parts.known.values().filter_map(|known| Vec::<Wanted>::from_record(known)).flatten();
+        self.known = known.map(|wanted| wanted.drv_path).collect();
+        Some(parts)
+    }
+
+    /// Takes the derivations of a member, which is perhaps a part of the answer.
+    fn part(
+        &mut self,
+        evaluator: &mut Evaluator,
+        parts: &mut Option<Parts>,
+        name: &str,
+        take: impl FnOnce(&mut Self, &mut Evaluator) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(parts) = parts else { return take(self, evaluator) };
+        if let Some(known) = parts.next_known(name.as_bytes()) {
+            let known = Vec::<Wanted>::from_record(known).ok_or_else(|| Error::eval("a record was damaged"))?;
+            self.found.extend(known);
+            self.sets.push(UseSet::EMPTY);
+            return Ok(());
+        }
+        let (begin, used) = (self.found.len(), evaluator.uses.height());
+        take(self, evaluator)?;
+        let found = self.found[begin..].to_vec();
+        self.sets.push(parts.add(name.as_bytes().to_vec(), &found.to_record(), &evaluator.uses, used));
+        Ok(())
     }
 
     /// A member counts if it is a derivation, or a set that asks for it with `recurseForDerivations`.
@@ -102,8 +156,24 @@ impl Search {
         if !evaluator.is_derivation(attrs)? {
             return Ok(false);
         }
-        if self.done.insert(attrs.value().bits()) {
-            self.found.push(wanted(evaluator, attrs, attr)?);
+        match self.done.entry(attrs.value().bits()) {
+            Entry::Occupied(before) => {
+                // that it is left out here depends on what is there
+                if let Some(set) = self.sets.get(*before.get()) {
+                    evaluator.uses.take(*set);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.sets.len());
+                // or another one might come to lie in its place
+                evaluator.heap.keep(attrs.value());
+                let wanted = wanted(evaluator, attrs, attr)?;
+                if self.known.contains(&wanted.drv_path) {
+                    // it may be the very set of a part that was not evaluated, and then is to be left out
+                    return Err(Error::eval("a derivation may have been taken before"));
+                }
+                self.found.push(wanted);
+            }
         }
         Ok(true)
     }

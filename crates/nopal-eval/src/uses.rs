@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 use crate::sync::lock;
+use crate::value::Value;
 
 /// A set of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,12 +23,14 @@ impl UseSet {
     /// No answer.
     pub const EMPTY: UseSet = UseSet(0);
 
-    pub(crate) fn from_number(number: i64) -> UseSet {
-        UseSet(number as u32)
+    /// As a value, which is an integer.
+    pub(crate) fn as_value(self) -> Value {
+        Value::small_int(self.0.into()).unwrap_or(Value::NULL)
     }
 
-    pub(crate) fn number(self) -> i64 {
-        self.0.into()
+    /// From such a value.
+    pub(crate) fn of_value(value: Value) -> UseSet {
+        UseSet(value.as_small_int().unwrap_or_default() as u32)
     }
 }
 
@@ -57,7 +60,18 @@ pub struct Part {
     pub evaluated: Option<(Vec<u8>, UseSet)>,
 }
 
+/// Of so many parts, most need what the first one needs.
+const MANY: usize = 64;
+
 impl Parts {
+    /// So many parts are about to be evaluated. What is used from now on is kept; of many parts from the second on, so that
+    /// less has to be.
+    pub fn begin(&self, count: usize, uses: &Uses) {
+        if count < MANY || !self.known.is_empty() {
+            uses.begin();
+        }
+    }
+
     /// What is known of the part with this name, which comes next.
     pub fn next_known(&mut self, name: &[u8]) -> Option<&[u8]> {
         let known = self.known.get(name)?;
@@ -65,9 +79,13 @@ impl Parts {
         Some(known)
     }
 
-    /// Takes the answer of the part with this name, which comes next.
-    pub fn add(&mut self, name: Vec<u8>, answer: &[u8], set: UseSet) {
+    /// Takes the answer of the part with this name, which comes next and was begun at the height `used`.
+    /// Returns what it was made from.
+    pub fn add(&mut self, name: Vec<u8>, answer: &[u8], uses: &Uses, used: usize) -> UseSet {
+        let set = uses.gather(used);
         self.found.push(Part { name, evaluated: Some((answer.to_vec(), set)) });
+        uses.begin();
+        set
     }
 }
 
@@ -117,7 +135,7 @@ impl Uses {
     }
 
     /// What is being evaluated uses a value that was made from this.
-    pub(crate) fn take(&self, set: UseSet) {
+    pub fn take(&self, set: UseSet) {
         if set != UseSet::EMPTY {
             self.push(&mut lock(&self.table), set);
         }

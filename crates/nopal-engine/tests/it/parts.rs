@@ -10,8 +10,8 @@ use nopal_engine::Source;
 const FILES: usize = 6;
 /// Values that others use.
 const VALUES: usize = 40;
-/// Attributes of the answer.
-const PARTS: usize = 14;
+/// Attributes of the answer; sometimes so many that it is kept otherwise.
+const PARTS: [usize; 6] = [14, 14, 14, 14, 2, 70];
 
 /// What all values may use.
 const PRELUDE: &str = r#"
@@ -96,13 +96,24 @@ fn fill(form: &str, dice: &mut Dice, below: usize) -> String {
     text.replace("@F", &file.to_string())
 }
 
+/// What a program is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Parts that are data.
+    Data,
+    /// The same; some show something.
+    Showing,
+    /// Derivations, in the attribute `drv`.
+    Derivations,
+}
+
 /// A program whose value is a set or a list of parts.
-fn program(dice: &mut Dice, shows: bool) -> String {
+fn program(dice: &mut Dice, kind: Kind) -> String {
     let mut text = PRELUDE.to_owned();
     for index in 0..VALUES {
         let form = match index < FILES {
             true => "import ./code@F.nix",
-            false if shows && dice.roll(8) == 0 => *dice.pick(SHOWING),
+            false if kind == Kind::Showing && dice.roll(8) == 0 => *dice.pick(SHOWING),
             false => *dice.pick(FORMS),
         };
         let value = fill(form, dice, index.max(1));
@@ -111,15 +122,28 @@ fn program(dice: &mut Dice, shows: bool) -> String {
         writeln!(text, "  l{index} = {{ name = \"n${{s{index}}}\"; value = v{index}; }};").unwrap();
         writeln!(text, "  set{index} = set v{index} v{};", dice.roll(index.max(1))).unwrap();
         writeln!(text, "  partial{index} = least v{index};").unwrap();
+        let other = dice.roll(index.max(1));
+        let dependency = if index > 0 { format!("dependency = d{other};") } else { String::new() };
+        let attributes = format!("name = \"d{other}\"; system = \"x\"; builder = s{index}; {dependency}");
+        writeln!(text, "  d{index} = derivation {{ {attributes} }};").unwrap();
     }
     for index in 0..FILES {
         writeln!(text, "  fails{index} = if v{} > 2 then throw \"no\" else v{};", dice.roll(FILES), dice.roll(FILES))
             .unwrap();
     }
     let is_list = dice.roll(3) == 0;
-    text.push_str(if is_list { "in [\n" } else { "in {\n" });
-    for index in 0..PARTS {
+    text.push_str("in ");
+    if kind == Kind::Derivations {
+        text.push_str("{ drv = ");
+    }
+    text.push_str(if is_list { "[\n" } else { "{\n" });
+    for index in 0..*dice.pick(&PARTS) {
+        let derivation = format!("d{}", dice.roll(VALUES));
         let value = match dice.roll(5) {
+            0 if kind == Kind::Derivations => format!("{{ recurseForDerivations = true; a = {derivation}; b = d1; }}"),
+            1 if kind == Kind::Derivations => format!("{{ flag ? 1 }}: {derivation}"),
+            2 if kind == Kind::Derivations => format!("if v{} > 3 then {derivation} else d2", dice.roll(VALUES)),
+            _ if kind == Kind::Derivations => derivation,
             0 => format!("[ v{} \"${{./text{}}}\" ]", dice.roll(VALUES), dice.roll(FILES)),
             1 => format!("set{}", dice.roll(VALUES)),
             2 => format!("{{ inherit v{} s{}; }}", dice.roll(VALUES), dice.roll(VALUES)),
@@ -130,7 +154,8 @@ fn program(dice: &mut Dice, shows: bool) -> String {
             false => writeln!(text, "  part{index} = {value};").unwrap(),
         }
     }
-    text.push_str(if is_list { "]\n" } else { "}\n" });
+    text.push_str(if is_list { "]" } else { "}" });
+    text.push_str(if kind == Kind::Derivations { "; }\n" } else { "\n" });
     text
 }
 
@@ -168,7 +193,7 @@ fn edit(world: &mut World, dice: &mut Dice) -> String {
 }
 
 /// How many answers of so many edits came from records in part.
-fn edits(seed: u64, steps: usize, shows: bool) -> usize {
+fn edits(seed: u64, steps: usize, kind: Kind) -> usize {
     let mut dice = Dice(seed);
     let mut world = World::new();
     for file in 0..FILES {
@@ -178,7 +203,7 @@ fn edits(seed: u64, steps: usize, shows: bool) -> usize {
         write(&world.path(&format!("set{file}.nix")), "{ x = 1; }");
         write(&world.path(&format!("folder{file}/0")), "");
     }
-    let program = program(&mut dice, shows);
+    let program = program(&mut dice, kind);
     write(&world.path("main.nix"), &program);
     let main = Source::File(world.path("main.nix"));
     let mut in_part = 0;
@@ -186,22 +211,28 @@ fn edits(seed: u64, steps: usize, shows: bool) -> usize {
     for step in 0..steps {
         history.push(edit(&mut world, &mut dice));
         let what = format!("seed {seed}, step {step}: {history:#?}\n{program}");
-        in_part += usize::from(world.compared(true, &main, &what) == Answered::InPart);
+        in_part += usize::from(world.compared(kind != Kind::Derivations, &main, &what) == Answered::InPart);
     }
     in_part
 }
 
 #[test]
 fn parts_that_do_not_change_are_kept() {
-    let in_part: usize = (1..=PROGRAMS).map(|seed| edits(seed * 0x9e37_79b9, 12, false)).sum();
+    let in_part: usize = (1..=PROGRAMS).map(|seed| edits(seed * 0x9e37_79b9, 12, Kind::Data)).sum();
     assert!(in_part > 2 * PROGRAMS as usize, "{in_part} answers were made in part");
 }
 
 #[test]
 fn parts_that_show_something_are_kept() {
-    let in_part: usize = (1..=PROGRAMS).map(|seed| edits(seed * 0x85eb_ca6b, 12, true)).sum();
+    let in_part: usize = (1..=PROGRAMS).map(|seed| edits(seed * 0x85eb_ca6b, 12, Kind::Showing)).sum();
     assert!(in_part > 2 * PROGRAMS as usize, "{in_part} answers were made in part");
 }
 
+#[test]
+fn derivations_that_do_not_change_are_kept() {
+    let in_part: usize = (1..=PROGRAMS).map(|seed| edits(seed * 0xc2b2_ae35, 12, Kind::Derivations)).sum();
+    assert!(in_part > PROGRAMS as usize, "{in_part} answers were made in part");
+}
+
 /// Programs of each kind.
-const PROGRAMS: u64 = 40;
+const PROGRAMS: u64 = 24;

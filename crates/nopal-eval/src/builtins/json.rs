@@ -100,9 +100,9 @@ impl<'a> Writer<'a> {
     }
 
     /// The parts, if what is about to be written is made of them.
-    fn begin_parts(&mut self, ev: &Evaluator) -> Option<&'a mut Parts> {
+    fn begin_parts(&mut self, ev: &Evaluator, count: usize) -> Option<&'a mut Parts> {
         let parts = self.parts.take()?;
-        ev.uses.begin();
+        parts.begin(count, &ev.uses);
         Some(parts)
     }
 
@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
         }
         let (begin, used) = (self.out.len(), ev.uses.height());
         self.value(ev, value, pos)?;
-        parts.add(name, &self.out[begin..], ev.uses.gather(used));
+        parts.add(name, &self.out[begin..], &ev.uses, used);
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl<'a> Writer<'a> {
             View::List(list) => {
                 self.out.push(b'[');
                 let all = list.as_slice();
-                let mut parts = self.begin_parts(ev);
+                let mut parts = self.begin_parts(ev, all.len());
                 ev.each(
                     all.len(),
                     |i| all[i],
@@ -195,7 +195,7 @@ impl<'a> Writer<'a> {
         }
         self.out.push(b'{');
         let all = attrs.sorted(&ev.symbols);
-        let mut parts = self.begin_parts(ev);
+        let mut parts = self.begin_parts(ev, all.len());
         ev.each(
             all.len(),
             |i| all[i].2,

@@ -141,7 +141,7 @@ fn bytes_with(payload: usize) -> usize {
 
 /// How many words of an object follow its header and are used.
 #[inline]
-fn payload_of(object: *mut u64) -> usize {
+pub(super) fn payload_of(object: *mut u64) -> usize {
     // SAFETY: callers pass objects, which begin with a header; what the header's address describes lives forever.
     unsafe {
         let header = *object;

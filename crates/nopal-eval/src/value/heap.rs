@@ -11,6 +11,7 @@ use nopal_syntax::Symbol;
 use rustc_hash::FxHashMap;
 
 use super::attrs::Shape;
+use super::collect::payload_of;
 use super::limit::Limit;
 use super::objects::{List, Root};
 use super::space::{RUN_BYTES, Run, SMALL_BYTES};
@@ -571,9 +572,14 @@ impl Heap {
 
     /// Gives a thunk its value, which was made from `set`.
     pub(crate) fn set_noted(&mut self, thunk: Value, value: Value, set: UseSet) {
-        let number = self.int(set.number());
-        let pair = self.list(&[value, number]);
-        thunk.set_second_word(pair);
+        let set = set.as_value();
+        if has_room_for_pair(thunk) {
+            thunk.set_second_word(value);
+            thunk.set_captured(1, set);
+        } else {
+            let pair = self.list(&[value, set]);
+            thunk.set_second_word(pair);
+        }
         let header = thunk.replace_kind(Kind::Noted);
         if header & OLD_FLAG != 0 {
             self.remember(thunk);
@@ -589,6 +595,24 @@ impl Heap {
     /// Tells the collector which old thunks this thread changed.
     pub(super) fn tell_changed(&mut self) {
         self.world.changed().append(&mut self.changed);
+    }
+}
+
+/// Do two words follow the header of a thunk?
+fn has_room_for_pair(thunk: Value) -> bool {
+    payload_of(thunk.object()) >= 2
+}
+
+impl Value {
+    /// The value of a `Noted`, and what it was made from.
+    pub(crate) fn noted(self) -> (Value, UseSet) {
+        debug_assert_eq!(self.kind(), Some(Kind::Noted));
+        if has_room_for_pair(self) {
+            return (self.second_word(), UseSet::of_value(self.captures().get(1)));
+        }
+        let pair = List(self.second_word());
+        let [value, set] = pair.as_slice() else { unreachable!("a pair was stored") };
+        (*value, UseSet::of_value(*set))
     }
 }
 

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::attrs::Attrs;
 use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
 use crate::builtin::BuiltinDef;
-use crate::uses::UseSet;
 
 /// A Nix value, evaluated or not.
 ///
@@ -45,7 +44,8 @@ pub(crate) enum Kind {
     Indirection = 3,
     /// A thunk that ended in an error.
     Failed = 4,
-    /// A thunk that has its value and knows what that was made from: a list of both.
+    /// A thunk that has its value and knows what that was made from. Both follow the header; where there is room for one
+    /// word only, that is a list of both.
     Noted = 5,
     /// A function that nobody asked for yet: a closure in all but its look. Nix holds a thunk in its place.
     Pending = 6,
@@ -437,14 +437,6 @@ impl Value {
     pub(crate) fn target(self) -> Value {
         debug_assert_eq!(self.kind(), Some(Kind::Indirection));
         self.second_word()
-    }
-
-    /// The value of a `Noted`, and what it was made from.
-    pub(crate) fn noted(self) -> (Value, UseSet) {
-        debug_assert_eq!(self.kind(), Some(Kind::Noted));
-        let pair = List(self.second_word());
-        let [value, set] = pair.as_slice() else { unreachable!("a pair was stored") };
-        (*value, UseSet::from_number(set.as_small_int().unwrap_or_default()))
     }
 
     /// The second word of an object where that is a value. Another thread may just be giving a thunk its value.
