@@ -1,7 +1,7 @@
 //! Real programs to evaluate, in checkouts that the caller names.
 
 use super::Bench;
-use super::eval::{Input, parsed};
+use super::eval::{Again, Input, parsed};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +40,11 @@ pub(super) fn inputs(bench: &Bench<'_>) -> Result<Vec<Input>, String> {
         })?);
         let all = |base: &str| format!("({ALL}) (import {base}/corepkgs {{ config.allowUnfree = true; }})");
         found.push(input(bench, "corepkgs all", all)?);
+        let file = bench.folder.join("corepkgs/pkgs/age/default.nix");
+        let edit = Again::Edit { file, from: "version = \"", more: "9" };
+        for (what, again) in [("unchanged", Again::Nothing), ("a leaf edited", edit)] {
+            found.push(Input { again: Some(again), ..input(bench, &format!("corepkgs all, {what}"), all)? });
+        }
         let mut written = input(bench, "corepkgs all, written", all)?;
         for arguments in &mut written.arguments {
             arguments.insert(0, OsString::from("--read-write-mode"));
@@ -47,7 +52,7 @@ pub(super) fn inputs(bench: &Bench<'_>) -> Result<Vec<Input>, String> {
         written.writes = true;
         found.push(written);
         let arguments = parsed(bench, "corepkgs")?;
-        found.push(Input { name: "corepkgs --parse".to_owned(), arguments, stdin: None, writes: false });
+        found.push(Input { name: "corepkgs --parse".to_owned(), arguments, stdin: None, writes: false, again: None });
     }
     if lay(bench, "nix-effects", "nix-effects", nix_effects.as_deref())? {
         if !lib {
