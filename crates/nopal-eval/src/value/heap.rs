@@ -14,7 +14,7 @@ use super::attrs::Shape;
 use super::collect::payload_of;
 use super::limit::Limit;
 use super::objects::{List, Root};
-use super::space::{RUN_BYTES, Run, SMALL_BYTES};
+use super::space::{FreeRun, RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged};
 use super::word::{
@@ -34,6 +34,10 @@ pub struct Heap {
     begin: *mut u64,
     next: *mut u64,
     end: *mut u64,
+    /// The runs after it, the next one last.
+    free: Vec<FreeRun>,
+    /// The runs before it, as far as they are not handed in.
+    full: Vec<Run>,
     pub(super) world: Arc<World>,
     /// The number of this thread among those that take part.
     pub(super) thread: u8,
@@ -95,6 +99,8 @@ impl Heap {
             begin: std::ptr::null_mut(),
             next: std::ptr::null_mut(),
             end: std::ptr::null_mut(),
+            free: Vec::new(),
+            full: Vec::new(),
             world,
             thread,
             is_shared: thread != 0,
@@ -134,7 +140,7 @@ impl Heap {
 
     /// The current thread takes part no more.
     pub(crate) fn leave(&mut self) {
-        self.retire_run();
+        self.retire_runs();
         self.tell_changed();
         self.world.leave();
     }
@@ -158,7 +164,8 @@ impl Heap {
 
     /// Bytes allocated so far, whether collected or not.
     pub fn allocated_bytes(&self) -> u64 {
-        self.world.space().total_bytes() + (self.next as u64 - self.begin as u64)
+        let full = self.full.iter().map(|run| run.bytes() as u64).sum::<u64>();
+        self.world.space().total_bytes() + full + (self.next as u64 - self.begin as u64)
     }
 
     /// `words` zeroed words.
@@ -178,6 +185,11 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn refill(&mut self, bytes: usize) -> *mut u64 {
+        if bytes <= SMALL_BYTES
+            && let Some(object) = self.next_run(bytes)
+        {
+            return object;
+        }
         if self.holds == 0 {
             if self.world.wants_stop() {
                 self.stand(|| ());
@@ -191,15 +203,10 @@ impl Heap {
         let memory = if bytes > SMALL_BYTES {
             self.world.space().big(bytes)
         } else {
-            self.retire_run();
+            self.retire_runs();
             let most = if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
-            let run = self.world.space().run(most);
-            run.map(|run| {
-                self.begin = run.begin;
-                self.end = run.end;
-                self.next = run.begin.wrapping_byte_add(bytes);
-                run.begin
-            })
+            self.world.space().runs(most, &mut self.free);
+            self.next_run(bytes)
         };
         match memory {
             Some(object) => object,
@@ -210,9 +217,22 @@ impl Heap {
         }
     }
 
-    /// Gives up the current run.
-    pub(super) fn retire_run(&mut self) {
-        self.world.space().retire(Run { begin: self.begin, end: self.next });
+    /// Goes on with the next run that this thread has, and takes so many bytes of it.
+    fn next_run(&mut self, bytes: usize) -> Option<*mut u64> {
+        let run = self.free.pop()?.clear();
+        self.full.push(Run { begin: self.begin, end: self.next });
+        (self.begin, self.end) = (run.begin, run.end);
+        self.next = run.begin.wrapping_byte_add(bytes);
+        Some(run.begin)
+    }
+
+    /// Gives up all runs.
+    pub(super) fn retire_runs(&mut self) {
+        self.full.push(Run { begin: self.begin, end: self.next });
+        let mut space = self.world.space();
+        self.full.drain(..).for_each(|run| space.retire(run));
+        space.give_back(&mut self.free);
+        drop(space);
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
     }
 

@@ -20,7 +20,7 @@ const SMALL_PAGES_BYTES: usize = 4 << 20;
 /// What survives or is reused as one.
 const LINE_BYTES: usize = 64;
 
-/// Most bytes handed out as one run: what is reused is cleared just before, and should still be in the cache.
+/// Most bytes handed out at a time, as one run or several.
 pub(super) const RUN_BYTES: usize = 32 << 10;
 
 /// Free lines fewer than these are not worth a run.
@@ -274,7 +274,7 @@ impl Chunk {
     }
 }
 
-/// Free memory to allocate from: zeroed, a whole number of words.
+/// Memory to allocate from, or that was: a whole number of words.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
     pub(super) begin: *mut u64,
@@ -284,8 +284,24 @@ pub(super) struct Run {
 impl Run {
     pub(super) const NONE: Run = Run { begin: std::ptr::null_mut(), end: std::ptr::null_mut() };
 
-    fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         self.end as usize - self.begin as usize
+    }
+}
+
+/// Free memory that one thread may use.
+pub(super) struct FreeRun {
+    run: Run,
+    /// The bytes at its begin that were used before; the others are zero.
+    used_bytes: usize,
+}
+
+impl FreeRun {
+    /// Zeroed memory.
+    pub(super) fn clear(self) -> Run {
+        // SAFETY: the range lies in a chunk, and no live object lies in it: its lines are free, and handed out once.
+        unsafe { std::ptr::write_bytes(self.run.begin.cast::<u8>(), 0, self.used_bytes) };
+        self.run
     }
 }
 
@@ -308,6 +324,8 @@ pub(super) struct Space {
     /// The same for objects of more than [`SMALL_BYTES`], by the logarithm of their size: a large one, which fits into
     /// few places, leaves the others to smaller ones.
     big_cursors: [(usize, usize); BIG_CLASSES],
+    /// Runs that were handed out and given back unused.
+    spare: Vec<FreeRun>,
     /// Parts of runs that were filled since the last collection.
     filled: Vec<Filled>,
     /// Objects of more than [`SMALL_BYTES`] made since, which share no line with others. Their begins are in the bitmaps.
@@ -351,27 +369,41 @@ impl Space {
         }
     }
 
+    /// Takes back runs that were not used.
+    pub(super) fn give_back(&mut self, runs: &mut Vec<FreeRun>) {
+        self.spare.append(runs);
+    }
+
     fn count(&mut self, bytes: usize) {
         self.filled_bytes += bytes;
         self.total_bytes += bytes as u64;
     }
 
-    /// A run of at most `most` bytes for small objects; `None` when the system has no memory.
-    pub(super) fn run(&mut self, most: usize) -> Option<Run> {
-        loop {
+    /// Runs for small objects, of at most `most` bytes together, the first one last; none when the system has no memory.
+    /// That a thread takes several keeps it from waiting for others.
+    pub(super) fn runs(&mut self, most: usize, runs: &mut Vec<FreeRun>) {
+        if !self.spare.is_empty() {
+            return runs.append(&mut self.spare);
+        }
+        let mut rest = most;
+        while rest >= MIN_RUN_BYTES {
             let (index, offset) = self.cursor;
             let Some(&chunk) = self.chunks.get(index) else {
-                self.add_chunk()?;
+                if !runs.is_empty() || self.add_chunk().is_none() {
+                    break;
+                }
                 continue;
             };
-            match chunk.free_run(offset, MIN_RUN_BYTES, most) {
+            match chunk.free_run(offset, MIN_RUN_BYTES, rest) {
                 Some((begin, end)) => {
                     self.cursor = (index, end);
-                    return Some(clear(chunk, begin, end));
+                    rest -= end - begin;
+                    runs.push(take(chunk, begin, end));
                 }
                 None => self.cursor = (index + 1, 0),
             }
         }
+        runs.reverse();
     }
 
     /// Memory for one object of more than [`SMALL_BYTES`]: free lines in a row, or a chunk of its own.
@@ -399,7 +431,7 @@ impl Space {
                 continue;
             };
             self.big_cursors[class] = (index, end);
-            let run = clear(chunk, begin, end);
+            let run = take(chunk, begin, end).clear();
             // runs for small objects go round it
             chunk.keep_lines(run.begin, bytes);
             chunk.set_start(run.begin);
@@ -502,6 +534,7 @@ impl Space {
         if all {
             self.least_live_bytes = live_bytes;
         }
+        self.spare.clear();
         self.filled.clear();
         self.big.clear();
         self.filled_bytes = 0;
@@ -515,16 +548,13 @@ fn used_words(high: usize) -> usize {
     high.div_ceil(8 * WORD_BITS).min(OBJECT_MAP_WORDS)
 }
 
-/// Makes a range of a chunk a run; what was handed out before is cleared.
-fn clear(chunk: Chunk, begin: usize, end: usize) -> Run {
+/// Makes a range of free lines of a chunk a run.
+fn take(chunk: Chunk, begin: usize, end: usize) -> FreeRun {
     let header = chunk.header();
-    let base = chunk.0.as_ptr().cast::<u8>();
-    let used = header.high.clamp(begin, end);
-    // SAFETY: the range lies in the chunk, and no live object lies in it: its lines are free.
-    unsafe { std::ptr::write_bytes(base.add(begin), 0, used - begin) };
+    let used_bytes = header.high.clamp(begin, end) - begin;
     header.high = header.high.max(end);
-    // SAFETY: as above.
-    Run { begin: unsafe { base.add(begin) }.cast(), end: unsafe { base.add(end) }.cast() }
+    let at = |offset| chunk.0.as_ptr().wrapping_byte_add(offset).cast();
+    FreeRun { run: Run { begin: at(begin), end: at(end) }, used_bytes }
 }
 
 impl Drop for Space {
@@ -565,9 +595,12 @@ mod tests {
                 let begin = space.big(bytes).unwrap() as usize;
                 taken.push((begin, begin + bytes));
                 if step % 10 == 0 {
-                    let run = space.run(RUN_BYTES).unwrap();
-                    taken.push((run.begin as usize, run.end as usize));
-                    space.retire(run);
+                    let mut runs = Vec::new();
+                    space.runs(RUN_BYTES, &mut runs);
+                    for run in runs.into_iter().map(FreeRun::clear) {
+                        taken.push((run.begin as usize, run.end as usize));
+                        space.retire(run);
+                    }
                 }
             }
             taken.sort_unstable();

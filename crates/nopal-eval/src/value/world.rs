@@ -175,7 +175,7 @@ impl Heap {
     /// Stands still while `wait` waits, and while somebody collects. `wait` must not touch a value.
     #[inline(never)]
     pub(crate) fn stand<T>(&mut self, wait: impl FnOnce() -> T) -> T {
-        self.retire_run();
+        self.retire_runs();
         self.tell_changed();
         let world = self.world.clone();
         let number = usize::from(self.thread);
