@@ -48,6 +48,8 @@ pub struct EngineConfig {
     pub max_call_depth: u32,
     /// Values and stack of an evaluation may take this many bytes together; more is an error.
     pub max_eval_memory_bytes: Option<usize>,
+    /// Collect whenever an evaluation has taken so much memory; the default suits all but tests.
+    pub collect_after_bytes: Option<usize>,
     /// Threads that evaluate an expression.
     pub eval_threads: usize,
     /// `lint-url-literals`.

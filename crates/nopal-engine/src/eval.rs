@@ -295,6 +295,7 @@ impl Shared {
         settings.experimental_features = config.experimental_features.clone();
         settings.max_call_depth = config.max_call_depth as usize;
         settings.max_memory_bytes = config.max_eval_memory_bytes;
+        settings.collect_after_bytes = config.collect_after_bytes.unwrap_or(settings.collect_after_bytes);
         settings.threads = config.eval_threads;
         settings.lint_url_literals = config.lint_url_literals;
         settings.lint_absolute_path_literals = config.lint_absolute_path_literals;

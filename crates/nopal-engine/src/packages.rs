@@ -60,15 +60,14 @@ impl Search {
             View::Attrs(attrs) => {
                 let combine = evaluator.symbols.intern(b"_combineChannels");
                 let combine = attrs.get(combine).is_some();
-                let mut members: Vec<(Vec<u8>, Value, Pos)> = attrs
-                    .iter()
-                    .map(|(name, value, pos)| (evaluator.symbols.get(name).to_vec(), value, pos))
-                    .filter(|(name, ..)| is_path_component(name))
-                    .collect();
-                members.sort_by(|one, other| one.0.cmp(&other.0));
+                let members = attrs.sorted(&evaluator.symbols);
                 let mut parts = self.begin_parts(evaluator, members.len());
-                for (name, member, pos) in members {
-                    let name = String::from_utf8_lossy(&name).into_owned();
+                for (name, pos, member) in members.iter().copied() {
+                    let name = evaluator.symbols.get(name);
+                    if !is_path_component(name) {
+                        continue;
+                    }
+                    let name = String::from_utf8_lossy(name).into_owned();
                     self.part(evaluator, &mut parts, &name, |search, evaluator| {
                         search.member(evaluator, member, &join(attr, &name), combine)
                     })

@@ -342,6 +342,7 @@ impl Settings {
             trace_import_from_derivation: conf.flag("trace-import-from-derivation"),
             max_call_depth: conf.text("max-call-depth").parse().unwrap_or(u32::MAX),
             max_eval_memory_bytes: self.max_eval_memory_bytes,
+            collect_after_bytes: None,
             eval_threads: if self.eval_cores == 0 { processors() } else { self.eval_cores },
             lint_url_literals: conf.lint("lint-url-literals"),
             lint_absolute_path_literals: conf.lint("lint-absolute-path-literals"),

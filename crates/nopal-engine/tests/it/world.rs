@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) environment: BTreeMap<String, String>,
     /// The argument `flag`.
     pub(crate) flag: String,
+    /// Whether memory is collected whenever some is taken.
+    pub(crate) always_collect: bool,
 }
 
 #[derive(Default)]
@@ -74,7 +76,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("source")).unwrap();
-        Self { dir, environment: BTreeMap::new(), flag: "none".to_owned() }
+        Self { dir, environment: BTreeMap::new(), flag: "none".to_owned(), always_collect: false }
     }
 
     /// A path in the folder.
@@ -107,6 +109,7 @@ impl World {
             trace_import_from_derivation: false,
             max_call_depth: 10_000,
             max_eval_memory_bytes: None,
+            collect_after_bytes: self.always_collect.then_some(0),
             eval_threads: 1,
             eval_store: None,
             closed_store: None,
