@@ -38,6 +38,8 @@ impl UseSet {
 #[derive(Debug, Default)]
 pub struct Uses {
     is_on: AtomicBool,
+    /// Whether the first part is being evaluated, of so many that what it uses is not kept.
+    is_first: AtomicBool,
     height: AtomicUsize,
     table: Mutex<Table>,
 }
@@ -67,8 +69,9 @@ impl Parts {
     /// So many parts are about to be evaluated. What is used from now on is kept; of many parts from the second on, so that
     /// less has to be.
     pub fn begin(&self, count: usize, uses: &Uses) {
-        if count < MANY || !self.known.is_empty() {
-            uses.begin();
+        match count < MANY || !self.known.is_empty() {
+            true => uses.begin(),
+            false => uses.is_first.store(true, Ordering::Relaxed),
         }
     }
 
@@ -118,6 +121,13 @@ impl Uses {
     /// From now on, what is used is kept.
     pub fn begin(&self) {
         self.is_on.store(true, Ordering::Relaxed);
+    }
+
+    /// A message is about to be shown: by a part, unless it is before the first one.
+    pub fn begin_with_message(&self) {
+        if self.is_first.load(Ordering::Relaxed) {
+            self.begin();
+        }
     }
 
     /// Whether what is used is kept.

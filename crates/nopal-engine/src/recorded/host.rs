@@ -614,6 +614,9 @@ impl Host for RecordingHost {
             log.messages.push(message.clone());
             log.messages.len() as u32 - 1
         };
+        if let Some(uses) = &self.uses {
+            uses.begin_with_message();
+        }
         self.note_use(&Asked::Message(number));
         if !self.is_silent {
             self.inner.emit(message);

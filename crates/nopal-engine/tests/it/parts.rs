@@ -131,6 +131,7 @@ fn program(dice: &mut Dice, kind: Kind) -> String {
         writeln!(text, "  fails{index} = if v{} > 2 then throw \"no\" else v{};", dice.roll(FILES), dice.roll(FILES))
             .unwrap();
     }
+    text.push_str("  shown = trace \"by two\" v9;\n");
     let is_list = dice.roll(3) == 0;
     text.push_str("in ");
     if kind == Kind::Derivations {
@@ -147,6 +148,8 @@ fn program(dice: &mut Dice, kind: Kind) -> String {
             0 => format!("[ v{} \"${{./text{}}}\" ]", dice.roll(VALUES), dice.roll(FILES)),
             1 => format!("set{}", dice.roll(VALUES)),
             2 => format!("{{ inherit v{} s{}; }}", dice.roll(VALUES), dice.roll(VALUES)),
+            _ if kind == Kind::Showing && index == 0 => "trace \"at first\" shown".to_owned(),
+            3 if kind == Kind::Showing => "shown".to_owned(),
             _ => format!("v{}", dice.roll(VALUES)),
         };
         match is_list {
