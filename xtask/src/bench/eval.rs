@@ -95,14 +95,15 @@ fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
             command.arg("--store").arg(folder.join(&store));
         }
         prepare(&mut command).args(&input.arguments[side]);
+        let stdin = input.stdin.as_ref().map(|files| files[side].as_path());
         if let (Some(again), 0) = (&input.again, side) {
             command.env_remove("NOPAL_NO_EVAL_CACHE").env("XDG_CACHE_HOME", bench.folder.join("cache"));
             if round == 0 {
-                measure(&command, input.stdin.as_ref().map(|files| files[side].as_path()), &bench.folder)?;
+                measure(&command, stdin, &bench.folder)?;
             }
             again.happen()?;
         }
-        let cost = measure(&command, input.stdin.as_ref().map(|files| files[side].as_path()), &bench.folder)?;
+        let cost = measure(&command, stdin, &bench.folder)?;
         if input.writes {
             bench.remove(&store)?;
         }

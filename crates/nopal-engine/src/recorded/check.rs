@@ -70,14 +70,14 @@ impl<'a> Checker<'a> {
         if is_known {
             return Some(changed);
         }
-        changed.extend(self.objects_changed(facts).ok()?);
+        changed.extend(self.objects_changed(facts).ok()??);
         for (path, before) in &facts.references {
             let now = answer_digest(&self.host.references(path), |now| references_digest(now));
             if now != *before {
                 changed.insert(Asked::References(path.clone()));
             }
         }
-        self.are_valid(&facts.written).unwrap_or(false).then_some(changed)
+        Some(changed)
     }
 
     /// What is not as it was at a path.
@@ -178,40 +178,28 @@ impl<'a> Checker<'a> {
         is_same
     }
 
-    /// Store objects that are not as they were. Those that are will be for as long as this program runs.
-    fn objects_changed(&self, facts: &Facts) -> Result<BTreeSet<Asked>, EngineError> {
+    /// Store objects that are not as they were; `None` if what was written is not valid. What is valid will be for as long
+    /// as this program runs.
+    fn objects_changed(&self, facts: &Facts) -> Result<Option<BTreeSet<Asked>>, EngineError> {
         let mut changed = BTreeSet::new();
         for path in facts.objects.iter().filter_map(|(path, contents)| contents.is_none().then_some(path)) {
             if self.host.ensure_path(path).unwrap_or(true) {
                 changed.insert(Asked::Object(path.clone()));
             }
         }
-        let valid = || facts.objects.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
-        let needed: Vec<StorePath> = valid().map(|(path, _)| path.clone()).collect();
+        let valid = facts.objects.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
+        let needed: Vec<StorePath> = valid.clone().map(|(path, _)| path).chain(&facts.written).cloned().collect();
         if needed.is_empty() {
-            return Ok(changed);
+            return Ok(Some(changed));
         }
-        let Some(store) = self.shared.existing_store()? else {
-            changed.extend(needed.into_iter().map(Asked::Object));
-            return Ok(changed);
-        };
+        let Some(store) = self.shared.existing_store()? else { return Ok(None) };
         store.add_temp_roots(&needed)?;
-        for (path, contents) in valid() {
+        for (path, contents) in valid {
             if store.find_path_info(path)?.is_none_or(|info| info.nar_hash != *contents) {
                 changed.insert(Asked::Object(path.clone()));
             }
         }
-        Ok(changed)
-    }
-
-    /// Whether all of these are valid; if so, they will be for as long as this program runs.
-    fn are_valid(&self, written: &BTreeSet<StorePath>) -> Result<bool, EngineError> {
-        if written.is_empty() {
-            return Ok(true);
-        }
-        let Some(store) = self.shared.existing_store()? else { return Ok(false) };
-        store.add_temp_roots(&written.iter().cloned().collect::<Vec<_>>())?;
-        Ok(store.valid_of(written)?.len() == written.len())
+        Ok((store.valid_of(&facts.written)?.len() == facts.written.len()).then_some(changed))
     }
 }
 

@@ -138,11 +138,11 @@ impl RecordingHost {
             return Ending { messages, order: Vec::new(), division: None, anew, is_ambiguous: self.is_silent };
         };
         let order = division.messages(|number| log.numbers.message(number));
+        // those of the base come first
+        let of_base = log.base.iter().filter(|number| log.numbers.message(**number).is_some()).count();
         // A text that both a part shows which was evaluated and one which was not: is it one message or two? Only who
         // evaluates everything knows.
-        let number = |message: &u32| log.numbers.known(&Asked::Message(*message));
-        let of_base = |message: &u32| number(message).is_some_and(|number| log.base.contains(&number));
-        let of_parts = || order.iter().filter(|message| !of_base(message)).map(|message| *message as usize);
+        let of_parts = || order[of_base..].iter().map(|message| *message as usize);
         let old: HashSet<&Message> =
             of_parts().filter(|at| *at < log.old_messages).map(|at| &log.messages[at]).collect();
         let is_ambiguous = of_parts().any(|at| at >= log.old_messages && old.contains(&log.messages[at]));

@@ -582,28 +582,30 @@ impl Heap {
     /// Gives a thunk its value. Whether a thread waits for it; one that begins to at this moment may be missed.
     #[inline(always)]
     pub(crate) fn set_indirection(&mut self, thunk: Value, value: Value) -> bool {
-        thunk.set_second_word(value);
-        let header = thunk.replace_kind(Kind::Indirection);
-        if header & OLD_FLAG != 0 {
-            self.remember(thunk);
-        }
-        header & AWAITED_FLAG != 0
+        self.settle(thunk, Kind::Indirection, value)
     }
 
     /// Gives a thunk its value, which was made from `set`.
     pub(crate) fn set_noted(&mut self, thunk: Value, value: Value, set: UseSet) {
         let set = set.as_value();
-        if has_room_for_pair(thunk) {
-            thunk.set_second_word(value);
+        let word = if has_room_for_pair(thunk) {
             thunk.set_captured(1, set);
+            value
         } else {
-            let pair = self.list(&[value, set]);
-            thunk.set_second_word(pair);
-        }
-        let header = thunk.replace_kind(Kind::Noted);
+            self.list(&[value, set])
+        };
+        self.settle(thunk, Kind::Noted, word);
+    }
+
+    /// Makes a thunk one of another kind with another second word; see [`Heap::set_indirection`].
+    #[inline(always)]
+    fn settle(&mut self, thunk: Value, kind: Kind, word: Value) -> bool {
+        thunk.set_second_word(word);
+        let header = thunk.replace_kind(kind);
         if header & OLD_FLAG != 0 {
             self.remember(thunk);
         }
+        header & AWAITED_FLAG != 0
     }
 
     /// Takes note that an old thunk may refer to what is not old.
