@@ -45,7 +45,7 @@ impl Evaluator {
                 }
             }
             Kind::Pending => {
-                value.set_closure();
+                value.set_closure(header);
                 Ok(value)
             }
             Kind::App => {

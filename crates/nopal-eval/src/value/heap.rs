@@ -561,11 +561,11 @@ impl Value {
         self.atomic_header().store(header | self.header() & OLD_FLAG, Ordering::Release);
     }
 
-    /// Makes a pending function a function.
+    /// Makes a pending function, which has this header, a function. Another thread may just be doing the same.
     #[inline(always)]
-    pub(crate) fn set_closure(self) {
-        debug_assert_eq!(self.kind(), Some(Kind::Pending));
-        self.set_kind(Kind::Closure);
+    pub(crate) fn set_closure(self, header: u64) {
+        debug_assert_eq!(Kind::from_header(header), Kind::Pending);
+        self.atomic_header().store(with_kind(header, Kind::Closure), Ordering::Release);
     }
 }
 
