@@ -362,7 +362,10 @@ impl<const SHARED: bool> Marker<SHARED> {
             // SAFETY: as above.
             let word = unsafe { *slot };
             if word & 0b11 == 0 && word != 0 {
-                self.grey.push(slot);
+                // most objects are known: to see it by the bitmap costs less than to fetch them
+                if !Chunk::of(word as *mut u64).is_marked(word as *mut u64) {
+                    self.grey.push(slot);
+                }
             } else {
                 is_unfinished |= word == 0 || word == Value::UNSET.bits();
             }

@@ -96,10 +96,9 @@ impl<T: Copy> RootVec<T> {
         if self.items.capacity() == 0 {
             return;
         }
-        for item in self.items.spare_capacity_mut() {
-            // SAFETY: any bytes may be written to memory that is not initialised.
-            unsafe { std::ptr::write_bytes(item.as_mut_ptr(), 0, 1) };
-        }
+        let spare = self.items.spare_capacity_mut();
+        // SAFETY: any bytes may be written to memory that is not initialised.
+        unsafe { std::ptr::write_bytes(spare.as_mut_ptr(), 0, spare.len()) };
         self.registered = self.items.as_ptr() as usize;
         let bytes = self.items.capacity() * size_of::<T>();
         BUFFERS.with_borrow_mut(|buffers| buffers.push((self.registered, bytes)));

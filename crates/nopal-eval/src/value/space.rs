@@ -184,9 +184,12 @@ impl Chunk {
         self.header().marks[word] &= !bit;
     }
 
-    fn is_marked(self, object: *const u64) -> bool {
+    /// Whether an object is marked, or was when another thread marked it.
+    #[inline(always)]
+    pub(super) fn is_marked(self, object: *const u64) -> bool {
         let (word, bit) = self.bit_of(object as usize);
-        self.header().marks[word] & bit != 0
+        // SAFETY: as for `mark_among_others`.
+        unsafe { AtomicU64::from_ptr(&raw mut (*self.0.as_ptr()).marks[word]) }.load(Ordering::Relaxed) & bit != 0
     }
 
     fn first_object(self) -> *mut u64 {
@@ -247,31 +250,46 @@ impl Chunk {
     fn free_run(self, from: usize, least: usize, most: usize) -> Option<(usize, usize)> {
         let kept = &self.header().lines;
         let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
-        // The first line from `line` to `end` that is kept if `is_kept`, or else free; `end` if there is none.
-        let find = |line: usize, end: usize, is_kept: bool| {
-            let flip = if is_kept { 0 } else { u64::MAX };
-            let mut skipped = u64::MAX << (line % WORD_BITS);
-            let first = line / WORD_BITS;
-            for (word, lines) in (first..).zip(&kept[first..end.div_ceil(WORD_BITS)]) {
-                let bits = (lines ^ flip) & skipped;
-                if bits != 0 {
-                    return end.min(word * WORD_BITS + bits.trailing_zeros() as usize);
-                }
-                skipped = u64::MAX;
-            }
-            end
-        };
-        let total = CHUNK_BYTES / LINE_BYTES;
         let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
-        while line < total {
-            let begin = find(line, total, false);
-            line = find(begin, total.min(begin + most), true);
+        while let Some(begin) = two_free(kept, line) {
+            line = kept_line(kept, begin + MIN_RUN_BYTES / LINE_BYTES, (begin + most).min(CHUNK_BYTES / LINE_BYTES));
             if line - begin >= least {
                 return Some((begin * LINE_BYTES, line * LINE_BYTES));
             }
         }
         None
     }
+}
+
+/// The first line from `line` on that is free, as is the one after it.
+#[inline(always)]
+fn two_free(kept: &[u64; LINE_MAP_WORDS], line: usize) -> Option<usize> {
+    let mut skipped = u64::MAX << (line % WORD_BITS);
+    for word in line / WORD_BITS..LINE_MAP_WORDS {
+        let free = !kept[word];
+        let next = kept.get(word + 1).map_or(0, |next| !next);
+        let both = free & (free >> 1 | next << (WORD_BITS - 1)) & skipped;
+        if both != 0 {
+            return Some(word * WORD_BITS + both.trailing_zeros() as usize);
+        }
+        skipped = u64::MAX;
+    }
+    None
+}
+
+/// The first line from `line` to `end` that is kept; `end` if there is none.
+#[inline(always)]
+fn kept_line(kept: &[u64; LINE_MAP_WORDS], line: usize, end: usize) -> usize {
+    let mut skipped = u64::MAX << (line % WORD_BITS);
+    let first = line / WORD_BITS;
+    for (word, lines) in (first..).zip(&kept[first..end.div_ceil(WORD_BITS)]) {
+        let bits = lines & skipped;
+        if bits != 0 {
+            return end.min(word * WORD_BITS + bits.trailing_zeros() as usize);
+        }
+        skipped = u64::MAX;
+    }
+    end
 }
 
 /// Memory to allocate from, or that was: a whole number of words.
