@@ -3,10 +3,12 @@
 //! A context is a set of elements, interned: equal sets have equal numbers, and unions are remembered.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex};
 
+use hashbrown::HashTable;
 use nopal_format::{BuiltPath, StoreDir, StorePath};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::sync::lock;
 
@@ -79,15 +81,38 @@ pub struct Contexts {
 struct Table {
     elements: boxcar::Vec<ContextElement>,
     /// The numbers of the elements of each context, ascending.
-    sets: boxcar::Vec<Arc<[u32]>>,
+    sets: boxcar::Vec<Box<[u32]>>,
     /// What is needed to find what is there; whoever adds something holds it.
     index: Mutex<Index>,
 }
 
 #[derive(Default, Debug)]
 struct Index {
-    numbers: FxHashMap<ContextElement, u32>,
-    ids: FxHashMap<Arc<[u32]>, Context>,
+    elements: Numbers,
+    sets: Numbers,
+}
+
+/// Numbers of things, by the hash of these: a part of it is kept, so that nothing is hashed again.
+#[derive(Default, Debug)]
+struct Numbers(HashTable<(u32, u32)>);
+
+impl Numbers {
+    /// The number of a thing; if it has none, the one that `add` gives it.
+    fn get_or_add(
+        &mut self,
+        thing: &(impl Hash + ?Sized),
+        is_it: impl Fn(u32) -> bool,
+        add: impl FnOnce() -> u32,
+    ) -> u32 {
+        let part = (FxBuildHasher.hash_one(thing) >> 32) as u32;
+        let whole = |part: u32| u64::from(part) << 32 | u64::from(part);
+        if let Some((_, number)) = self.0.find(whole(part), |known| known.0 == part && is_it(known.1)) {
+            return *number;
+        }
+        let number = add();
+        self.0.insert_unique(whole(part), (part, number), |known| whole(known.0));
+        number
+    }
 }
 
 /// So many contexts are looked through for equal ones.
@@ -152,25 +177,14 @@ impl Default for Contexts {
 }
 
 impl Table {
-    fn number(&self, element: ContextElement) -> u32 {
-        let mut index = lock(&self.index);
-        if let Some(known) = index.numbers.get(&element) {
-            return *known;
-        }
-        let number = self.elements.push(element.clone()) as u32;
-        index.numbers.insert(element, number);
-        number
+    fn number(&self, element: &ContextElement) -> u32 {
+        let is_it = |number| self.elements[number as usize] == *element;
+        lock(&self.index).elements.get_or_add(element, is_it, || self.elements.push(element.clone()) as u32)
     }
 
     fn intern_numbers(&self, numbers: &[u32]) -> Context {
-        let mut index = lock(&self.index);
-        if let Some(known) = index.ids.get(numbers) {
-            return *known;
-        }
-        let set: Arc<[u32]> = numbers.into();
-        let context = Context(self.sets.push(set.clone()) as u32);
-        index.ids.insert(set, context);
-        context
+        let is_it = |number| *self.sets[number as usize] == *numbers;
+        Context(lock(&self.index).sets.get_or_add(numbers, is_it, || self.sets.push(numbers.into()) as u32))
     }
 
     fn set(&self, context: Context) -> &[u32] {
@@ -191,14 +205,14 @@ impl Contexts {
 
     /// The context with exactly these elements.
     pub fn intern(&mut self, elements: BTreeSet<ContextElement>) -> Context {
-        let mut numbers = elements.into_iter().map(|element| self.table.number(element)).collect::<Vec<_>>();
+        let mut numbers = elements.into_iter().map(|element| self.table.number(&element)).collect::<Vec<_>>();
         numbers.sort_unstable();
         self.table.intern_numbers(&numbers)
     }
 
     /// The context of one element.
     pub fn single(&mut self, element: ContextElement) -> Context {
-        let number = self.table.number(element);
+        let number = self.table.number(&element);
         self.table.intern_numbers(&[number])
     }
 
