@@ -44,11 +44,14 @@ pub(super) const DEFS: &[BuiltinDef] = &[
 
 fn attr_names(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[0], pos, "while evaluating the argument passed to builtins.attrNames")?;
-    let sorted = attrs.sorted(&ev.symbols);
-    let mut list = ev.heap.list_builder(sorted.len());
-    for (i, &(name, ..)) in sorted.iter().enumerate() {
+    let mut list = ev.heap.list_builder(attrs.len());
+    let mut add = |ev: &mut Evaluator, (i, name): (usize, Symbol)| {
         let name = ev.symbol_value(name);
         list.set(i, name);
+    };
+    match attrs.flat_shape() {
+        Some(shape) => shape.sorted_keys(&ev.symbols).enumerate().for_each(|name| add(ev, name)),
+        None => attrs.sorted(&ev.symbols).iter().map(|(name, ..)| *name).enumerate().for_each(|name| add(ev, name)),
     }
     Ok(list.finish())
 }
@@ -88,14 +91,14 @@ fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     for &name in list.as_slice() {
         let what = "while evaluating the values of the second argument passed to builtins.removeAttrs";
         let name = ev.force_string_no_ctx(name, pos, what)?;
-        if let Some(name) = ev.symbols.lookup(name.as_bytes())
-            && attrs.contains(name)
-        {
-            names.push(name);
-        }
+        // a name that no source mentions is in no set
+        names.extend(ev.symbols.lookup(name.as_bytes()));
     }
-    // a new set even if nothing goes: what prints values tells sets apart
     names.sort_unstable();
+    // a new set even if nothing goes: what prints values tells sets apart
+    if attrs.flat_shape().is_some() {
+        return Ok(ev.heap.without(attrs, &names));
+    }
     let mut result = AttrsBuilder::with_capacity(attrs.len());
     for (name, value, place) in attrs.iter() {
         if names.binary_search(&name).is_err() {
@@ -176,10 +179,24 @@ fn cat_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 fn map_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[1], pos, "while evaluating the second argument passed to builtins.mapAttrs")?;
+    let map = |ev: &mut Evaluator, name: Symbol, value: Value| {
+        let text = ev.symbol_value(name);
+        ev.call_later(args[0], text, value)
+    };
+    if let Some(shape) = attrs.flat_shape()
+        && !attrs.is_empty()
+    {
+        let shape = ev.heap.shape_without_positions(shape);
+        let mapped = ev.heap.attrs_to_fill(shape);
+        for index in 0..attrs.len() {
+            let application = map(ev, shape.keys()[index], attrs.flat_value(index));
+            mapped.set_attr(index, application);
+        }
+        return Ok(mapped);
+    }
     let mut result = AttrsBuilder::with_capacity(attrs.len());
     for (name, value, _) in attrs.iter() {
-        let text = ev.symbol_value(name);
-        let application = ev.call_later(args[0], text, value);
+        let application = map(ev, name, value);
         result.insert(name, application, Pos::NONE);
     }
     Ok(result.finish(&mut ev.heap))

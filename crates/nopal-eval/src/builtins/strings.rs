@@ -50,6 +50,11 @@ fn to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if forced.as_str().is_some() {
         return Ok(forced);
     }
+    if let Some(i) = forced.as_small_int()
+        && ev.may_enter()
+    {
+        return Ok(ev.heap.string(itoa::Buffer::new().format(i).as_bytes()));
+    }
     let mut context = Context::EMPTY;
     let what = "while evaluating the first argument passed to builtins.toString";
     let text = ev.coerce_to_string(forced, pos, &mut context, what, Coerce::MORE)?;

@@ -346,8 +346,8 @@ pub(crate) struct Assert {
     pub(crate) equality: Option<(Expr, Expr)>,
 }
 
-/// Operators on two evaluated operands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Operators on two operands; from `Sub` on those on numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 pub(crate) enum Op {
     Eq,
     Neq,

@@ -9,6 +9,7 @@ use crate::code::ir::{Delayed, Expr, Formals, Function, Lambda, Name, Op, ThunkC
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
+use crate::eval::ops::number_at;
 use crate::pos::Pos;
 use crate::value::stack::Frame;
 use crate::value::word::Kind;
@@ -35,9 +36,10 @@ impl Evaluator {
         let mut args = args;
         while let Some((first, rest)) = args.split_first() {
             if let Some(closure) = current.as_closure() {
-                let count = args.len().min(self.function(closure.lambda())?.curried as usize);
+                let function = self.function(closure.lambda())?;
+                let count = args.len().min(function.curried as usize);
                 if count == 1 {
-                    current = self.call_closure(closure, *first, pos)?;
+                    current = self.call_function(closure, function, *first, pos)?;
                     args = rest;
                 } else {
                     current = self.call_curried(closure, &args[..count], pos)?;
@@ -120,17 +122,21 @@ impl Evaluator {
         self.call_builtin(partial.builtin(), &all[..before.len() + more.len()], pos)
     }
 
-    /// Calls a function written in Nix with one argument.
-    #[inline]
-    pub(crate) fn call_closure(&mut self, closure: Closure, arg: Value, pos: Pos) -> Result<Value> {
-        let lambda = closure.lambda();
+    /// Calls a function written in Nix, which is `function` in compiled form, with one argument.
+    #[inline(always)]
+    pub(super) fn call_function(
+        &mut self,
+        closure: Closure,
+        function: &'static Function,
+        arg: Value,
+        pos: Pos,
+    ) -> Result<Value> {
         self.check_stack()?;
-        let function = self.function(lambda)?;
         let height = self.heap.stack.height();
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
-        let result = self.run_function(lambda, function, env, arg, pos);
+        let result = self.run_function(closure.lambda(), function, env, arg, pos);
         self.heap.stack.reset(height);
         result
     }
@@ -312,6 +318,7 @@ impl Evaluator {
 
     /// The value of a cheap expression, if what it needs is evaluated and nothing can go wrong. Numbers, and what a
     /// selection finds if it has no parts: other values have an identity, which a thunk of their own would give them.
+    #[inline]
     fn try_now(&mut self, expr: &'static Expr, env: Env) -> Option<Value> {
         match expr {
             Expr::Select(select) => {
@@ -321,36 +328,12 @@ impl Evaluator {
                     Expr::Captured(index, _) => env.captures.get(*index),
                     _ => return None,
                 };
-                let value = base.follow().as_attrs()?.get_cached(*name, cache)?.0.follow();
+                let value = base.follow().as_attrs()?.find_cached(*name, cache)?.value().follow();
                 value.is_plain().then_some(value)
             }
             // each operator is a call, which may be too deep
             _ if !self.may_enter_deeper(MAX_CHEAP_DEPTH as usize) => None,
-            _ => self.number_now(expr, env).map(|number| self.heap.int(number)),
-        }
-    }
-
-    fn number_now(&self, expr: &'static Expr, env: Env) -> Option<i64> {
-        match expr {
-            Expr::Const(value) => value.as_small_int(),
-            Expr::Local(slot, _) => env.frame.get(*slot).follow().as_small_int(),
-            Expr::Captured(index, _) => env.captures.get(*index).follow().as_small_int(),
-            Expr::Binary(binary) => {
-                let (a, b) = (self.number_now(&binary.lhs, env)?, self.number_now(&binary.rhs, env)?);
-                match binary.op {
-                    Op::Sub => a.checked_sub(b),
-                    Op::Mul => a.checked_mul(b),
-                    _ => None,
-                }
-            }
-            Expr::ConcatStrings(concat) if !concat.force_string => {
-                let mut sum = 0i64;
-                for (_, part) in concat.parts {
-                    sum = sum.checked_add(self.number_now(part, env)?)?;
-                }
-                Some(sum)
-            }
-            _ => None,
+            _ => number_now(expr, env).map(|number| self.heap.int(number)),
         }
     }
 
@@ -361,28 +344,33 @@ impl Evaluator {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
             Delayed::Cell(var) => env.get(*var).in_cell(),
-            Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => {
-                let value = self.allocate_delayed(delayed, env);
-                fill_delayed(delayed, value, env);
-                value
-            }
+            Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => self.delay_with_captures(delayed, env),
         }
+    }
+
+    #[inline(never)]
+    fn delay_with_captures(&mut self, delayed: &'static Delayed, env: Env) -> Value {
+        let value = self.allocate_delayed(delayed, env);
+        fill_delayed(delayed, value, env);
+        value
     }
 
     /// The value of an argument that the function evaluates before anything else: it is computed now, without a thunk,
     /// and nobody can see the difference. `is_shared` tells whether the function can pass it on as it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn argument_now(&mut self, delayed: &'static Delayed, is_shared: bool, env: Env) -> Value {
-        let code = match delayed {
-            Delayed::Thunk(code) => code,
+        match delayed {
+            Delayed::Thunk(code) => self.value_now(code, is_shared, env),
             Delayed::Cheap(cheap) => match self.try_now(&cheap.now, env) {
-                Some(value) => return value,
-                None => cheap.later,
+                Some(value) => value,
+                None => self.value_now(cheap.later, is_shared, env),
             },
-            Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) | Delayed::Lambda(_) => {
-                return self.delay(delayed, env);
-            }
-        };
+            Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) | Delayed::Lambda(_) => self.delay(delayed, env),
+        }
+    }
+
+    #[inline(never)]
+    fn value_now(&mut self, code: &'static ThunkCode, is_shared: bool, env: Env) -> Value {
         match self.run_now(code, env) {
             Ok(value) => {
                 // What the thunk would have evaluated to has a cell of its own only if it was made there; else it needs
@@ -449,6 +437,32 @@ impl Evaluator {
             Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
             Delayed::Cheap(cheap) => self.heap.thunk(cheap.later, cheap.later.captures.len()),
         }
+    }
+}
+
+/// The result of a little arithmetic, if all numbers are at hand.
+fn number_now(expr: &Expr, env: Env) -> Option<i64> {
+    let number = |expr| match number_at(expr, env) {
+        Some(number) => Some(number),
+        None => number_now(expr, env),
+    };
+    match expr {
+        Expr::Binary(binary) => {
+            let (a, b) = (number(&binary.lhs)?, number(&binary.rhs)?);
+            match binary.op {
+                Op::Sub => a.checked_sub(b),
+                Op::Mul => a.checked_mul(b),
+                _ => None,
+            }
+        }
+        Expr::ConcatStrings(concat) if !concat.force_string => {
+            let mut sum = 0i64;
+            for (_, part) in concat.parts {
+                sum = sum.checked_add(number(part)?)?;
+            }
+            Some(sum)
+        }
+        _ => None,
     }
 }
 

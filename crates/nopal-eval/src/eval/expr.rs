@@ -4,13 +4,14 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, NO_PARAMETER, Name, Op, Overrides,
-    Rare, Ref, Select, Switch, WithVar,
+    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, If, Lambda, Let, NO_PARAMETER, Name,
+    Op, Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::call::fill_delayed;
 use crate::pos::{Origin, Pos};
+use crate::value::attrs::Found;
 use crate::value::stack::{Captures, Frame, variable};
 use crate::value::word::Kind;
 use crate::value::{Attrs, AttrsBuilder, Value};
@@ -34,12 +35,12 @@ const BRANCH_CONDITION: &str = "while evaluating a branch condition";
 /// Calls with at most this many arguments need no vector.
 const INLINE_ARGS: usize = 4;
 
-/// The value and the position of the attribute that a step of a path names.
+/// The attribute that a step of a path names.
 #[inline(always)]
-fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<(Value, Pos)> {
+fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<Found> {
     match step {
-        Name::Static(_, cache) => attrs.get_cached(name, cache),
-        Name::Dynamic(..) => attrs.get_with_pos(name),
+        Name::Static(_, cache) => attrs.find_cached(name, cache),
+        Name::Dynamic(..) => attrs.find(name),
     }
 }
 
@@ -55,67 +56,31 @@ pub(super) fn cell(expr: &Expr, env: Env) -> Option<Value> {
 }
 
 impl Evaluator {
-    /// Evaluates code to weak head normal form.
+    /// Evaluates code to weak head normal form. A node that takes more than a few instructions has a function of its own,
+    /// which is jumped to: none pays for registers that another one needs. What is evaluated last is jumped to as well.
+    #[inline(never)]
     pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
-        let mut expr = expr;
-        loop {
-            match expr {
-                Expr::Const(value) => return self.force(*value, Pos::NONE),
-                Expr::Local(slot, pos) => {
-                    return self.force(env.frame.get(*slot), *pos);
-                }
-                Expr::Captured(index, pos) => {
-                    return self.force(env.captures.get(*index), *pos);
-                }
-                Expr::Select(select) => match self.eval_select(select, env)? {
-                    Some(value) => return Ok(value),
-                    None => match &select.default {
-                        Some(default) => expr = default,
-                        None => return Err(Error::eval("attribute missing").at(select.pos)),
-                    },
-                },
-                Expr::HasAttr(has) => return self.eval_has_attr(has, env),
-                Expr::Call(call) => return self.eval_call(call, env),
-                Expr::Lambda(lambda) => {
-                    let value = self.heap.closure(lambda, lambda.captures.len());
-                    for (index, from) in lambda.captures.iter().enumerate() {
-                        value.set_captured(index, env.get(*from));
-                    }
-                    return Ok(value);
-                }
-                Expr::Let(binding) => {
-                    self.fill_group(&binding.group, env);
-                    expr = &binding.body;
-                }
-                Expr::With(with) => {
-                    let set = self.delay(&with.set, env);
-                    env.frame.set(with.slot, set);
-                    expr = &with.body;
-                }
-                Expr::WithVar(var) => return self.eval_with_var(var, env),
-                Expr::If(branch) => {
-                    let cond = self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION)?;
-                    expr = if cond { &branch.yes } else { &branch.no };
-                }
-                Expr::Switch(switch) => expr = self.eval_switch(switch, env)?,
-                Expr::Assert(assert) => {
-                    let context = "in the condition of the assert statement";
-                    if !self.eval_bool(&assert.cond, env, assert.pos, context)? {
-                        return Err(self.assertion_failed(assert, env));
-                    }
-                    expr = &assert.body;
-                }
-                Expr::Not(operand) => {
-                    let context = "in the argument of the not operator";
-                    return Ok(Value::bool(!self.eval_bool(operand, env, operand.pos(), context)?));
-                }
-                Expr::Equal(binary) => return self.eval_equal(binary, env),
-                Expr::Binary(binary) => return self.eval_binary(binary, env),
-                Expr::ConcatStrings(concat) => return self.eval_concat(concat, env),
-                Expr::List(elements) => return Ok(self.eval_list(elements, env)),
-                Expr::Attrs(literal) => return self.eval_attrs_literal(literal, env),
-                Expr::Rare(rare) => return self.eval_rare(rare, env),
-            }
+        match expr {
+            Expr::Const(value) => self.force(*value, Pos::NONE),
+            Expr::Local(slot, pos) => self.force(env.frame.get(*slot), *pos),
+            Expr::Captured(index, pos) => self.force(env.captures.get(*index), *pos),
+            Expr::Select(select) => self.eval_select(select, env),
+            Expr::HasAttr(has) => self.eval_has_attr(has, env),
+            Expr::Call(call) => self.eval_call(call, env),
+            Expr::Lambda(lambda) => self.eval_lambda(lambda, env),
+            Expr::Let(binding) => self.eval_let(binding, env),
+            Expr::With(with) => self.eval_with(with, env),
+            Expr::WithVar(var) => self.eval_with_var(var, env),
+            Expr::If(branch) => self.eval_if(branch, env),
+            Expr::Switch(switch) => self.eval_switch(switch, env),
+            Expr::Assert(assert) => self.eval_assert(assert, env),
+            Expr::Not(operand) => self.eval_not(operand, env),
+            Expr::Equal(binary) => self.eval_equal(binary, env),
+            Expr::Binary(binary) => self.eval_binary(binary, env),
+            Expr::ConcatStrings(concat) => self.eval_plus(concat, env),
+            Expr::List(elements) => self.eval_list(elements, env),
+            Expr::Attrs(literal) => self.eval_attrs_literal(literal, env),
+            Expr::Rare(rare) => self.eval_rare(rare, env),
         }
     }
 
@@ -130,13 +95,59 @@ impl Evaluator {
         }
     }
 
-    fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Value {
+    #[inline(never)]
+    fn eval_lambda(&mut self, lambda: &'static Lambda, env: Env) -> Result<Value> {
+        let value = self.heap.closure(lambda, lambda.captures.len());
+        for (index, from) in lambda.captures.iter().enumerate() {
+            value.set_captured(index, env.get(*from));
+        }
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn eval_let(&mut self, binding: &'static Let, env: Env) -> Result<Value> {
+        self.fill_group(&binding.group, env);
+        self.eval(&binding.body, env)
+    }
+
+    #[inline(never)]
+    fn eval_with(&mut self, with: &'static WithExpr, env: Env) -> Result<Value> {
+        let set = self.delay(&with.set, env);
+        env.frame.set(with.slot, set);
+        self.eval(&with.body, env)
+    }
+
+    #[inline(never)]
+    fn eval_if(&mut self, branch: &'static If, env: Env) -> Result<Value> {
+        match self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION) {
+            Ok(cond) => self.eval(if cond { &branch.yes } else { &branch.no }, env),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_assert(&mut self, assert: &'static Assert, env: Env) -> Result<Value> {
+        match self.eval_bool(&assert.cond, env, assert.pos, "in the condition of the assert statement") {
+            Ok(true) => self.eval(&assert.body, env),
+            Ok(false) => Err(self.assertion_failed(assert, env)),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_not(&mut self, operand: &'static Expr, env: Env) -> Result<Value> {
+        let operand = self.eval_bool(operand, env, operand.pos(), "in the argument of the not operator")?;
+        Ok(Value::bool(!operand))
+    }
+
+    #[inline(never)]
+    fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Result<Value> {
         let list = self.heap.list_to_fill(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let value = self.delay(element, env);
             list.set_element(index, value);
         }
-        list
+        Ok(list)
     }
 
     /// Fills slots whose values may refer to each other: first all objects, then what they capture.
@@ -185,43 +196,52 @@ impl Evaluator {
         }
     }
 
-    /// What is evaluated next.
-    #[inline]
-    fn eval_switch(&mut self, switch: &'static Switch, env: Env) -> Result<&'static Expr> {
+    #[inline(never)]
+    fn eval_switch(&mut self, switch: &'static Switch, env: Env) -> Result<Value> {
         let subject = match self.eval_leaf(&switch.subject, env) {
             Ok(value) => value,
             Err(error) => return Err(error.trace(switch.pos, BRANCH_CONDITION)),
         };
-        Ok(match subject.as_str() {
+        let chosen = match subject.as_str() {
             Some(subject) if self.may_enter() => switch.choose(subject),
             _ => &switch.branches,
-        })
+        };
+        self.eval(chosen, env)
     }
 
-    #[inline]
+    #[inline(never)]
     fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
         let function = self.eval_leaf(&call.function, env)?;
+        let ([arg], Some(closure)) = (call.args, function.as_closure()) else {
+            return self.eval_other_call(function, call, env);
+        };
+        let lambda = closure.lambda();
+        let code = self.function(lambda)?;
+        self.enter(call.pos)?;
+        let arg = match code.strict.of(1) {
+            0 => self.argument_now(arg, lambda.arg.is_some(), env),
+            _ => self.delay(arg, env),
+        };
+        let result = self.call_function(closure, code, arg, call.pos);
+        self.leave();
+        result
+    }
+
+    /// A call with several arguments, or of something else than a function written in Nix.
+    #[inline(never)]
+    fn eval_other_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
         let count = call.args.len();
-        let (mut strict, mut curried) = (NO_PARAMETER, None);
+        let (mut strict, mut curried, mut complete) = (NO_PARAMETER, None, None);
         if let Some(closure) = function.as_closure() {
-            let lambda = closure.lambda();
-            let code = self.function(lambda)?;
-            if let [arg] = call.args {
-                self.enter(call.pos)?;
-                let arg = match code.strict.of(1) {
-                    0 => self.argument_now(arg, lambda.arg.is_some(), env),
-                    _ => self.delay(arg, env),
-                };
-                let result = self.call_closure(closure, arg, call.pos);
-                self.leave();
-                return result;
-            }
+            let code = self.function(closure.lambda())?;
             strict = code.strict.of(count);
             if code.curried as usize >= count {
                 curried = Some(closure);
             }
         } else if function.kind() == Some(Kind::Builtin) {
-            strict = function.builtin().strict_of(count);
+            let def = function.builtin();
+            strict = def.strict_of(count);
+            complete = (def.arity() == count).then_some(def);
         }
         if count <= INLINE_ARGS {
             let mut args = [Value::NULL; INLINE_ARGS];
@@ -237,13 +257,19 @@ impl Evaluator {
                 };
             }
             let args = &args[..count];
-            if let Some(closure) = curried {
-                self.enter(call.pos)?;
-                let result = self.call_curried(closure, args, call.pos);
-                self.leave();
-                return result;
-            }
-            return self.call(function, args, call.pos);
+            let result = match (curried, complete) {
+                (None, None) => return self.call(function, args, call.pos),
+                (Some(closure), _) => {
+                    self.enter(call.pos)?;
+                    self.call_curried(closure, args, call.pos)
+                }
+                (None, Some(def)) => {
+                    self.enter(call.pos)?;
+                    self.call_builtin(def, args, call.pos)
+                }
+            };
+            self.leave();
+            return result;
         }
         self.eval_long_call(function, call, env)
     }
@@ -275,23 +301,20 @@ impl Evaluator {
         Ok(self.symbols.intern(string.as_bytes()))
     }
 
-    /// The selected value, or `None` when the default is to be used.
-    #[inline]
-    fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Option<Value>> {
+    #[inline(never)]
+    fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
         let base = self.eval_leaf(&select.base, env)?;
-        if let [Name::Static(name, cache)] = select.path
-            && let Some(attrs) = base.as_attrs()
-        {
-            return match attrs.get_cached(*name, cache) {
-                Some((value, pos)) => match self.force(value, pos.or(select.pos)) {
-                    Ok(value) => Ok(Some(value)),
-                    Err(error) => Err(self.select_frame(error, select, env, pos)),
-                },
-                None if select.default.is_some() => Ok(None),
-                None => Err(self.missing_attribute(attrs, *name).at(select.pos)),
-            };
+        let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs()) else {
+            return self.eval_select_slow(select, base, env);
+        };
+        match (attrs.find_cached(*name, cache), &select.default) {
+            (Some(found), _) => match self.force_at(found.value(), || found.pos().or(select.pos)) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(self.select_frame(error, select, env, found.pos())),
+            },
+            (None, Some(default)) => self.eval(default, env),
+            (None, None) => Err(self.missing_attribute(attrs, *name).at(select.pos)),
         }
-        self.eval_select_slow(select, base, env)
     }
 
     #[cold]
@@ -321,20 +344,23 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Option<Value>> {
-        let mut last_pos = Pos::NONE;
-        match self.walk_select(select, base, env, &mut last_pos) {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.select_frame(error, select, env, last_pos)),
+    pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
+        let mut last = None;
+        match (self.walk_select(select, base, env, &mut last), &select.default) {
+            (Ok(Some(value)), _) => Ok(value),
+            (Ok(None), Some(default)) => self.eval(default, env),
+            (Ok(None), None) => Err(Error::eval("attribute missing").at(select.pos)),
+            (Err(error), _) => Err(self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos))),
         }
     }
 
+    /// The selected value, or `None` when the default is to be used. `last` is the attribute that was found last.
     fn walk_select(
         &mut self,
         select: &'static Select,
         base: Value,
         env: Env,
-        last_pos: &mut Pos,
+        last: &mut Option<Found>,
     ) -> Result<Option<Value>> {
         let mut current = base;
         for step in select.path {
@@ -351,15 +377,15 @@ impl Evaluator {
                 self.force_attrs(current, select.pos, "while selecting an attribute")?
             };
             match lookup(attrs, name, step) {
-                Some((value, pos)) => {
-                    current = value;
-                    *last_pos = pos;
+                Some(found) => {
+                    current = found.value();
+                    *last = Some(found);
                 }
                 None if select.default.is_some() => return Ok(None),
                 None => return Err(self.missing_attribute(attrs, name).at(select.pos)),
             }
         }
-        self.force(current, last_pos.or(select.pos)).map(Some)
+        self.force_at(current, || last.map_or(Pos::NONE, Found::pos).or(select.pos)).map(Some)
     }
 
     #[cold]
@@ -406,7 +432,7 @@ impl Evaluator {
             current = self.force(current, has.pos)?;
             let name = self.eval_name(step, env)?;
             match current.as_attrs().and_then(|attrs| lookup(attrs, name, step)) {
-                Some((value, _)) => current = value,
+                Some(found) => current = found.value(),
                 None => return Ok(Value::FALSE),
             }
         }
@@ -418,8 +444,8 @@ impl Evaluator {
         for scope in var.scopes {
             let context = "while evaluating the first subexpression of a with expression";
             let attrs = self.force_attrs(env.get(scope.set), scope.pos, context)?;
-            if let Some((value, _)) = attrs.get_cached(var.name, &scope.cache) {
-                return self.force(value, var.pos);
+            if let Some(found) = attrs.find_cached(var.name, &scope.cache) {
+                return self.force(found.value(), var.pos);
             }
         }
         let message = format!("undefined variable '{}'", self.shown(var.name));

@@ -21,10 +21,16 @@ impl Evaluator {
     /// The value in weak head normal form.
     #[inline(always)]
     pub fn force(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        self.force_at(value, || pos)
+    }
+
+    /// As [`Evaluator::force`], where the position takes a while to find.
+    #[inline(always)]
+    pub(crate) fn force_at(&mut self, value: Value, pos: impl FnOnce() -> Pos) -> Result<Value> {
         match value.kind() {
             Some(kind) if kind <= Kind::Pending => match kind {
                 Kind::Indirection => Ok(value.target()),
-                _ => self.force_thunk(value, pos),
+                _ => self.force_thunk(value, pos()),
             },
             _ => Ok(value),
         }

@@ -9,10 +9,13 @@ use crate::eval::Evaluator;
 use crate::eval::coerce::Coerce;
 use crate::eval::expr::{Env, cell};
 use crate::pos::Pos;
-use crate::value::{Attrs, List, NixStr, Root, Value, View};
+use crate::value::{Attrs, List, Root, Value, View};
 
 /// A buffer for texts that is larger than this is not kept.
 const MAX_BUFFER: usize = 64 << 10;
+
+/// At most so many strings are joined without a buffer.
+const MAX_PARTS: usize = 8;
 
 /// How Nix words the errors of one arithmetic builtin.
 struct Arithmetic {
@@ -71,8 +74,42 @@ const DIV: Arithmetic = Arithmetic {
     floats: |a, b| a / b,
 };
 
+/// The number that an expression is, or that a variable has, if it is evaluated.
+#[inline(always)]
+pub(super) fn number_at(expr: &Expr, env: Env) -> Option<i64> {
+    match expr {
+        Expr::Const(value) => value.as_small_int(),
+        Expr::Local(slot, _) => env.frame.get(*slot).follow().as_small_int(),
+        Expr::Captured(index, _) => env.captures.get(*index).follow().as_small_int(),
+        _ => None,
+    }
+}
+
 impl Evaluator {
+    /// Numbers that are at hand need no more than is here.
+    #[inline(always)]
     pub(crate) fn eval_binary(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+        if binary.op >= Op::Sub
+            && let (Some(a), Some(b)) = (number_at(&binary.lhs, env), number_at(&binary.rhs, env))
+            && self.may_enter()
+        {
+            let result = match binary.op {
+                Op::Sub => a.checked_sub(b).and_then(Value::small_int),
+                Op::Less => Some(Value::bool(a < b)),
+                Op::LessEq => Some(Value::bool(a <= b)),
+                Op::Greater => Some(Value::bool(a > b)),
+                Op::GreaterEq => Some(Value::bool(a >= b)),
+                _ => None,
+            };
+            if let Some(result) = result {
+                return Ok(result);
+            }
+        }
+        self.eval_operator(binary, env)
+    }
+
+    #[inline(never)]
+    fn eval_operator(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
         let pos = binary.pos;
         match binary.op {
             Op::Sub => self.eval_arithmetic(binary, env, &SUB),
@@ -328,8 +365,22 @@ impl Evaluator {
         Error::eval(message)
     }
 
-    /// The parts of `a + b` or an interpolation, put together by the type of the first.
-    pub(crate) fn eval_concat(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
+    /// `a + b`, or an interpolation. Numbers that are at hand need no more than is here.
+    #[inline(always)]
+    pub(crate) fn eval_plus(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
+        if !concat.force_string
+            && let [(_, a), (_, b)] = concat.parts
+            && let (Some(a), Some(b)) = (number_at(a, env), number_at(b, env))
+            && let Some(sum) = Value::small_int(a + b)
+        {
+            return Ok(sum);
+        }
+        self.eval_concat(concat, env)
+    }
+
+    /// The parts, put together by the type of the first.
+    #[inline(never)]
+    fn eval_concat(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
         let Some(((first_pos, first_expr), rest)) = concat.parts.split_first() else {
             return Ok(self.heap.string(b""));
         };
@@ -353,29 +404,34 @@ impl Evaluator {
                 _ => {}
             }
         }
-        if let (Some(a), [(_, second_expr)]) = (first.as_str(), rest) {
-            let second = self.eval_leaf(second_expr, env)?;
-            if let Some(b) = second.as_str() {
-                return Ok(self.concat_two(a, b));
+        if let Some(a) = first.as_str()
+            && rest.len() < MAX_PARTS
+        {
+            let mut parts = [a; MAX_PARTS];
+            let mut context = a.context();
+            for (index, (_, expr)) in rest.iter().enumerate() {
+                let value = self.eval_leaf(expr, env)?;
+                let Some(part) = value.as_str() else {
+                    let known = parts[1..=index].iter().map(|part| part.value()).chain([value]);
+                    return self.concat_parts(concat, *first_pos, first, rest, known, env);
+                };
+                context = self.contexts.union(context, part.context());
+                parts[index + 1] = part;
             }
-            return self.concat_strings(concat, *first_pos, first, rest, Some(second), env);
+            return Ok(self.heap.string_concat(&parts[..=rest.len()], context));
         }
-        self.concat_strings(concat, *first_pos, first, rest, None, env)
+        self.concat_parts(concat, *first_pos, first, rest, [], env)
     }
 
-    fn concat_two(&mut self, a: NixStr, b: NixStr) -> Value {
-        let context = self.contexts.union(a.context(), b.context());
-        self.heap.string_concat(&[a.as_bytes(), b.as_bytes()], context)
-    }
-
-    /// `second` is the value of the first of `rest`, if it is known already.
-    fn concat_strings(
+    /// `known` are the values of the first of `rest`.
+    #[inline(never)]
+    fn concat_parts(
         &mut self,
         concat: &'static ConcatStrings,
         first_pos: Pos,
         first: Value,
         rest: &'static [(Pos, Expr)],
-        second: Option<Value>,
+        known: impl IntoIterator<Item = Value>,
         env: Env,
     ) -> Result<Value> {
         let what = "while evaluating a path segment";
@@ -387,10 +443,11 @@ impl Evaluator {
         let mode = Coerce { copy_to_store: concat.force_string || first.as_str().is_some(), ..Coerce::STRING };
         let first_mode = Coerce { canonicalise: concat.force_string, ..mode };
         self.append_part(first, first_pos, &mut context, what, first_mode, &mut out)?;
-        for (index, (pos, expr)) in rest.iter().enumerate() {
-            let value = match second {
-                Some(value) if index == 0 => value,
-                _ => self.eval(expr, env)?,
+        let mut known = known.into_iter();
+        for (pos, expr) in rest {
+            let value = match known.next() {
+                Some(value) => value,
+                None => self.eval(expr, env)?,
             };
             self.append_part(value, *pos, &mut context, what, mode, &mut out)?;
         }

@@ -104,6 +104,16 @@ impl Shape {
         keys.binary_search(&key).ok()
     }
 
+    /// The keys in the order of their names.
+    pub(crate) fn sorted_keys(self, symbols: &Interner) -> impl Iterator<Item = Symbol> + use<> {
+        let order = self.name_order(symbols).as_ptr();
+        (0..self.len()).map(move |at| {
+            // SAFETY: there are as many indices, which are never dropped.
+            let index = unsafe { *order.add(at) };
+            self.keys()[index as usize]
+        })
+    }
+
     /// Indices of the keys in the order of their names; computed once per shape.
     fn name_order(&self, symbols: &Interner) -> &[u32] {
         // SAFETY: the second word of a shape is null or points to a leaked slice of `len` indices; threads that make it at
@@ -211,45 +221,50 @@ impl Attrs {
 
     /// The value and the position of an attribute.
     pub fn get_with_pos(self, key: Symbol) -> Option<(Value, Pos)> {
-        let mut set = self;
-        loop {
-            let (flat, base) = if set.is_layered() {
-                let (top, base) = set.layers();
-                (top, Some(base))
-            } else {
-                (set, None)
-            };
-            if let Some(index) = flat.shape().find(key) {
-                return Some((flat.flat_value(index), flat.shape().positions()[index]));
-            }
-            set = base?;
-        }
+        self.find(key).map(|found| (found.value(), found.pos()))
     }
 
-    /// The value and the position of an attribute; what is found in a shared shape is remembered.
-    #[inline(always)]
-    pub(crate) fn get_cached(self, key: Symbol, cache: &Cache) -> Option<(Value, Pos)> {
+    /// Where an attribute is.
+    pub(crate) fn find(self, key: Symbol) -> Option<Found> {
         let mut set = self;
         while set.is_layered() {
             let (top, base) = set.layers();
             if let Some(index) = top.shape().find(key) {
-                return Some((top.flat_value(index), top.shape().positions()[index]));
+                return Some(Found { set: top, index });
+            }
+            set = base;
+        }
+        set.shape().find(key).map(|index| Found { set, index })
+    }
+
+    /// Where an attribute is; what is found in a shared shape is remembered.
+    #[inline(always)]
+    pub(crate) fn find_cached(self, key: Symbol, cache: &Cache) -> Option<Found> {
+        let mut set = self;
+        while set.is_layered() {
+            let (top, base) = set.layers();
+            if let Some(index) = top.shape().find(key) {
+                return Some(Found { set: top, index });
             }
             set = base;
         }
         let shape = set.shape();
         let index = match cache.find(shape) {
             Some(index) => index,
-            None => {
-                let index = shape.find(key).map(|index| index as u32);
-                if shape.is_shared() {
-                    cache.remember(shape, index);
-                }
-                index
-            }
+            None => set.find_and_remember(key, cache),
         };
-        let index = index? as usize;
-        Some((set.flat_value(index), shape.positions()[index]))
+        Some(Found { set, index: index? as usize })
+    }
+
+    /// The index of a key in a flat set.
+    #[inline(never)]
+    fn find_and_remember(self, key: Symbol, cache: &Cache) -> Option<u32> {
+        let shape = self.shape();
+        let index = shape.find(key).map(|index| index as u32);
+        if shape.is_shared() {
+            cache.remember(shape, index);
+        }
+        index
     }
 
     /// Looks up ascending keys one after the other.
@@ -292,6 +307,26 @@ impl Attrs {
                 (keys[index], positions[index], values[index])
             })
             .collect()
+    }
+}
+
+/// An attribute that was found. Its position is looked up when it is asked for: it is in another place than the value.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    set: Attrs,
+    index: usize,
+}
+
+impl Found {
+    /// The value, evaluated or not.
+    #[inline(always)]
+    pub(crate) fn value(self) -> Value {
+        self.set.flat_value(self.index)
+    }
+
+    /// The position.
+    pub(crate) fn pos(self) -> Pos {
+        self.set.shape().positions()[self.index]
     }
 }
 
@@ -518,6 +553,24 @@ impl Heap {
             value.set_attr(index, entry.2);
         }
         value
+    }
+
+    /// The shape of the same keys without positions.
+    pub(crate) fn shape_without_positions(&mut self, shape: Shape) -> Shape {
+        if let Some((known, bare)) = self.bare
+            && known == shape
+        {
+            return bare;
+        }
+        let mut positions = std::mem::take(&mut self.positions);
+        positions.clear();
+        positions.resize(shape.len(), Pos::NONE);
+        let bare = self.shape_of(shape.keys(), &positions);
+        self.positions = positions;
+        if shape.is_shared() && bare.is_shared() {
+            self.bare = Some((shape, bare));
+        }
+        bare
     }
 
     /// A set of one attribute.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::attrs::Shape;
 use super::collect::payload_of;
 use super::limit::Limit;
-use super::objects::{List, Root};
+use super::objects::{List, NixStr, Root};
 use super::space::{FreeRun, RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged};
@@ -59,6 +59,8 @@ pub struct Heap {
     pub(super) merges: FxHashMap<(usize, usize), Merged>,
     pub(super) merge_entries: usize,
     pub(super) merge_memory: MergeMemory,
+    /// A shape, and the one with the same names and no positions.
+    pub(super) bare: Option<(Shape, Shape)>,
     /// Memory for sets that are made: keys and positions.
     pub(super) keys: Vec<Symbol>,
     pub(super) positions: Vec<Pos>,
@@ -115,6 +117,7 @@ impl Heap {
             merges: FxHashMap::default(),
             merge_entries: 0,
             merge_memory: MergeMemory::default(),
+            bare: None,
             keys: Vec::new(),
             positions: Vec::new(),
             symbol_strings: Vec::new(),
@@ -321,8 +324,8 @@ impl Heap {
     }
 
     /// The string made of several pieces.
-    pub fn string_concat(&mut self, pieces: &[&[u8]], context: Context) -> Value {
-        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+    pub(crate) fn string_concat(&mut self, pieces: &[NixStr], context: Context) -> Value {
+        let len = pieces.iter().map(|piece| piece.as_bytes().len()).sum::<usize>();
         let words = if context.is_empty() { 0 } else { 1 };
         let kind = if context.is_empty() { Kind::Str } else { Kind::StrCtx };
         let value = self.new_object(kind, len, words + len.div_ceil(8));
@@ -333,8 +336,9 @@ impl Heap {
             }
             let mut to = value.object().add(1 + words).cast::<u8>();
             for piece in pieces {
-                std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
-                to = to.add(piece.len());
+                let bytes = piece.as_bytes();
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+                to = to.add(bytes.len());
             }
         }
         value

@@ -61,22 +61,27 @@ fn count_before(keys: &[Symbol], key: Symbol) -> usize {
 }
 
 impl MergeMemory {
+    fn clear(&mut self) {
+        self.pieces.clear();
+        self.keys.clear();
+        self.positions.clear();
+    }
+
+    /// Adds a piece of an operand, which has this shape.
+    fn add(&mut self, shape: Shape, from_right: bool, start: usize, len: usize) {
+        if len == 0 {
+            return;
+        }
+        self.keys.extend_from_slice(&shape.keys()[start..start + len]);
+        self.positions.extend_from_slice(&shape.positions()[start..start + len]);
+        self.pieces.push(Piece { from_right, start: start as u32, len: len as u32 });
+    }
+
     /// Finds the pieces of the union of two shapes, where `b` wins, and its keys and positions.
     fn join(&mut self, a: Shape, b: Shape) {
-        let MergeMemory { pieces, keys, positions } = self;
-        pieces.clear();
-        keys.clear();
-        positions.clear();
+        self.clear();
         let (keys_a, keys_b) = (a.keys(), b.keys());
-        let mut add = |from_right: bool, start: usize, len: usize| {
-            if len == 0 {
-                return;
-            }
-            let shape = if from_right { b } else { a };
-            keys.extend_from_slice(&shape.keys()[start..start + len]);
-            positions.extend_from_slice(&shape.positions()[start..start + len]);
-            pieces.push(Piece { from_right, start: start as u32, len: len as u32 });
-        };
+        let mut add = |from_right, start, len| self.add(if from_right { b } else { a }, from_right, start, len);
         let (mut i, mut j) = (0, 0);
         while i < keys_a.len() && j < keys_b.len() {
             let before = count_before(&keys_a[i..], keys_b[j]);
@@ -142,6 +147,24 @@ impl Heap {
         self.merge_once(left, right, a, b)
     }
 
+    /// A flat set without some of its attributes, as a new set. `names` ascend; others may be among them.
+    pub(crate) fn without(&mut self, set: Attrs, names: &[Symbol]) -> Value {
+        let shape = set.shape();
+        let mut memory = std::mem::take(&mut self.merge_memory);
+        memory.clear();
+        let mut start = 0;
+        for name in names {
+            // of equal names the others are not found any more
+            let Ok(ahead) = shape.keys()[start..].binary_search(name) else { continue };
+            memory.add(shape, false, start, ahead);
+            start += ahead + 1;
+        }
+        memory.add(shape, false, start, shape.len() - start);
+        let result = if memory.keys.is_empty() { self.empty_attrs() } else { self.put_together(&memory, set, set) };
+        self.merge_memory = memory;
+        result
+    }
+
     /// The same set without layers. The layers are small, and joined before they meet the base.
     fn flat(&mut self, set: Attrs) -> Attrs {
         if !set.is_layered() {
@@ -205,6 +228,13 @@ impl Heap {
     fn merge_once(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
         let mut memory = std::mem::take(&mut self.merge_memory);
         memory.join(a, b);
+        let value = self.put_together(&memory, left, right);
+        self.merge_memory = memory;
+        value
+    }
+
+    /// The set made of pieces of two others.
+    fn put_together(&mut self, memory: &MergeMemory, left: Attrs, right: Attrs) -> Value {
         let shape = self.shape_of(&memory.keys, &memory.positions);
         let value = self.attrs_to_fill(shape);
         let mut at = 0;
@@ -213,7 +243,6 @@ impl Heap {
             value.set_attrs(at, &from.flat_values()[piece.start as usize..][..piece.len as usize]);
             at += piece.len as usize;
         }
-        self.merge_memory = memory;
         value
     }
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{Binary, Call, Delayed, Expr, Select};
 use crate::code::observed::{Counts, Function, Observed, Operand, What};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
 use crate::host::Message;
@@ -156,11 +156,7 @@ impl Evaluator {
 
     fn eval_observed_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
         let base = self.eval(&select.base, env)?;
-        match (self.eval_select_slow(select, base, env)?, &select.default) {
-            (Some(value), _) => Ok(value),
-            (None, Some(default)) => self.eval(default, env),
-            (None, None) => Err(Error::eval("attribute missing").at(select.pos)),
-        }
+        self.eval_select_slow(select, base, env)
     }
 
     /// A call with two arguments that is made when its value is needed. For Nix it is two calls, one in the other.
