@@ -61,7 +61,7 @@ pub struct Source {
     /// Where it came from.
     pub origin: Origin,
     /// The text.
-    pub text: Arc<[u8]>,
+    pub text: Arc<Vec<u8>>,
     base: u32,
     /// Offsets at which lines begin, once somebody asked.
     lines: OnceLock<Box<[u32]>>,
@@ -102,7 +102,7 @@ struct Sources {
 impl PosTable {
     /// Registers a source and returns the base of its positions. When all sources together exceed 4 GiB, later ones
     /// have no positions.
-    pub fn add(&self, origin: Origin, text: Arc<[u8]>) -> PosBase {
+    pub fn add(&self, origin: Origin, text: Arc<Vec<u8>>) -> PosBase {
         let mut unused = lock(&self.0.next);
         let base = unused.max(1);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX - 1);

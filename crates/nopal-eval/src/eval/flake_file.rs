@@ -80,7 +80,7 @@ impl Evaluator {
     pub fn eval_internal(&mut self, text: &[u8], name: &str) -> Result<Value> {
         let path = format!("/{name}").into_bytes();
         let origin = Origin::File { root: Root::INTERNAL, path };
-        let code = self.compile_source(text.into(), origin, Root::INTERNAL, b"/", None)?;
+        let code = self.compile_source(text.to_vec().into(), origin, Root::INTERNAL, b"/", None)?;
         self.run(code)
     }
 }

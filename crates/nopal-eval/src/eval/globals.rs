@@ -162,7 +162,7 @@ impl Evaluator {
     fn derivation_wrapper(&mut self) -> Option<Value> {
         let text = crate::derivation::WRAPPER.as_bytes();
         let origin = Origin::File { root: Root::INTERNAL, path: crate::derivation::INTERNAL_PATH.to_vec() };
-        let base = self.positions.add(origin, text.into());
+        let base = self.positions.add(origin, text.to_vec().into());
         let options = nopal_syntax::parser::Options::default();
         let parsed = nopal_syntax::parser::parse(text, &mut self.symbols, &options).ok()?;
         if let Some(observer) = &mut self.observer {

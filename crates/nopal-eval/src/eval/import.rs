@@ -45,7 +45,7 @@ impl Evaluator {
     /// Parses and compiles a source. `dir` is what relative paths in it are relative to.
     pub(super) fn compile_source(
         &mut self,
-        text: Arc<[u8]>,
+        text: Arc<Vec<u8>>,
         origin: Origin,
         root: Root,
         dir: &[u8],
@@ -201,7 +201,7 @@ impl Evaluator {
     }
 
     fn eval_source(&mut self, text: &[u8], origin: Origin, dir: &[u8]) -> Result<Value> {
-        let code = self.compile_source(text.into(), origin, Root::HOST, dir, None)?;
+        let code = self.compile_source(text.to_vec().into(), origin, Root::HOST, dir, None)?;
         self.run(code)
     }
 

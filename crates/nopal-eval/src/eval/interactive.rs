@@ -100,7 +100,7 @@ impl Evaluator {
     /// Compiles an expression with the variables of the loop. A syntax error at its end is [`ErrorKind::Unfinished`].
     pub(super) fn compile_interactive(&mut self, text: &[u8], dir: &[u8]) -> Result<&'static ThunkCode> {
         let scope = self.interactive_scope();
-        self.compile_source(text.into(), Origin::Text, Root::HOST, dir, Some(scope)).map_err(|mut error| {
+        self.compile_source(text.to_vec().into(), Origin::Text, Root::HOST, dir, Some(scope)).map_err(|mut error| {
             // as Nix does: by what the user would see
             if error.kind() == ErrorKind::Parse
                 && memchr::memmem::find(&self.render_error(&error), UNEXPECTED_END).is_some()
@@ -131,7 +131,7 @@ impl Evaluator {
             }
         };
         self.show_warnings(&parsed.warnings, text);
-        let base = self.positions.add(Origin::Text, text.into());
+        let base = self.positions.add(Origin::Text, text.to_vec().into());
         let scope = self.interactive_scope();
         let source = self.source(parsed.ast, Units::default(), base, (Root::HOST, dir), Some(scope));
         let code = compile(&source, self.compiler_context())?;

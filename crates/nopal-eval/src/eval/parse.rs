@@ -21,7 +21,7 @@ impl Evaluator {
             }
             Err(problem) => {
                 // only an error quotes the text
-                let base = self.positions.add(origin.clone(), text.into());
+                let base = self.positions.add(origin.clone(), text.to_vec().into());
                 Err(syntax_error(&problem, &self.syntax_origin(&origin), text, base))
             }
         }

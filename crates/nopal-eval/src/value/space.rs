@@ -473,8 +473,10 @@ impl Space {
 
     /// Prepares a collection: of all objects, or of those that are not old.
     pub(super) fn prepare(&mut self, all: bool) {
-        // they nearly are in this order, of which only the stable sort makes use
-        self.filled.sort_by_key(|filled| filled.run.begin);
+        // those of one thread are in this order, and of several nearly, of which only the stable sort makes use
+        if !self.filled.is_sorted_by_key(|filled| filled.run.begin) {
+            self.filled.sort_by_key(|filled| filled.run.begin);
+        }
         if !all {
             for big in &self.big {
                 Chunk::of(big.begin).free_lines(big.begin, big.bytes());

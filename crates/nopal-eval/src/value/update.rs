@@ -32,6 +32,8 @@ pub(super) enum Merged {
     /// It was merged once. Most pairs that sets made at run time lead to are never seen again.
     Once,
     Planned(&'static MergePlan),
+    /// The second was laid over the first, with so many keys in common.
+    Layered(usize),
 }
 
 /// Attributes that lie in a row in the result of a merge as in one of the operands.
@@ -134,7 +136,7 @@ impl Heap {
         if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
             match self.merges.get(&(a.id(), b.id())) {
                 Some(Merged::Planned(plan)) => return self.merge_planned(left, right, plan),
-                Some(Merged::Once) => {
+                Some(Merged::Once | Merged::Layered(_)) => {
                     let plan = self.plan_merge(a, b);
                     return self.merge_planned(left, right, plan);
                 }
@@ -186,7 +188,7 @@ impl Heap {
     }
 
     fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
-        let common = top.shape().keys().iter().filter(|key| base.contains(**key)).count();
+        let common = self.common_keys(base, top);
         let value = self.new_object(Kind::Layered, base.len() + top.len() - common, 2);
         // SAFETY: the object has two words after its header.
         unsafe {
@@ -194,6 +196,25 @@ impl Heap {
             *value.object().add(2).cast::<Value>() = base.0;
         }
         value
+    }
+
+    /// How many keys of a flat set are in another one.
+    fn common_keys(&mut self, base: Attrs, top: Attrs) -> usize {
+        let count = || top.shape().keys().iter().filter(|key| base.contains(**key)).count();
+        let Some(shape) = base.flat_shape().filter(|shape| shape.is_shared() && top.shape().is_shared()) else {
+            return count();
+        };
+        let pair = (shape.id(), top.shape().id());
+        match self.merges.get(&pair) {
+            Some(Merged::Layered(common)) => *common,
+            None if self.merge_entries < MAX_MERGE_ENTRIES => {
+                let common = count();
+                self.merge_entries += 1;
+                self.merges.insert(pair, Merged::Layered(common));
+                common
+            }
+            _ => count(),
+        }
     }
 
     fn merge_planned(&mut self, left: Attrs, right: Attrs, plan: &MergePlan) -> Value {
