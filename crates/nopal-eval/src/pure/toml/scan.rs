@@ -110,6 +110,10 @@ impl<'a> Parser<'a> {
             let (key, value) = self.pair()?;
             tree.insert_pair(&key, value)?;
             self.blanks();
+            if self.peek() == Some(b'[') {
+                // toml11 lets the header of the next table follow in the same line
+                return Ok(());
+            }
         }
         self.comment()?;
         if self.at < self.text.len() && !self.newline() {
