@@ -33,15 +33,15 @@ thread_local! {
     static CACHE: RefCell<RegexCache> = RefCell::new(RegexCache::default());
 }
 
-fn compiled(pattern: &[u8]) -> std::result::Result<(Rc<Regex>, Scratch), RegexError> {
+fn compiled(pattern: &[u8]) -> std::result::Result<(Rc<Regex>, Box<Scratch>), RegexError> {
     CACHE.with_borrow_mut(|cache| {
         let regex = cache.get(pattern)?;
-        Ok((regex, std::mem::take(&mut cache.scratch)))
+        Ok((regex, cache.scratch.take().unwrap_or_default()))
     })
 }
 
-fn give_back(scratch: Scratch) {
-    CACHE.with_borrow_mut(|cache| cache.scratch = scratch);
+fn give_back(scratch: Box<Scratch>) {
+    CACHE.with_borrow_mut(|cache| cache.scratch = Some(scratch));
 }
 
 #[cold]

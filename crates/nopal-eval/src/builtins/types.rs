@@ -52,23 +52,24 @@ fn type_of(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 macro_rules! type_test {
-    ($($name:ident($pattern:pat))*) => {
+    ($($name:ident(|$value:ident| $test:expr))*) => {
         $(fn $name(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-            Ok(Value::bool(matches!(ev.force(args[0], pos)?.view(), $pattern)))
+            let $value = ev.force(args[0], pos)?;
+            Ok(Value::bool($test))
         })*
     };
 }
 
 type_test! {
-    is_null(View::Null)
-    is_function(View::Closure(_) | View::Builtin(_) | View::PartialApp(_))
-    is_int(View::Int(_))
-    is_float(View::Float(_))
-    is_string(View::Str(_))
-    is_bool(View::Bool(_))
-    is_path(View::Path(_))
-    is_attrs(View::Attrs(_))
-    is_list(View::List(_))
+    is_null(|value| value == Value::NULL)
+    is_function(|value| value.is_function())
+    is_int(|value| value.as_int().is_some())
+    is_float(|value| value.as_float().is_some())
+    is_string(|value| value.as_str().is_some())
+    is_bool(|value| value.as_bool().is_some())
+    is_path(|value| value.as_path().is_some())
+    is_attrs(|value| value.as_attrs().is_some())
+    is_list(|value| value.as_list().is_some())
 }
 
 fn function_args(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

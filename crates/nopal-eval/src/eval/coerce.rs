@@ -83,12 +83,12 @@ impl Evaluator {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let forced = self.force(value, pos)?;
+        if let Some(s) = forced.as_str() {
+            *context = self.contexts.union(*context, s.context());
+            out.extend_from_slice(s.as_bytes());
+            return Ok(());
+        }
         match forced.view() {
-            View::Str(s) => {
-                *context = self.contexts.union(*context, s.context());
-                out.extend_from_slice(s.as_bytes());
-                return Ok(());
-            }
             View::Path(path) => {
                 if mode.copy_to_store {
                     let store_path = self.copy_path_to_store(context, path.root(), path.as_bytes())?;

@@ -388,11 +388,10 @@ impl Evaluator {
     /// Forces a value that must be a function or a set with `__functor`.
     pub fn force_function(&mut self, value: Value, pos: Pos, context: &str) -> Result<Value> {
         let forced = self.force(value, pos).map_err(|error| error.trace(pos, context))?;
-        match forced.view() {
-            View::Closure(_) | View::Builtin(_) | View::PartialApp(_) => Ok(forced),
-            View::Attrs(attrs) if attrs.contains(sym::FUNCTOR) => Ok(forced),
-            _ => Err(self.unexpected(value, "a function").at(pos).trace(pos, context)),
+        if forced.is_function() || forced.as_attrs().is_some_and(|attrs| attrs.contains(sym::FUNCTOR)) {
+            return Ok(forced);
         }
+        Err(self.unexpected(value, "a function").at(pos).trace(pos, context))
     }
 
     /// The type error of `eval_bool` and `eval_attrs`: without the frame.

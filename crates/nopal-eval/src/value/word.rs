@@ -353,6 +353,12 @@ impl Value {
         }
     }
 
+    /// Is this an evaluated function: one written in Nix, or a builtin with fewer arguments than it takes?
+    #[inline(always)]
+    pub fn is_function(self) -> bool {
+        matches!(self.kind(), Some(Kind::Closure | Kind::Builtin | Kind::PartialApp))
+    }
+
     /// Takes a forced value apart. An indirection is followed; anything else that is not evaluated is
     /// [`View::Thunk`].
     pub fn view(self) -> View {

@@ -84,8 +84,8 @@ impl Regex {
 #[derive(Debug, Default)]
 pub struct RegexCache {
     map: FxHashMap<Box<[u8]>, Rc<Regex>>,
-    /// Working memory for [`Regex::full_match`] and [`Matches::next_match`].
-    pub scratch: Scratch,
+    /// Working memory for [`Regex::full_match`] and [`Matches::next_match`], while nobody uses it.
+    pub scratch: Option<Box<Scratch>>,
 }
 
 impl RegexCache {

@@ -5,7 +5,7 @@ fn full(pattern: &str, text: &str) -> String {
     match cache.get(pattern.as_bytes()) {
         Err(RegexError::Invalid { .. }) => "invalid".into(),
         Err(RegexError::Space { .. }) => "space".into(),
-        Ok(regex) => match regex.full_match(text.as_bytes(), &mut cache.scratch) {
+        Ok(regex) => match regex.full_match(text.as_bytes(), &mut Scratch::default()) {
             Err(_) => "space".into(),
             Ok(None) => "null".into(),
             Ok(Some(groups)) => show(&groups[1..], text),
