@@ -56,8 +56,8 @@ pub(super) fn cell(expr: &Expr, env: Env) -> Option<Value> {
 }
 
 impl Evaluator {
-    /// Evaluates code to weak head normal form. A node that takes more than a few instructions has a function of its own,
-    /// which is jumped to: none pays for registers that another one needs. What is evaluated last is jumped to as well.
+    /// Evaluates code to weak head normal form. A node that takes more than a few instructions has a function of its own:
+    /// none pays for registers that another one needs.
     #[inline(never)]
     pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
         match expr {
@@ -119,9 +119,14 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_if(&mut self, branch: &'static If, env: Env) -> Result<Value> {
-        match self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION) {
-            Ok(cond) => self.eval(if cond { &branch.yes } else { &branch.no }, env),
-            Err(error) => Err(error),
+        let mut branch = branch;
+        loop {
+            let cond = self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION)?;
+            match if cond { &branch.yes } else { &branch.no } {
+                // a long chain takes no more stack than a short one
+                Expr::If(next) => branch = next,
+                chosen => return self.eval(chosen, env),
+            }
         }
     }
 

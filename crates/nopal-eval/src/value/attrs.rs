@@ -106,16 +106,11 @@ impl Shape {
 
     /// The keys in the order of their names.
     pub(crate) fn sorted_keys(self, symbols: &Interner) -> impl Iterator<Item = Symbol> + use<> {
-        let order = self.name_order(symbols).as_ptr();
-        (0..self.len()).map(move |at| {
-            // SAFETY: there are as many indices, which are never dropped.
-            let index = unsafe { *order.add(at) };
-            self.keys()[index as usize]
-        })
+        self.name_order(symbols).iter().map(move |index| self.keys()[*index as usize])
     }
 
     /// Indices of the keys in the order of their names; computed once per shape.
-    fn name_order(&self, symbols: &Interner) -> &[u32] {
+    fn name_order(self, symbols: &Interner) -> &'static [u32] {
         // SAFETY: the second word of a shape is null or points to a leaked slice of `len` indices; threads that make it at
         // the same time make the same.
         let word = unsafe { AtomicU64::from_ptr(self.0.add(1)) };
