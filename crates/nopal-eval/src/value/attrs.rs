@@ -203,15 +203,7 @@ impl Attrs {
     /// The value of an attribute, evaluated or not.
     #[inline(always)]
     pub fn get(self, key: Symbol) -> Option<Value> {
-        let mut set = self;
-        while set.is_layered() {
-            let (top, base) = set.layers();
-            if let Some(index) = top.shape().find(key) {
-                return Some(top.flat_value(index));
-            }
-            set = base;
-        }
-        set.shape().find(key).map(|index| set.flat_value(index))
+        self.find(key).map(Found::value)
     }
 
     /// The value and the position of an attribute.
@@ -220,6 +212,7 @@ impl Attrs {
     }
 
     /// Where an attribute is.
+    #[inline(always)]
     pub(crate) fn find(self, key: Symbol) -> Option<Found> {
         let mut set = self;
         while set.is_layered() {
