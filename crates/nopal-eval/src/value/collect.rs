@@ -4,12 +4,13 @@
 //! the tables of the heap. The native stack and the registers are scanned conservatively: a word that is the address of
 //! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use super::heap::Heap;
 use super::roots;
-use super::space::{Chunk, Space};
+use super::space::{Chunk, LINE_BYTES, Space};
 use super::word::{APP_FLAG, Kind, OLD_FLAG, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -142,9 +143,15 @@ fn bytes_with(payload: usize) -> usize {
 /// How many words of an object follow its header and are used.
 #[inline]
 pub(super) fn payload_of(object: *mut u64) -> usize {
-    // SAFETY: callers pass objects, which begin with a header; what the header's address describes lives forever.
+    // SAFETY: callers pass objects, which begin with a header.
+    payload_with(unsafe { *object })
+}
+
+/// The same, of an object that begins with such a header.
+#[inline(always)]
+fn payload_with(header: u64) -> usize {
+    // SAFETY: what the address in a header describes lives forever.
     unsafe {
-        let header = *object;
         match Kind::from_header(header) {
             Kind::Blackhole | Kind::Indirection | Kind::Failed | Kind::Noted if header & APP_FLAG != 0 => {
                 1 + header_len(header)
@@ -165,8 +172,8 @@ pub(super) fn payload_of(object: *mut u64) -> usize {
     }
 }
 
-/// So many places are waited for while the memory that they refer to is fetched.
-const AHEAD: usize = 8;
+/// So many places are looked at together, so that what they refer to is fetched at the same time.
+const TOGETHER: usize = 32;
 
 /// A thread that marks hands over places when it has more than this many, and another one has none.
 const MANY: usize = 512;
@@ -201,9 +208,6 @@ fn drain_together(marker: &mut Marker<false>, threads: usize) {
 /// Places that refer to objects which were not looked at. `SHARED`: other threads mark at the same time.
 struct Marker<const SHARED: bool> {
     grey: Vec<*mut u64>,
-    /// The next ones, whose objects are on their way to the cache; a ring.
-    soon: [*mut u64; AHEAD],
-    at: usize,
     /// Objects that were reached while they are being built.
     unfinished: Vec<Value>,
 }
@@ -242,7 +246,7 @@ impl Marker<true> {
 
 impl<const SHARED: bool> Marker<SHARED> {
     fn new(grey: Vec<*mut u64>) -> Marker<SHARED> {
-        Marker { grey, soon: [std::ptr::null_mut(); AHEAD], at: 0, unfinished: Vec::new() }
+        Marker { grey, unfinished: Vec::new() }
     }
 
     /// A place that holds a value, or zero where none was stored yet.
@@ -269,84 +273,85 @@ impl<const SHARED: bool> Marker<SHARED> {
     /// Marks until no place is left; `share` may take some of many.
     #[inline(always)]
     fn drain_sharing(&mut self, mut share: impl FnMut(&mut Vec<*mut u64>)) {
-        let mut idle = 0;
-        while idle < AHEAD {
+        let mut slots = [std::ptr::null_mut(); TOGETHER];
+        while !self.grey.is_empty() {
             if SHARED && self.grey.len() > MANY {
                 share(&mut self.grey);
             }
-            let next = self.grey.pop().unwrap_or(std::ptr::null_mut());
-            if !next.is_null() {
+            let rest = self.grey.len().saturating_sub(TOGETHER);
+            let slots = &mut slots[..self.grey.len() - rest];
+            slots.copy_from_slice(&self.grey[rest..]);
+            self.grey.truncate(rest);
+            for slot in &*slots {
                 // SAFETY: as for `slot`.
-                prefetch(unsafe { *next } as *mut u64);
+                prefetch(unsafe { **slot } as *mut u64);
             }
-            let slot = std::mem::replace(&mut self.soon[self.at], next);
-            self.at = (self.at + 1) % AHEAD;
-            if slot.is_null() {
-                idle = if next.is_null() { idle + 1 } else { 0 };
-                continue;
+            for slot in &*slots {
+                // SAFETY: as above.
+                prefetch_next(unsafe { **slot });
             }
-            idle = 0;
-            skip_indirection(slot);
-            // SAFETY: as for `slot`.
-            let word = unsafe { *slot };
-            if word & 0b11 == 0 {
-                self.object(word as *mut u64);
+            for slot in &*slots {
+                skip_indirection(*slot);
+                // SAFETY: as above.
+                let word = unsafe { **slot };
+                if word & 0b11 == 0 {
+                    self.object(word as *mut u64);
+                }
             }
         }
     }
 
-    /// Marks an object and its lines; its payload, if it was not marked before.
+    /// Marks an object; whether it was not marked.
     #[inline(always)]
-    fn mark(&mut self, object: *mut u64) -> Option<usize> {
+    fn mark(object: *mut u64) -> bool {
         let chunk = Chunk::of(object);
-        if SHARED {
-            chunk.mark_among_others(object).then(|| {
-                let payload = payload_of(object);
-                chunk.keep_lines_among_others(object, bytes_with(payload));
-                payload
-            })
-        } else {
-            chunk.mark(object).then(|| {
-                let payload = payload_of(object);
-                chunk.keep_lines(object, bytes_with(payload));
-                payload
-            })
-        }
+        if SHARED { chunk.mark_among_others(object) } else { chunk.mark(object) }
     }
 
-    /// Marks an object; if it was not marked, its places are looked at later.
+    /// Keeps the lines of an object that has so many words behind its header.
+    #[inline(always)]
+    fn keep_lines(object: *mut u64, payload: usize) {
+        let (chunk, bytes) = (Chunk::of(object), bytes_with(payload));
+        if SHARED { chunk.keep_lines_among_others(object, bytes) } else { chunk.keep_lines(object, bytes) }
+    }
+
+    /// Marks an object and its lines; if it was not marked, its places are looked at later.
     #[inline(always)]
     fn object(&mut self, object: *mut u64) {
-        if let Some(payload) = self.mark(object) {
-            self.parts_with(object, payload);
+        if Self::mark(object) {
+            let (payload, places) = Self::extent(object);
+            Self::keep_lines(object, payload);
+            self.places(object, places);
         }
     }
 
     /// Looks at the places of an object later.
     fn parts(&mut self, object: *mut u64) {
-        self.parts_with(object, payload_of(object));
+        let (_, places) = Self::extent(object);
+        self.places(object, places);
     }
 
-    #[inline]
-    fn parts_with(&mut self, object: *mut u64, payload: usize) {
+    /// How many words of an object follow its header and are used, and which words are places. A thunk becomes old, and
+    /// the shape of a set is marked.
+    #[inline(always)]
+    fn extent(object: *mut u64) -> (usize, Range<usize>) {
         // SAFETY: the object is live and has a header.
         let header = unsafe { *object };
-        let first = match Kind::from_header(header) {
+        let payload = payload_with(header);
+        let end = 1 + payload;
+        let places = match Kind::from_header(header) {
             Kind::Thunk | Kind::Blackhole | Kind::App => {
                 // SAFETY: as above; threads that mark see either header.
                 unsafe { AtomicU64::from_ptr(object) }.store(header | OLD_FLAG, Ordering::Relaxed);
-                1
+                1..end
             }
-            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1,
-            Kind::PartialApp => 2,
+            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1..end,
+            Kind::PartialApp => 2..end,
             Kind::Attrs => {
-                self.mark(Shape::of_header(header).address());
-                1
+                Self::shape(Shape::of_header(header));
+                1..end
             }
-            Kind::Indirection | Kind::Noted => {
-                self.slot(object.wrapping_add(1));
-                return;
-            }
+            Kind::Indirection | Kind::Noted => 1..2,
             Kind::Failed
             | Kind::Int
             | Kind::Float
@@ -354,12 +359,27 @@ impl<const SHARED: bool> Marker<SHARED> {
             | Kind::StrCtx
             | Kind::Path
             | Kind::Builtin
-            | Kind::Shape => return,
+            | Kind::Shape => 0..0,
         };
+        (payload, places)
+    }
+
+    /// Marks a shape, which has no places.
+    #[inline(always)]
+    fn shape(shape: Shape) {
+        let object = shape.address();
+        if Self::mark(object) {
+            Self::keep_lines(object, payload_of(object));
+        }
+    }
+
+    /// Looks later at places of an object that refer to something which is not marked.
+    #[inline(always)]
+    fn places(&mut self, object: *mut u64, places: Range<usize>) {
         let mut is_unfinished = false;
-        for index in first..=payload {
+        for index in places {
             let slot = object.wrapping_add(index);
-            // SAFETY: as above.
+            // SAFETY: the object is live, and these are words of it.
             let word = unsafe { *slot };
             if word & 0b11 == 0 && word != 0 {
                 // most objects are known: to see it by the bitmap costs less than to fetch them
@@ -374,6 +394,26 @@ impl<const SHARED: bool> Marker<SHARED> {
             // what is stored there later may be new when this is old
             self.unfinished.push(Value::from_object(object));
         }
+    }
+}
+
+/// Has fetched what is read next of an object: what an indirection leads to, what tells the size, or the second line.
+#[inline(always)]
+fn prefetch_next(word: u64) {
+    if word & 0b11 != 0 {
+        return;
+    }
+    let value = Value::from_object(word as *mut u64);
+    let header = value.header();
+    match Kind::from_header(header) {
+        Kind::Indirection => prefetch(value.target().bits() as *mut u64),
+        Kind::Thunk | Kind::Pending | Kind::Closure => prefetch(header_address::<u64>(header).cast_mut()),
+        Kind::Attrs => {
+            prefetch(header_address::<u64>(header).cast_mut());
+            prefetch(value.object().wrapping_byte_add(LINE_BYTES));
+        }
+        Kind::List => prefetch(value.object().wrapping_byte_add(LINE_BYTES)),
+        _ => {}
     }
 }
 

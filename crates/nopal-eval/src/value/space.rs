@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 32 << 20;
 const SMALL_PAGES_BYTES: usize = 4 << 20;
 
 /// What survives or is reused as one.
-const LINE_BYTES: usize = 64;
+pub(super) const LINE_BYTES: usize = 64;
 
 /// Most bytes handed out at a time, as one run or several.
 pub(super) const RUN_BYTES: usize = 32 << 10;
@@ -144,9 +144,9 @@ impl Chunk {
     #[inline(always)]
     pub(super) fn mark(self, object: *const u64) -> bool {
         let (word, bit) = self.bit_of(object as usize);
-        let map = &mut self.header().marks;
-        let new = map[word] & bit == 0;
-        map[word] |= bit;
+        let marks = &mut self.header().marks[word];
+        let new = *marks & bit == 0;
+        *marks |= bit;
         new
     }
 
@@ -199,13 +199,14 @@ impl Chunk {
     /// Keeps the lines that an object of this size touches.
     #[inline(always)]
     pub(super) fn keep_lines(self, object: *const u64, bytes: usize) {
-        if self.is_large() {
+        if bytes > LARGE_BYTES {
             return;
         }
         let begin = object as usize - self.base();
         let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
         let map = &mut self.header().lines;
-        for line in first..=last {
+        map[first / WORD_BITS] |= 1 << (first % WORD_BITS);
+        for line in first + 1..=last {
             map[line / WORD_BITS] |= 1 << (line % WORD_BITS);
         }
     }
