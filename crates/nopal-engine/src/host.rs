@@ -1,6 +1,6 @@
 //! The host that evaluation runs on: the file system, the store, the downloader, builds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -40,12 +40,15 @@ pub(crate) struct EvalHost {
     additions: OnceLock<Additions>,
     /// Trees fetched so far: within an evaluation an input does not change.
     fetched: Mutex<BTreeMap<Input, Fetched>>,
+    /// Directories found so far. Every path asks for those above it; as in Nix, they stay what they were.
+    directories: Mutex<HashSet<Vec<u8>>>,
 }
 
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
         let additions = OnceLock::new();
-        Self { shared, read_only, made: Mutex::default(), additions, fetched: Mutex::default() }
+        let (made, fetched, directories) = Default::default();
+        Self { shared, read_only, made, additions, fetched, directories }
     }
 
     /// Waits until what evaluation made is valid.
@@ -89,9 +92,14 @@ impl EvalHost {
         }
     }
 
-    /// Fetches trees again that were fetched before.
+    /// Fetches trees again that were fetched before, and looks again what is a directory.
     pub(crate) fn forget_trees(&self) {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.directories().clear();
+    }
+
+    fn directories(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
+        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether store writes are only computed.
@@ -177,13 +185,21 @@ pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
 
 impl Host for EvalHost {
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
+        let key = path.as_os_str().as_bytes();
+        if self.directories().contains(key) {
+            return Ok(Some(FileType::Directory));
+        }
         self.settle(path)?;
         let physical = self.shared.paths.locate(path).map_err(fs_error)?;
         match nopal_fs::symlink_metadata_if_exists(&physical) {
             Ok(None) => Ok(None),
             Ok(Some(metadata)) => {
                 let executable = metadata.permissions().mode() & 0o100 != 0;
-                Ok(Some(file_type(metadata.file_type().into(), executable)))
+                let found = file_type(metadata.file_type().into(), executable);
+                if found == FileType::Directory {
+                    self.directories().insert(key.to_vec());
+                }
+                Ok(Some(found))
             }
             // a path through a file does not exist; that is no failure
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
