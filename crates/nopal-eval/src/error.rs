@@ -25,8 +25,11 @@ pub enum ErrorKind {
     MissingArgument,
     /// A value that depends on itself.
     InfiniteRecursion,
-    /// The call depth or the stack is exhausted. Never remembered by a thunk.
+    /// The call depth or the stack is exhausted.
     StackOverflow,
+    /// The limit on memory is reached. Thunks do not remember it, and it has the 10,000 innermost frames at most: all of
+    /// them could take as much memory again.
+    OutOfMemory,
     /// A syntax error.
     Parse,
     /// A syntax error at the end of a text that a read-eval-print loop may get more of.
@@ -39,7 +42,7 @@ pub enum ErrorKind {
     InvalidPath,
     /// The command line names an attribute that does not exist.
     AttrPath,
-    /// Something the host reported: a file that cannot be read, a fetch that failed. Never remembered by a thunk.
+    /// Something the host reported: a file that cannot be read, a fetch that failed.
     Host,
     /// What was fetched has another hash than it should have.
     HashMismatch,
@@ -50,6 +53,9 @@ pub enum ErrorKind {
     /// Everything else that the language calls an error.
     Eval,
 }
+
+/// Trace frames that an [`ErrorKind::OutOfMemory`] has at most.
+const MOST_FRAMES: usize = 10_000;
 
 /// One line of the trace, `… while evaluating …`, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,14 +143,22 @@ impl Error {
     #[cold]
     #[inline(never)]
     pub fn trace(self, pos: Pos, message: impl Into<Vec<u8>>) -> Error {
-        self.0.borrow_mut().traces.push(Trace { pos, message: message.into(), always: false });
-        self
+        self.frame(Trace { pos, message: message.into(), always: false })
     }
 
     /// Adds a trace frame that is shown even without `--show-trace`.
     #[cold]
     pub fn trace_always(self, pos: Pos, message: impl Into<Vec<u8>>) -> Error {
-        self.0.borrow_mut().traces.push(Trace { pos, message: message.into(), always: true });
+        self.frame(Trace { pos, message: message.into(), always: true })
+    }
+
+    fn frame(self, frame: Trace) -> Error {
+        {
+            let mut data = self.0.borrow_mut();
+            if data.kind != ErrorKind::OutOfMemory || data.traces.len() < MOST_FRAMES {
+                data.traces.push(frame);
+            }
+        }
         self
     }
 
@@ -196,3 +210,18 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_do_not_take_the_memory_that_ran_out() {
+        let frames = |kind| {
+            let add = |error: Error, _| error.trace(Pos::NONE, "while evaluating");
+            (0..2 * MOST_FRAMES).fold(Error::new(kind, "full"), add).data().traces.len()
+        };
+        assert_eq!(frames(ErrorKind::OutOfMemory), MOST_FRAMES);
+        assert_eq!(frames(ErrorKind::StackOverflow), 2 * MOST_FRAMES);
+    }
+}

@@ -52,7 +52,8 @@ env_vars! {
     /// The same for the commands that go by Nix's names, unless `NOPAL_CACHE` is set. Default: `$XDG_CACHE_HOME/nix`.
     NIX_CACHE_HOME = "NIX_CACHE_HOME";
     /// Memory that values and stack of an evaluation may take together, in bytes or with a unit (`512M`, `2G`); when that is
-    /// not enough, evaluation ends with an error. Sources and code come on top. Default: no limit.
+    /// not enough, evaluation ends with an error. Sources, code and lists that the collector makes come on top. Default: no
+    /// limit.
     NOPAL_EVAL_MEMORY = "NOPAL_EVAL_MEMORY";
     /// Threads that evaluate an expression, 0 for as many as there are processors; `--eval-cores`
     /// overrides it. Default: 1.

@@ -163,7 +163,7 @@ impl Evaluator {
     #[cold]
     #[inline(never)]
     fn fail_thunk(&mut self, thunk: Value, header: u64, error: Error, used: usize) -> Error {
-        if self.is_ahead() {
+        if self.is_ahead() || error.kind() == ErrorKind::OutOfMemory {
             thunk.unclaim(header);
         } else if thunk.kind() != Some(Kind::Failed) {
             self.heap.set_failed(thunk, error.clone(), self.uses.gather(used));
@@ -196,7 +196,7 @@ impl Evaluator {
     pub(crate) fn stack_overflow(&self) -> Error {
         if let Some(bytes) = self.heap.exceeded_limit() {
             let message = format!("memory limit of {bytes} bytes reached during evaluation");
-            return Error::new(ErrorKind::StackOverflow, message);
+            return Error::new(ErrorKind::OutOfMemory, message);
         }
         Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)")
     }

@@ -222,7 +222,7 @@ impl Printer<'_> {
             return Err(Error::new(ErrorKind::StackOverflow, "stack overflow; max-call-depth exceeded").at(pos));
         }
         match self.print_level(value, depth) {
-            Err(error) if error.kind() == ErrorKind::StackOverflow => Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::StackOverflow | ErrorKind::OutOfMemory) => Err(error),
             Err(error) => match self.options.errors {
                 OnError::Throw => Err(error),
                 OnError::ThrowTopLevel if depth == 0 => Err(error),
