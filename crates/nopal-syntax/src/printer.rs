@@ -64,7 +64,8 @@ pub fn identifier(name: &[u8]) -> Vec<u8> {
     out
 }
 
-fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
+/// Appends what [`identifier`] returns.
+pub fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
     let plain = match name {
         [first, rest @ ..] => {
             (first.is_ascii_alphabetic() || *first == b'_') && crate::lexer::is_name_tail(rest) && !is_keyword(name)

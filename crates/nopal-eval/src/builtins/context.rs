@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, message, shown_name};
+use crate::builtins::{def, message};
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
@@ -13,6 +13,7 @@ use crate::value::ValueVec;
 use crate::value::{Attrs, AttrsBuilder, Value};
 use nopal_format::{BuiltPath, StorePath};
 use nopal_syntax::interner::sym;
+use nopal_syntax::printer::identifier;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("unsafeDiscardStringContext", ["s"], discard, "The string without its context."),
@@ -154,7 +155,7 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
         let name = ev.symbols.get(name).to_vec();
         let parsed = std::str::from_utf8(&name).ok().and_then(|text| ev.settings.store_dir.parse(text).ok());
         let Some(path) = parsed else {
-            let shown = shown_name(&name);
+            let shown = identifier(&name);
             return Err(Error::eval(message(&[b"context key '", &shown, b"' is not a store path"])).at(place));
         };
         if !ev.settings.read_only {
@@ -186,7 +187,7 @@ fn append_entry(
         elements.insert(ContextElement::Opaque(path.clone()));
     }
     let not_derivation = |kind: &[u8]| {
-        let shown = shown_name(name);
+        let shown = identifier(name);
         let text =
             message(&[b"tried to add ", kind, b" context of ", &shown, b", which is not a derivation, to a string"]);
         Error::eval(text).at(place)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, hash, message, shown_name};
+use crate::builtins::{def, hash, message};
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::access::Links;
@@ -16,6 +16,7 @@ use crate::pure::path;
 use crate::value::{AttrsBuilder, Root, Value};
 use nopal_format::store_path::StorePathError;
 use nopal_format::{ContentAddressMethod, Hash, HashAlgorithm, StorePath};
+use nopal_syntax::printer::identifier;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("toPath", ["s"], to_path, "The absolute path *s* as a string, made canonical. Deprecated."),
@@ -286,7 +287,7 @@ fn path_builtin(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
                 expected = Some(parse_sha256(ev, text.as_bytes())?);
             }
             other => {
-                let text = message(&[b"unsupported argument '", &shown_name(other), b"' to 'builtins.path'"]);
+                let text = message(&[b"unsupported argument '", &identifier(other), b"' to 'builtins.path'"]);
                 return Err(Error::eval(text).at(place));
             }
         }

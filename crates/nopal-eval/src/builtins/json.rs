@@ -2,7 +2,7 @@
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
-use crate::builtins::{def, message, shown_name};
+use crate::builtins::{def, message};
 use crate::context::{Context, Gathered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::coerce::Coerce;
@@ -16,6 +16,7 @@ use crate::uses::Parts;
 use crate::value::{AttrsBuilder, Value, View};
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
+use nopal_syntax::printer::identifier;
 use std::vec::Drain;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
@@ -209,7 +210,7 @@ impl<'a> Writer<'a> {
                 self.out.push(b':');
                 let text = |ev: &Evaluator| ev.symbols.get(name).to_vec();
                 self.part(ev, &mut parts, text, (inner, place)).map_err(|error| {
-                    let what = message(&[b"while evaluating attribute '", &shown_name(ev.symbols.get(name)), b"'"]);
+                    let what = message(&[b"while evaluating attribute '", &identifier(ev.symbols.get(name)), b"'"]);
                     error.trace(place, what)
                 })
             },

@@ -78,13 +78,6 @@ macro_rules! def {
 }
 use def;
 
-/// An attribute's name as Nix shows it in messages: quoted unless it is an identifier.
-fn shown_name(name: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len());
-    crate::print::attribute_name(&mut out, name);
-    out
-}
-
 /// A message made of pieces that need not be UTF-8.
 fn message(pieces: &[&[u8]]) -> Vec<u8> {
     pieces.concat()

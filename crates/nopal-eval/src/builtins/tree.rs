@@ -8,7 +8,7 @@ use nopal_syntax::interner::sym;
 use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
 use crate::builtins::flake::{check_feature, reading};
-use crate::builtins::{def, json, shown_name};
+use crate::builtins::{def, json};
 use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
@@ -16,6 +16,7 @@ use crate::host::{FetchRequest, Fetched};
 use crate::pos::Pos;
 use crate::pure::date;
 use crate::value::{Attrs, AttrsBuilder, Value, View};
+use nopal_syntax::printer::identifier;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!(global "fetchGit", ["args"], fetch_git, "Fetches a revision of a Git repository; returns its store path and \
@@ -266,7 +267,7 @@ fn input_attr(
         }
         _ => {
             let found = ev.show_type(forced);
-            let name = String::from_utf8_lossy(&shown_name(name.as_bytes())).into_owned();
+            let name = String::from_utf8_lossy(&identifier(name.as_bytes())).into_owned();
             return Err(Error::type_error(format!(
                 "argument '{name}' to '{who}' is {found} while a string, Boolean or integer is expected"
             )));

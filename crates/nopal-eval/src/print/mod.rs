@@ -1,6 +1,7 @@
 //! Printing values: for error messages, for `--eval`, for a person.
 
 use nopal_syntax::interner::sym;
+use nopal_syntax::printer::{escape_string, print_identifier};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -262,9 +263,15 @@ impl Printer<'_> {
             View::Attrs(attrs) => return self.attrs(attrs, depth),
             View::Closure(closure) => {
                 let lambda = closure.lambda();
-                let name = lambda.name.map(|name| format!(" {}", self.ev.symbol_name(name))).unwrap_or_default();
                 let place = self.ev.show_pos(lambda.pos);
-                self.coloured(colour::FUNCTION, &format!("«lambda{name} @ {place}»"));
+                self.begin(colour::FUNCTION);
+                self.text("«lambda");
+                if let Some(name) = lambda.name {
+                    self.text(" ");
+                    print_identifier(self.ev.symbols.get(name), self.out);
+                }
+                self.text(&format!(" @ {place}»"));
+                self.end();
             }
             View::Builtin(def) => self.coloured(colour::FUNCTION, &format!("«primop {}»", def.name)),
             View::PartialApp(partial) => {
@@ -377,7 +384,7 @@ impl Printer<'_> {
                 self.elided(sorted.len() - index, "attribute");
                 break;
             }
-            attribute_name(self.out, self.ev.symbols.get(*name));
+            print_identifier(self.ev.symbols.get(*name), self.out);
             self.text(" = ");
             self.print(*value, depth + 1)?;
             self.text(";");
@@ -417,22 +424,6 @@ pub fn literal_string(out: &mut Vec<u8>, text: &[u8], max: usize) {
 
 fn literal_prefix(out: &mut Vec<u8>, text: &[u8], max: usize) {
     out.push(b'"');
-    nopal_syntax::printer::escape_string(text, max, out);
+    escape_string(text, max, out);
     out.push(b'"');
-}
-
-const KEYWORDS: [&[u8]; 9] = [b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
-
-/// The name of an attribute, quoted where the language needs it.
-pub fn attribute_name(out: &mut Vec<u8>, name: &[u8]) {
-    let plain = match name.first() {
-        None => false,
-        Some(first) => {
-            !KEYWORDS.contains(&name)
-                && !first.is_ascii_digit()
-                && !matches!(first, b'-' | b'\'')
-                && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'\''))
-        }
-    };
-    if plain { out.extend_from_slice(name) } else { literal_string(out, name, usize::MAX) }
 }
