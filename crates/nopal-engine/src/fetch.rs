@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nopal_eval::host::{FetchRequest, Fetched, HostError, HostResult};
 use nopal_fetch::{FetchError, Request};
+use nopal_format::flake::Url;
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash, HashAlgorithm, StorePath, hash};
 use nopal_store::{AddOptions, PathInfo};
 
@@ -52,6 +53,9 @@ impl Fetch<'_> {
         if let Some(known) = self.known(name, ContentAddressMethod::Flat, sha256).map_err(failed)? {
             return Ok(without_attrs(known));
         }
+        if !url.contains(':') {
+            return Err(HostError::Failed(format!("URL '{url}' doesn't have a scheme")));
+        }
         let file = self.download(url, sha256)?;
         let options = AddOptions { method: ContentAddressMethod::Flat, ..AddOptions::source(name) };
         let info = self.add(&file, &options).map_err(failed)?;
@@ -62,6 +66,7 @@ impl Fetch<'_> {
         if let Some(known) = self.known(name, ContentAddressMethod::Nar, sha256).map_err(failed)? {
             return Ok(without_attrs(known));
         }
+        Url::parse(url, &mut |_| {}).map_err(|error| HostError::Failed(error.to_string()))?;
         let archive = self.download(url, None)?;
         let info = self.unpack(&archive, url, name)?;
         check_nar_hash(url, sha256, &info)?;

@@ -203,7 +203,9 @@ impl Url {
         // a fragment is the rest of the URL, whatever it holds
         let (body, fragment) = text.split_once('#').unwrap_or((text, ""));
         let (head, query) = body.split_once('?').unwrap_or((body, ""));
-        let (scheme, rest) = head.split_once(':').ok_or_else(no_scheme)?;
+        let is_path = |text| valid(text, |byte| is_pchar(byte) || byte == b'/');
+        let (scheme, rest) =
+            head.split_once(':').ok_or_else(|| if is_path(head) { no_scheme() } else { not_valid() })?;
         let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
         if !is_scheme {
@@ -216,7 +218,7 @@ impl Url {
                 (Some(Authority::parse(authority)?), path)
             }
         };
-        if !valid(path, |byte| is_pchar(byte) || byte == b'/') {
+        if !is_path(path) {
             return Err(not_valid());
         }
         let fragment = escape_only(fragment, b" \"^");
