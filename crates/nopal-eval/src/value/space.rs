@@ -162,8 +162,7 @@ impl Chunk {
     /// As [`Chunk::keep_lines`], where several threads mark.
     #[inline(always)]
     pub(super) fn keep_lines_among_others(self, object: *const u64, bytes: usize) {
-        // SAFETY: the size of a large object is only written when the chunk is made.
-        if unsafe { (*self.0.as_ptr()).large_bytes } != 0 {
+        if bytes > LARGE_BYTES {
             return;
         }
         let begin = object as usize - self.base();
