@@ -204,8 +204,7 @@ impl Chunk {
         let begin = object as usize - self.base();
         let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
         let map = &mut self.header().lines;
-        map[first / WORD_BITS] |= 1 << (first % WORD_BITS);
-        for line in first + 1..=last {
+        for line in first..=last {
             map[line / WORD_BITS] |= 1 << (line % WORD_BITS);
         }
     }
