@@ -250,6 +250,9 @@ impl Hash {
 
     /// The digest of `data`.
     pub fn of(algorithm: HashAlgorithm, data: &[u8]) -> Self {
+        if algorithm == HashAlgorithm::Sha256 {
+            return sha256(data);
+        }
         let mut hasher = Hasher::new(algorithm);
         hasher.update(data);
         hasher.finish()
@@ -349,8 +352,8 @@ impl Hash {
     /// XOR-folds the digest to 20 bytes: the digest of a store path.
     pub fn compress20(&self) -> [u8; 20] {
         let mut out = [0; 20];
-        for (index, byte) in self.bytes().iter().enumerate() {
-            out[index % 20] ^= byte;
+        for part in self.bytes().chunks(20) {
+            out.iter_mut().zip(part).for_each(|(sum, byte)| *sum ^= byte);
         }
         out
     }

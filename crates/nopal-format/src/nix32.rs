@@ -81,13 +81,26 @@ fn digit_at(bytes: &[u8], position: usize) -> u8 {
 /// The text of a store path's 20-byte digest: 32 digits. Five bytes are eight digits, so groups do not overlap.
 pub fn encode20(bytes: &[u8; 20]) -> [u8; 32] {
     let mut out = [0; 32];
-    for (group, digits) in bytes.chunks_exact(5).zip(out.rchunks_exact_mut(8)) {
-        let number = group.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        for (position, digit) in digits.iter_mut().rev().enumerate() {
-            *digit = DIGITS[(number >> (5 * position) & 0x1f) as usize];
-        }
+    for (group, digits) in bytes.as_chunks::<5>().0.iter().zip(out.as_chunks_mut::<8>().0.iter_mut().rev()) {
+        let [a, b, c, d, e] = *group;
+        *digits = encode5(u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]));
     }
     out
+}
+
+/// The eight digits of a number of 40 bits, the highest first; all at once in one word.
+fn encode5(number: u64) -> [u8; 8] {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // 20 bits of each 32, then 10 of each 16, then 5 of each 8
+    let number = number & 0xf_ffff | (number >> 20) << 32;
+    let number = number & 0x0000_03ff_0000_03ff | (number & 0x000f_fc00_000f_fc00) << 6;
+    let number = number & 0x001f_001f_001f_001f | (number & 0x03e0_03e0_03e0_03e0) << 3;
+    // one in every byte that is at least so much
+    let at_least = |least: u64| (number + (0x80 - least) * ONES) >> 7 & ONES;
+    // behind the ten decimal digits come letters; `e`, `o`, `t` and `u` are left out
+    let letters = u64::from(b'a' - b'9' - 1) * at_least(10);
+    let skipped = at_least(14) + at_least(23) + 2 * at_least(27);
+    (number + u64::from(b'0') * ONES + letters + skipped).to_be_bytes()
 }
 
 /// Reads exactly `out.len()` bytes.

@@ -141,15 +141,22 @@ pub fn check_name(name: &[u8]) -> Result<&str, NameError> {
         [b'.', b'.', b'-', ..] => return Err(NameError::DotsComponent { name: shown(), component: ".." }),
         _ => {}
     }
-    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.' | b'_' | b'?' | b'=');
-    match std::str::from_utf8(name) {
-        Ok(text) if name.iter().all(|c| legal(*c)) => Ok(text),
-        _ => {
-            let character = name.iter().copied().find(|c| !legal(*c)).unwrap_or_default();
-            Err(NameError::Character { name: shown(), character })
-        }
+    match (name.iter().find(|c| !IS_LEGAL[usize::from(**c)]), std::str::from_utf8(name)) {
+        (None, Ok(text)) => Ok(text),
+        (found, _) => Err(NameError::Character { name: shown(), character: found.copied().unwrap_or_default() }),
     }
 }
+
+/// The characters of names: `0-9a-zA-Z+-._?=`.
+const IS_LEGAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut c = 0_u8;
+    while c < 128 {
+        table[c as usize] = c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.' | b'_' | b'?' | b'=');
+        c += 1;
+    }
+    table
+};
 
 /// The logical store directory: part of every hash, whatever the physical place. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,7 +245,7 @@ impl StoreDir {
     /// # Errors
     /// A name that is not valid.
     pub fn output_path(&self, output: &str, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-        self.make_store_path(&format!("output:{output}"), hash, &output_path_name(name, output))
+        self.make_store_path(&["output:", output].concat(), hash, &output_path_name(name, output))
     }
 
     /// The path of a text file (`builtins.toFile`, `.drv` files) with its references.
@@ -450,9 +457,10 @@ impl StorePath {
 
     /// Appends `DIGEST-NAME` to `out`.
     pub fn base_name_into(&self, out: &mut String) {
-        let digits = self.digest_digits();
-        // the digits are ASCII
-        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        // written as they were made, a word at a time; the digits are ASCII
+        for digits in self.digest_digits().as_chunks::<8>().0 {
+            out.push_str(std::str::from_utf8(digits).unwrap_or_default());
+        }
         out.push('-');
         out.push_str(&self.name);
     }
@@ -521,7 +529,7 @@ impl fmt::Debug for StorePath {
 
 /// The name of an output's path: the derivation's name, with `-OUTPUT` unless that is `out`.
 pub fn output_path_name(drv_name: &str, output: &str) -> String {
-    if output == "out" { drv_name.to_owned() } else { format!("{drv_name}-{output}") }
+    if output == "out" { drv_name.to_owned() } else { [drv_name, "-", output].concat() }
 }
 
 /// What stands for an output's path in its own derivation: `builtins.placeholder OUTPUT`.

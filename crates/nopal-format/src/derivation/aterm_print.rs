@@ -120,12 +120,16 @@ impl Derivation {
         }
         out.extend_from_slice(b"],[");
         let mut list = List::new(out);
+        // both are in the order of their names
+        let mut outputs = self.outputs.keys().peekable();
         for (name, value) in &self.env {
+            while outputs.next_if(|output| output.as_bytes() < name.as_bytes()).is_some() {}
+            let is_output = outputs.next_if(|output| output.as_bytes() == name.as_bytes()).is_some();
             let out = list.next();
             out.push(b'(');
             write_escaped(&name, out);
             out.push(b',');
-            if mask == OutputMask::Blank && name.to_str().is_some_and(|name| self.outputs.contains_key(name)) {
+            if is_output && mask == OutputMask::Blank {
                 gaps.push(out.len() + 1);
                 out.extend_from_slice(b"\"\"");
             } else {
@@ -172,7 +176,7 @@ impl<'a> List<'a> {
 fn write_path(dir: &StoreDir, path: &StorePath, out: &mut Vec<u8>) {
     out.extend_from_slice(dir.as_str().as_bytes());
     out.push(b'/');
-    out.extend_from_slice(&path.digest_digits());
+    path.digest_digits().as_chunks::<8>().0.iter().for_each(|digits| out.extend_from_slice(digits));
     out.push(b'-');
     out.extend_from_slice(path.name().as_bytes());
 }
@@ -226,29 +230,46 @@ const ESCAPES: [u8; 256] = {
 /// Bytes looked at together: a block without anything to escape is found by vector instructions and copied whole.
 const BLOCK: usize = 64;
 
-/// Of a block with something to escape, which is often one line end, the parts without are copied likewise.
+/// Of a block with something to escape, which is often one line end, the parts without are copied likewise, as are those
+/// of what is shorter than a block.
 const PART: usize = 16;
 
 /// Appends a quoted string with `"`, `\`, line feed, carriage return and tab escaped.
 pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    for block in text.chunks(BLOCK) {
+    let (blocks, short) = text.as_chunks::<BLOCK>();
+    for block in blocks {
         if is_plain(block) {
             out.extend_from_slice(block);
-            continue;
+        } else {
+            write_escaped_parts(block, out);
         }
-        let (parts, rest) = block.as_chunks::<PART>();
-        for part in parts {
-            if is_plain(part) {
-                out.extend_from_slice(part);
-            } else {
-                write_escaped_part(part, out);
-            }
-        }
-        write_escaped_part(rest, out);
     }
+    write_escaped_parts(short, out);
     out.push(b'"');
+}
+
+fn write_escaped_parts(text: &[u8], out: &mut Vec<u8>) {
+    let (parts, rest) = text.as_chunks::<PART>();
+    for part in parts {
+        write_escaped_part(part, is_plain(part), out);
+    }
+    // two words cover eight bytes and more
+    let is_rest_plain = match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        (Some(first), Some(last)) => is_plain(first) && is_plain(last),
+        _ => rest.iter().all(|byte| ESCAPES[usize::from(*byte)] == 0),
+    };
+    write_escaped_part(rest, is_rest_plain, out);
+}
+
+#[inline(always)]
+fn write_escaped_part(part: &[u8], is_plain: bool, out: &mut Vec<u8>) {
+    if is_plain {
+        out.extend_from_slice(part);
+    } else {
+        write_escaped_bytes(part, out);
+    }
 }
 
 /// Whether there is nothing to escape.
@@ -258,8 +279,7 @@ fn is_plain(block: &[u8]) -> bool {
 }
 
 /// Without branches: the backslash is always written, and overwritten where it is not wanted.
-#[inline(always)]
-fn write_escaped_part(part: &[u8], out: &mut Vec<u8>) {
+fn write_escaped_bytes(part: &[u8], out: &mut Vec<u8>) {
     let mut escaped = [b'\\'; 2 * PART];
     let mut len = 0;
     for &byte in part {

@@ -1,5 +1,7 @@
 //! The environment of a builder: a map that is mostly built in order and then read in order.
 
+use std::cmp::Ordering;
+
 use crate::bytes::ByteText;
 
 /// Variables by name, in order. All texts lie in one buffer.
@@ -12,6 +14,8 @@ pub struct Environment {
 /// Where in the buffer a name begins, with its value behind it.
 #[derive(Clone, Copy)]
 struct Variable {
+    /// The first bytes of the name, which tell most names apart.
+    prefix: u64,
     at: usize,
     name: usize,
     value: usize,
@@ -47,7 +51,13 @@ impl Environment {
     }
 
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        self.variables.binary_search_by(|variable| self.name(*variable).as_bytes().cmp(name))
+        let prefix = prefix(name);
+        self.variables.binary_search_by(|variable| self.compare(*variable, prefix, name))
+    }
+
+    /// Compares the name of a variable with one whose prefix is known.
+    fn compare(&self, variable: Variable, prefix: u64, name: &[u8]) -> Ordering {
+        variable.prefix.cmp(&prefix).then_with(|| self.name(variable).as_bytes().cmp(name))
     }
 
     /// The value of a variable.
@@ -63,9 +73,24 @@ impl Environment {
     /// Sets a variable; returns whether it was set before.
     pub fn insert(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
         let (name, value) = (name.as_ref(), value.as_ref());
-        let is_last = self.variables.last().is_none_or(|last| self.name(*last).as_bytes() < name);
+        let prefix = prefix(name);
+        let is_last = self.variables.last().is_none_or(|last| self.compare(*last, prefix, name).is_lt());
         let place = if is_last { Err(self.variables.len()) } else { self.find(name) };
-        let variable = Variable { at: self.text.len(), name: name.len(), value: value.len() };
+        self.insert_at(place, name, value);
+        place.is_ok()
+    }
+
+    /// Sets a variable that is not set, or is empty; returns the value that it has then.
+    pub fn insert_if_empty(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> ByteText<'_> {
+        let place = self.find(name.as_ref());
+        let known = place.ok().filter(|at| self.variables[*at].value > 0);
+        let at = known.unwrap_or_else(|| self.insert_at(place, name.as_ref(), value.as_ref()));
+        self.value(self.variables[at])
+    }
+
+    /// Sets the variable at this place; returns its index.
+    fn insert_at(&mut self, place: Result<usize, usize>, name: &[u8], value: &[u8]) -> usize {
+        let variable = Variable { prefix: prefix(name), at: self.text.len(), name: name.len(), value: value.len() };
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(value);
         match place {
@@ -73,7 +98,8 @@ impl Environment {
             Ok(at) => self.variables[at] = variable,
             Err(at) => self.variables.insert(at, variable),
         }
-        place.is_ok()
+        let (Ok(at) | Err(at)) = place;
+        at
     }
 
     /// Removes a variable; returns whether it was set.
@@ -88,6 +114,14 @@ impl Environment {
     /// Names and values, by name.
     pub fn iter(&self) -> Iter<'_> {
         Iter { environment: self, variables: self.variables.iter() }
+    }
+}
+
+/// The first eight bytes as a number that is ordered as they are; zeros where there are fewer.
+fn prefix(name: &[u8]) -> u64 {
+    match name.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => (0..8).fold(0, |prefix, index| prefix << 8 | u64::from(name.get(index).copied().unwrap_or(0))),
     }
 }
 
@@ -159,6 +193,11 @@ mod tests {
         let shown: Vec<_> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(shown, ["a=2", "ab=3", "b=other"]);
         assert_eq!(environment.get(b"b"), Some(ByteText(b"other")));
+        assert_eq!(environment.insert_if_empty("b", "new"), ByteText(b"other"));
+        for (name, value) in [("averylongname", "4"), ("averylong", "5"), ("c", "6")] {
+            assert_eq!(environment.insert_if_empty(name, value), ByteText(value.as_bytes()));
+        }
+        assert!(environment.remove(b"averylongname") && environment.remove(b"averylong") && environment.remove(b"c"));
         // what a replaced value has left behind does not count
         assert_eq!(environment, [("a", "2"), ("ab", "3"), ("b", "other")].into_iter().collect());
         assert_ne!(environment, [("a", "2"), ("ab", "3")].into_iter().collect());

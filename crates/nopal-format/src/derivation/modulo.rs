@@ -78,14 +78,15 @@ pub enum DerivationError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrvHash {
     hash: Hash,
-    outputs: Arc<[Box<str>]>,
+    /// The names, each with a NUL behind it.
+    outputs: Arc<str>,
     is_deferred: bool,
 }
 
 impl DrvHash {
     /// The hash that stands for an output; all outputs have the same.
     pub fn of_output(&self, output: &str) -> Option<&Hash> {
-        self.outputs.iter().any(|name| &**name == output).then_some(&self.hash)
+        self.outputs.split_terminator('\0').any(|name| name == output).then_some(&self.hash)
     }
 
     /// Whether the output paths are not known before something is built.
@@ -207,8 +208,12 @@ impl Derivation {
 
     /// The hash of a text that stands for this derivation.
     fn hash_of(&self, text: &[u8], is_deferred: bool) -> DrvHash {
-        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
-        DrvHash { hash: sha256(text), outputs, is_deferred }
+        let mut outputs = String::with_capacity(16);
+        for name in self.outputs.keys() {
+            outputs.push_str(name);
+            outputs.push('\0');
+        }
+        DrvHash { hash: sha256(text), outputs: outputs.into(), is_deferred }
     }
 
     /// The hash if the output is fixed.
@@ -270,46 +275,44 @@ impl Derivation {
             }
             DerivationKind::InputAddressed | DerivationKind::Deferred => {
                 let hash = self.hash_modulo(dir, OutputMask::Blank, lookup, scratch)?;
-                let names: Vec<String> = self.outputs.keys().cloned().collect();
-                for name in names {
-                    self.fill_output(dir, &name, &hash)?;
-                }
-                Ok(())
+                Ok(self.fill_outputs(dir, &hash.hash, hash.is_deferred)?)
             }
         }
     }
 
-    fn fill_output(&mut self, dir: &StoreDir, name: &str, hash: &DrvHash) -> Result<(), DerivationError> {
-        let computed = dir.output_path(name, &hash.hash, &self.name)?;
-        if let Some(DerivationOutput::InputAddressed { path: found }) = self.outputs.get(name) {
-            if !hash.is_deferred && *found == computed {
-                return Ok(());
+    /// Paths of outputs that follow from this hash.
+    fn fill_outputs(&mut self, dir: &StoreDir, hash: &Hash, is_deferred: bool) -> Result<(), DerivationError> {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let filled = outputs.iter_mut().try_for_each(|(name, output)| {
+            let computed = dir.output_path(name, hash, &self.name)?;
+            match output {
+                DerivationOutput::InputAddressed { path } if !is_deferred && *path == computed => {}
+                DerivationOutput::InputAddressed { path } => {
+                    let expected =
+                        if is_deferred { "deferred".to_owned() } else { format!("'{}'", dir.print(&computed)) };
+                    let (name, found) = (self.name.clone(), dir.print(path));
+                    return Err(DerivationError::WrongOutput { name, found, expected });
+                }
+                _ if is_deferred => {}
+                _ => {
+                    self.fill_env(dir, name, &computed)?;
+                    *output = DerivationOutput::InputAddressed { path: computed };
+                }
             }
-            let expected = if hash.is_deferred { "deferred".to_owned() } else { format!("'{}'", dir.print(&computed)) };
-            return Err(DerivationError::WrongOutput { name: self.name.clone(), found: dir.print(found), expected });
-        }
-        if hash.is_deferred {
-            return Ok(());
-        }
-        self.fill_env(dir, name, &computed)?;
-        self.outputs.insert(name.to_owned(), DerivationOutput::InputAddressed { path: computed });
-        Ok(())
+            Ok(())
+        });
+        self.outputs = outputs;
+        filled
     }
 
     fn fill_env(&mut self, dir: &StoreDir, output: &str, path: &StorePath) -> Result<(), DerivationError> {
         let expected = dir.print(path);
-        match self.env_value(output) {
-            Some(value) if value.as_bytes() == expected.as_bytes() => {}
-            Some(value) if !value.is_empty() => {
-                let found = value.to_string_lossy().into_owned();
-                let (name, output) = (self.name.clone(), output.to_owned());
-                return Err(DerivationError::WrongEnv { name, output, found, expected });
-            }
-            _ => {
-                self.env.insert(output, expected);
-            }
+        let found = self.env.insert_if_empty(output, &expected);
+        if found.as_bytes() == expected.as_bytes() {
+            return Ok(());
         }
-        Ok(())
+        let (name, output, found) = (self.name.clone(), output.to_owned(), found.to_string_lossy().into_owned());
+        Err(DerivationError::WrongEnv { name, output, found, expected })
     }
 
     /// What the `.drv` file refers to: input sources and input derivations.
@@ -337,7 +340,7 @@ impl Derivation {
             (Some(_), None) => sources.next(),
             (None, _) => drvs.next(),
         });
-        dir.text_path_of(&format!("{}{DRV_SUFFIX}", self.name), aterm, references)
+        dir.text_path_of(&[&self.name, DRV_SUFFIX].concat(), aterm, references)
     }
 }
 
@@ -525,11 +528,7 @@ impl DrvHashes {
         drv.write_head(dir, &[], scratch);
         scratch.extend_from_slice(&replaced);
         scratch.extend_from_slice(tail);
-        let blank = drv.hash_of(scratch, is_deferred);
-        let names: Vec<String> = drv.outputs.keys().cloned().collect();
-        for name in &names {
-            drv.fill_output(dir, name, &blank)?;
-        }
+        drv.fill_outputs(dir, &sha256(scratch), is_deferred)?;
         scratch.clear();
         drv.write_head(dir, &drv.shown_paths(dir, OutputMask::Show).map_err(wrap)?, scratch);
         text.extend_from_slice(scratch);
@@ -537,7 +536,7 @@ impl DrvHashes {
         drv.write_inputs(dir, text);
         let begin = text.len();
         let mut from = 0;
-        for (name, gap) in names.iter().zip(&*gaps) {
+        for (name, gap) in drv.outputs.keys().zip(&*gaps) {
             // the quotes are there
             text.extend_from_slice(&tail[from..gap - 1]);
             write_escaped(drv.env_value(name).unwrap_or_default().as_bytes(), text);
