@@ -1,9 +1,11 @@
 //! String contexts: which store objects a string depends on.
 //!
-//! A context is a set of elements, interned: equal sets have equal numbers, and unions are remembered.
+//! A context is a set of elements, interned: equal sets have equal numbers, and unions are remembered. Most have one
+//! element, and need no set.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use hashbrown::HashTable;
@@ -24,6 +26,17 @@ impl Context {
     #[inline(always)]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The context of one element is the number of the element and this.
+    const SINGLE: u32 = 1 << 31;
+
+    fn single(number: u32) -> Context {
+        Context(number | Self::SINGLE)
+    }
+
+    fn as_single(self) -> Option<u32> {
+        (self.0 & Self::SINGLE != 0).then_some(self.0 & !Self::SINGLE)
     }
 
     pub(crate) fn from_raw(raw: u32) -> Context {
@@ -80,7 +93,7 @@ pub struct Contexts {
 #[derive(Debug)]
 struct Table {
     elements: boxcar::Vec<ContextElement>,
-    /// The numbers of the elements of each context, ascending.
+    /// The numbers of the elements of each context but those of one, ascending.
     sets: boxcar::Vec<Box<[u32]>>,
     /// What is needed to find what is there; whoever adds something holds it.
     index: Mutex<Index>,
@@ -98,18 +111,13 @@ struct Numbers(HashTable<(u32, u32)>);
 
 impl Numbers {
     /// The number of a thing; if it has none, the one that `add` gives it.
-    fn get_or_add(
-        &mut self,
-        thing: &(impl Hash + ?Sized),
-        is_it: impl Fn(u32) -> bool,
-        add: impl FnOnce() -> u32,
-    ) -> u32 {
-        let part = (FxBuildHasher.hash_one(thing) >> 32) as u32;
+    fn get_or_add<T: Hash>(&mut self, thing: T, is_it: impl Fn(&T, u32) -> bool, add: impl FnOnce(T) -> u32) -> u32 {
+        let part = (FxBuildHasher.hash_one(&thing) >> 32) as u32;
         let whole = |part: u32| u64::from(part) << 32 | u64::from(part);
-        if let Some((_, number)) = self.0.find(whole(part), |known| known.0 == part && is_it(known.1)) {
+        if let Some((_, number)) = self.0.find(whole(part), |known| known.0 == part && is_it(&thing, known.1)) {
             return *number;
         }
-        let number = add();
+        let number = add(thing);
         self.0.insert_unique(whole(part), (part, number), |known| whole(known.0));
         number
     }
@@ -161,7 +169,10 @@ impl Gathered {
 
     fn numbers(&mut self, contexts: &Contexts) -> Vec<u32> {
         self.settle();
-        let mut numbers: Vec<u32> = self.0.iter().flat_map(|context| contexts.table.set(*context)).copied().collect();
+        let mut numbers = Vec::with_capacity(self.0.len());
+        for context in &self.0 {
+            numbers.extend_from_slice(&contexts.table.set(*context));
+        }
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -177,18 +188,42 @@ impl Default for Contexts {
 }
 
 impl Table {
-    fn number(&self, element: &ContextElement) -> u32 {
-        let is_it = |number| self.elements[number as usize] == *element;
-        lock(&self.index).elements.get_or_add(element, is_it, || self.elements.push(element.clone()) as u32)
+    fn number(&self, element: ContextElement) -> u32 {
+        let is_it = |element: &ContextElement, number| self.elements[number as usize] == *element;
+        lock(&self.index).elements.get_or_add(element, is_it, |element| self.elements.push(element) as u32)
     }
 
     fn intern_numbers(&self, numbers: &[u32]) -> Context {
-        let is_it = |number| *self.sets[number as usize] == *numbers;
-        Context(lock(&self.index).sets.get_or_add(numbers, is_it, || self.sets.push(numbers.into()) as u32))
+        if let &[number] = numbers {
+            return Context::single(number);
+        }
+        let is_it = |numbers: &&[u32], number| *self.sets[number as usize] == **numbers;
+        Context(lock(&self.index).sets.get_or_add(numbers, is_it, |numbers| self.sets.push(numbers.into()) as u32))
     }
 
-    fn set(&self, context: Context) -> &[u32] {
-        self.sets.get(context.0 as usize).map_or(&[], |set| set)
+    /// The numbers of the elements of a context.
+    fn set(&self, context: Context) -> Set<'_> {
+        match context.as_single() {
+            Some(number) => Set::Single([number]),
+            None => Set::Many(self.sets.get(context.0 as usize).map_or(&[], |set| set)),
+        }
+    }
+}
+
+/// The numbers of elements, ascending.
+enum Set<'a> {
+    Single([u32; 1]),
+    Many(&'a [u32]),
+}
+
+impl Deref for Set<'_> {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        match self {
+            Set::Single(number) => number,
+            Set::Many(numbers) => numbers,
+        }
     }
 }
 
@@ -200,20 +235,20 @@ impl Contexts {
 
     /// The elements of a context, in no particular order.
     pub fn iter(&self, context: Context) -> impl Iterator<Item = &ContextElement> {
-        self.table.set(context).iter().filter_map(|number| self.table.elements.get(*number as usize))
+        let numbers = self.table.set(context);
+        (0..numbers.len()).filter_map(move |index| self.table.elements.get(numbers[index] as usize))
     }
 
     /// The context with exactly these elements.
     pub fn intern(&mut self, elements: BTreeSet<ContextElement>) -> Context {
-        let mut numbers = elements.into_iter().map(|element| self.table.number(&element)).collect::<Vec<_>>();
+        let mut numbers = elements.into_iter().map(|element| self.table.number(element)).collect::<Vec<_>>();
         numbers.sort_unstable();
         self.table.intern_numbers(&numbers)
     }
 
     /// The context of one element.
     pub fn single(&mut self, element: ContextElement) -> Context {
-        let number = self.table.number(&element);
-        self.table.intern_numbers(&[number])
+        Context::single(self.table.number(element))
     }
 
     /// The union of two contexts.
