@@ -242,7 +242,8 @@ impl From<JsonError> for Error {
 
 /// The error for a text that cannot be a Nix string.
 pub(super) fn check_nul(text: &[u8]) -> Result<()> {
-    if memchr::memchr(0, text).is_none() {
+    // most are short
+    if !text.contains(&0) {
         return Ok(());
     }
     let shown = show_nul(text);
@@ -291,6 +292,10 @@ impl JsonBuilder for ValueBuilder<'_> {
     }
 
     fn object(&mut self, keys: Drain<'_, Symbol>, values: Drain<'_, Value>) -> Result<Value> {
+        // the same names in the same order are the rule, and they were numbered in it
+        if keys.as_slice().is_sorted_by(|a, b| a < b) {
+            return Ok(self.0.heap.attrs_from_columns(keys.as_slice(), values.as_slice()));
+        }
         let mut attrs = AttrsBuilder::with_capacity(keys.len());
         for (key, value) in keys.zip(values).rev() {
             attrs.insert(key, value, Pos::NONE);

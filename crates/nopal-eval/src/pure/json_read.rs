@@ -271,6 +271,29 @@ fn control_character(c: u8) -> String {
     format!("control character U+{c:04X} ({name}) must be escaped to \\u{c:04X}{short}")
 }
 
+/// So many digits are an integer that is in range, whatever they are.
+const SURE_DIGITS: usize = 18;
+
+/// How many bytes stand for themselves: ASCII characters but `"`, `\` and those that must be escaped.
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = 0x80 * ONES;
+    // The lowest of the bits set tells the first byte below the limit; bits above it may be wrong.
+    let below = |word: u64, limit: u64| word.wrapping_sub(limit * ONES) & !word & HIGH;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (u64::from(b'"') * ONES), 1);
+        let backslash = below(word ^ (u64::from(b'\\') * ONES), 1);
+        let special = word & HIGH | below(word, 0x20) | quote | backslash;
+        if special != 0 {
+            return 8 * index + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = rest.iter().position(|&b| !(0x20..0x80).contains(&b) || b == b'"' || b == b'\\');
+    text.len() - rest.len() + special.unwrap_or(rest.len())
+}
+
 /// Splits the text into tokens. `read` counts the bytes taken, one more at the end of the input.
 struct Lexer<'a> {
     text: &'a [u8],
@@ -370,8 +393,8 @@ impl<'a> Lexer<'a> {
         self.buffer.clear();
         let begin = self.read;
         let rest = self.text.get(begin..).unwrap_or_default();
-        let length = rest.iter().position(|&b| !(0x20..0x80).contains(&b) || b == b'"' || b == b'\\');
-        if let Some(length) = length.filter(|&length| rest[length] == b'"') {
+        let length = plain_len(rest);
+        if rest.get(length) == Some(&b'"') {
             self.plain = Some((begin, begin + length));
             self.read += length + 1;
             return Token::String;
@@ -379,8 +402,7 @@ impl<'a> Lexer<'a> {
         loop {
             let start = self.read;
             let rest = self.text.get(start..).unwrap_or_default();
-            let plain = rest.iter().position(|&b| !(0x20..0x80).contains(&b) || b == b'"' || b == b'\\');
-            let plain = plain.unwrap_or(rest.len());
+            let plain = plain_len(rest);
             self.buffer.extend_from_slice(&rest[..plain]);
             self.read += plain;
             match self.get() {
@@ -509,6 +531,11 @@ impl<'a> Lexer<'a> {
             self.digits();
         }
         self.gave_back_newline = self.text.get(self.read) == Some(&b'\n');
+        let digits = &self.text[start + usize::from(negative)..self.read];
+        if !float && digits.len() <= SURE_DIGITS {
+            let value = digits.iter().fold(0, |value, digit| 10 * value + u64::from(digit - b'0'));
+            return if negative { Token::Integer(-value.cast_signed()) } else { Token::Unsigned(value) };
+        }
         // The grammar above admits ASCII only, and a subset of what Rust parses.
         let text = std::str::from_utf8(&self.text[start..self.read]).unwrap_or("");
         if !float {
@@ -583,6 +610,21 @@ mod tests {
             read(b"9223372036854775808"),
             "unsigned json number 9223372036854775808 outside of Nix integer range"
         );
+    }
+
+    #[test]
+    fn what_stands_for_itself() {
+        for byte in 0..=255 {
+            let is_plain = (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\';
+            for at in 0..20 {
+                let mut text = [b'a'; 20];
+                text[at] = byte;
+                assert_eq!(plain_len(&text), if is_plain { 20 } else { at }, "{byte} at {at}");
+                // what comes behind the first one does not count
+                text[at..].fill(byte);
+                assert_eq!(plain_len(&text), if is_plain { 20 } else { at }, "{byte} from {at}");
+            }
+        }
     }
 
     #[test]

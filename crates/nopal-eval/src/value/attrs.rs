@@ -550,15 +550,35 @@ impl Heap {
         {
             return bare;
         }
-        let mut positions = std::mem::take(&mut self.positions);
-        positions.clear();
-        positions.resize(shape.len(), Pos::NONE);
-        let bare = self.shape_of(shape.keys(), &positions);
-        self.positions = positions;
+        let bare = self.shape_of_keys(shape.keys());
         if shape.is_shared() && bare.is_shared() {
             self.bare = Some((shape, bare));
         }
         bare
+    }
+
+    /// The shape of these keys, ascending, without positions.
+    fn shape_of_keys(&mut self, keys: &[Symbol]) -> Shape {
+        let mut positions = std::mem::take(&mut self.positions);
+        positions.clear();
+        positions.resize(keys.len(), Pos::NONE);
+        let shape = self.shape_of(keys, &positions);
+        self.positions = positions;
+        shape
+    }
+
+    /// The set of these keys, ascending, and their values, without positions.
+    pub(crate) fn attrs_from_columns(&mut self, keys: &[Symbol], values: &[Value]) -> Value {
+        if keys.is_empty() {
+            return self.empty_attrs();
+        }
+        debug_assert!(keys.is_sorted_by(|a, b| a < b) && keys.len() == values.len());
+        let shape = self.shape_of_keys(keys);
+        let attrs = self.attrs_to_fill(shape);
+        for (index, value) in values.iter().enumerate() {
+            attrs.set_attr(index, *value);
+        }
+        attrs
     }
 
     /// A set of one attribute.
