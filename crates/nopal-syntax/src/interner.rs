@@ -294,9 +294,8 @@ fn hash(bytes: &[u8]) -> u32 {
     }
     let rest = chunks.remainder();
     if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        h = (h ^ u64::from_le_bytes(word)).wrapping_mul(K);
+        let word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        h = (h ^ word).wrapping_mul(K);
         h ^= h >> 32;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the fold above mixed the high half in")]

@@ -29,8 +29,8 @@ pub(super) const DEFS: &[BuiltinDef] = &[
 
 /// The algorithm of this name, if its feature is on.
 pub(super) fn algorithm(ev: &Evaluator, name: NixStr) -> Result<HashAlgorithm> {
-    let parsed = name.to_lossy().parse::<HashAlgorithm>();
-    let algorithm = parsed.map_err(|_| {
+    let parsed = HashAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name().as_bytes() == name.as_bytes());
+    let algorithm = parsed.ok_or_else(|| {
         let expected = b"', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'";
         Error::new(ErrorKind::Usage, message(&[b"unknown hash algorithm '", name.as_bytes(), expected]))
     })?;

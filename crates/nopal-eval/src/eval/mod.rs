@@ -200,7 +200,7 @@ impl Evaluator {
 
     /// The name of a symbol as a string value.
     pub fn symbol_value(&mut self, symbol: Symbol) -> Value {
-        self.heap.symbol_string(symbol, self.symbols.get(symbol))
+        self.heap.symbol_string(symbol, &self.symbols)
     }
 
     /// The name of a symbol, for messages.

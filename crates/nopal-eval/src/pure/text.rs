@@ -24,7 +24,12 @@ pub fn replace<E>(
             out.extend_from_slice(&rest[..skip]);
             at += skip;
         }
-        let found = from.iter().position(|pattern| text[at..].starts_with(pattern));
+        // the first byte is compared before the others are: that is cheap
+        let first = text.get(at);
+        let found = from.iter().position(|pattern| match pattern.first() {
+            Some(byte) => first == Some(byte) && text[at..].starts_with(pattern),
+            None => true,
+        });
         if let Some(index) = found {
             to(index, &mut out)?;
             if !from[index].is_empty() {

@@ -7,7 +7,7 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nopal_syntax::Symbol;
+use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::attrs::Shape;
@@ -344,12 +344,18 @@ impl Heap {
         value
     }
 
-    /// The name of a symbol as a string; made once per symbol. `name` must be the symbol's bytes.
-    pub fn symbol_string(&mut self, symbol: Symbol, name: &[u8]) -> Value {
-        if let Some(Some(value)) = self.symbol_strings.get(symbol.index()) {
-            return *value;
+    /// The name of a symbol as a string; made once per symbol.
+    #[inline]
+    pub fn symbol_string(&mut self, symbol: Symbol, symbols: &Interner) -> Value {
+        match self.symbol_strings.get(symbol.index()) {
+            Some(Some(value)) => *value,
+            _ => self.new_symbol_string(symbol, symbols),
         }
-        let value = self.string(name);
+    }
+
+    #[cold]
+    fn new_symbol_string(&mut self, symbol: Symbol, symbols: &Interner) -> Value {
+        let value = self.string(symbols.get(symbol));
         self.keep(value);
         if self.symbol_strings.len() <= symbol.index() {
             self.symbol_strings.resize(symbol.index() + 1, None);
@@ -435,6 +441,7 @@ impl Heap {
     }
 
     /// The application of `function` to `args`, evaluated when it is forced.
+    #[inline]
     pub fn app(&mut self, function: Value, args: &[Value]) -> Value {
         let value = self.new_object(Kind::App, args.len(), 1 + args.len());
         // SAFETY: the object has the function word and one word per argument after its header.
