@@ -24,6 +24,11 @@ const LIVE_PER_FILLED: usize = 8;
 /// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
 const LEAST_PART: usize = 4;
 
+/// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
+/// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
+const FEW_SMALL: usize = 16;
+const SMALL_PART: usize = 8;
+
 /// When objects take so many times what was live when all were looked at last, all are looked at again,
 const GROWTH: usize = 2;
 
@@ -40,8 +45,14 @@ impl Heap {
         let (due, all) = match first {
             0 => (0, self.collections().is_multiple_of(3)),
             _ => (
+                if FEW_SMALL * space.small_bytes() < space.filled_bytes() {
+                    first / SMALL_PART
+                } else {
+                    first.saturating_sub(live).max(first / LEAST_PART)
+                }
                 // what has to be looked at anyway should not take more time than what was made
-                first.saturating_sub(live).max(first / LEAST_PART).max(live / LIVE_PER_FILLED).max(self.root_bytes),
+                .max(live / LIVE_PER_FILLED)
+                .max(self.root_bytes),
                 live >= (GROWTH * space.least_live_bytes()).max(first.saturating_mul(WORTH_ALL)),
             ),
         };

@@ -349,6 +349,8 @@ pub(super) struct Space {
     big: Vec<Run>,
     /// Bytes in both, and in large objects made since.
     filled_bytes: usize,
+    /// Bytes in the first.
+    small_bytes: usize,
     /// Bytes in objects that survived the last collection.
     live_bytes: usize,
     /// The same, after the last one that looked at all objects.
@@ -361,6 +363,11 @@ impl Space {
     /// Bytes allocated since the last collection.
     pub(super) fn filled_bytes(&self) -> usize {
         self.filled_bytes
+    }
+
+    /// Bytes allocated since the last collection in objects of at most [`SMALL_BYTES`].
+    pub(super) fn small_bytes(&self) -> usize {
+        self.small_bytes
     }
 
     /// Bytes in objects that survived the last collection.
@@ -382,6 +389,7 @@ impl Space {
     pub(super) fn retire(&mut self, run: Run) {
         if run.bytes() > 0 {
             self.count(run.bytes());
+            self.small_bytes += run.bytes();
             self.filled.push(Filled { run, is_known: false });
         }
     }
@@ -557,6 +565,7 @@ impl Space {
         self.filled.clear();
         self.big.clear();
         self.filled_bytes = 0;
+        self.small_bytes = 0;
         self.cursor = (0, 0);
         self.big_cursors = Default::default();
     }
