@@ -258,14 +258,14 @@ impl StoreDir {
         content: &[u8],
         references: &BTreeSet<StorePath>,
     ) -> Result<StorePath, StorePathError> {
-        self.text_path_of(name, content, references)
+        self.text_path_of(name, &sha256(content), references)
     }
 
-    /// The same with references in order from anywhere.
+    /// The same, given the hash of the content, with references in order from anywhere.
     pub(crate) fn text_path_of<'a>(
         &self,
         name: &str,
-        content: &[u8],
+        hash: &Hash,
         references: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<StorePath, StorePathError> {
         let mut kind = "text".to_owned();
@@ -273,7 +273,7 @@ impl StoreDir {
             kind.push(':');
             self.print_into(path, &mut kind);
         }
-        self.make_store_path(&kind, &sha256(content), name)
+        self.make_store_path(&kind, hash, name)
     }
 
     /// The path of a source tree with a SHA-256 NAR hash and no references (`path` values copied to the store).

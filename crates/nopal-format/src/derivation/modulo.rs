@@ -203,17 +203,17 @@ impl Derivation {
         self.write_head(dir, &self.shown_paths(dir, mask).map_err(DerivationError::from)?, scratch);
         write_replaced_inputs(&inputs, scratch);
         self.write_tail(dir, mask, scratch, &mut Vec::new());
-        Ok(self.hash_of(scratch, is_deferred | inputs_deferred))
+        Ok(self.known_by(sha256(scratch), is_deferred | inputs_deferred))
     }
 
-    /// The hash of a text that stands for this derivation.
-    fn hash_of(&self, text: &[u8], is_deferred: bool) -> DrvHash {
+    /// What others know this derivation by.
+    fn known_by(&self, hash: Hash, is_deferred: bool) -> DrvHash {
         let mut outputs = String::with_capacity(16);
         for name in self.outputs.keys() {
             outputs.push_str(name);
             outputs.push('\0');
         }
-        DrvHash { hash: sha256(text), outputs: outputs.into(), is_deferred }
+        DrvHash { hash, outputs: outputs.into(), is_deferred }
     }
 
     /// The hash if the output is fixed.
@@ -225,7 +225,7 @@ impl Derivation {
 
     fn fixed_hash_at(&self, dir: &StoreDir, ca: &ContentAddress, path: &StorePath) -> DrvHash {
         let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(path));
-        self.hash_of(text.as_bytes(), false)
+        self.known_by(sha256(text.as_bytes()), false)
     }
 
     /// The inputs as they are hashed, and whether the path of one is not known yet.
@@ -325,6 +325,11 @@ impl Derivation {
     /// # Errors
     /// A name that makes no valid path.
     pub fn drv_path(&self, dir: &StoreDir, aterm: &[u8]) -> Result<StorePath, StorePathError> {
+        self.drv_path_of(dir, &sha256(aterm))
+    }
+
+    /// The same, given the hash of the text.
+    fn drv_path_of(&self, dir: &StoreDir, text_hash: &Hash) -> Result<StorePath, StorePathError> {
         let mut sources = self.input_srcs.iter().peekable();
         let mut drvs = self.input_drvs.keys().peekable();
         // both in order; what is in both is referred to once
@@ -340,7 +345,7 @@ impl Derivation {
             (Some(_), None) => sources.next(),
             (None, _) => drvs.next(),
         });
-        dir.text_path_of(&[&self.name, DRV_SUFFIX].concat(), aterm, references)
+        dir.text_path_of(&[&self.name, DRV_SUFFIX].concat(), text_hash, references)
     }
 }
 
@@ -482,17 +487,17 @@ impl DrvHashes {
                 self.get(dir, input, read)?;
             }
         }
-        let hash = self.finish(dir, drv)?;
-        let path = drv.drv_path(dir, &self.text).map_err(wrap)?;
+        let (text_hash, hash) = self.finish(dir, drv)?;
+        let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
         self.known.insert(path.clone(), hash);
         Ok(Instantiated { path, aterm: self.text.clone() })
     }
 
-    /// Fills in output paths, leaves the ATerm in `text` and returns the hash for those that will need it.
+    /// Fills in output paths, leaves the ATerm in `text` and returns its hash, and the one for those that will need it.
     ///
     /// All inputs are known. Three texts differ little (that which the output paths are computed from, that which is
     /// hashed and the ATerm), so the long part that they have in common is printed once.
-    fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<DrvHash, E> {
+    fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<(Hash, DrvHash), E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         let Self { known, scratch, tail, gaps, text } = self;
         let mut lookup = |path: &StorePath| match known.get(path) {
@@ -509,14 +514,14 @@ impl DrvHashes {
             drv.write_head(dir, &[Some(path)], text);
             drv.write_inputs(dir, text);
             drv.write_tail(dir, OutputMask::Show, text, gaps);
-            return Ok(hash);
+            return Ok((sha256(text), hash));
         }
         let is_common = matches!(kind, DerivationKind::InputAddressed | DerivationKind::Deferred) && has_variables;
         if !is_common {
             drv.fill_output_paths(dir, &mut lookup, scratch)?;
             let hash = drv.hash_modulo(dir, OutputMask::Show, &mut lookup, scratch)?;
             drv.write_aterm(dir, OutputMask::Show, text).map_err(wrap)?;
-            return Ok(hash);
+            return Ok((sha256(text), hash));
         }
         let (inputs, is_deferred) = drv.replaced_inputs(&mut lookup)?;
         let mut replaced = Vec::with_capacity(128 * inputs.len());
@@ -544,6 +549,9 @@ impl DrvHashes {
         }
         text.extend_from_slice(&tail[from..]);
         scratch.extend_from_slice(&text[begin..]);
-        Ok(drv.hash_of(scratch, is_deferred))
+        let text_hash = sha256(text);
+        // without inputs both are the same
+        let hash = if scratch == text { text_hash } else { sha256(scratch) };
+        Ok((text_hash, drv.known_by(hash, is_deferred)))
     }
 }
