@@ -4,6 +4,15 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
+/// The first eight bytes as a number, so that texts which differ in them are ordered as these numbers are. Where there
+/// are fewer, zeros follow.
+pub fn prefix(text: &[u8]) -> u64 {
+    match text.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => (0..8).fold(0, |number, place| number << 8 | u64::from(text.get(place).copied().unwrap_or(0))),
+    }
+}
+
 /// Owned bytes that are usually, but not always, UTF-8. Ordered as bytes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteString(Vec<u8>);

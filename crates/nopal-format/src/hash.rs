@@ -427,26 +427,30 @@ pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError
     Ok(bytes)
 }
 
-/// The two hexadecimal digits of each byte.
-const HEX: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < pairs.len() {
-        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
-
 /// Lower-case hexadecimal of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut digits = vec![0; 2 * bytes.len()];
-    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-        *pair = HEX[usize::from(*byte)];
+    let mut digits = Vec::with_capacity(2 * bytes.len());
+    let (fours, rest) = bytes.as_chunks::<4>();
+    for four in fours {
+        digits.extend_from_slice(&hex_digits(u32::from_be_bytes(*four)));
+    }
+    for byte in rest {
+        digits.extend_from_slice(&hex_digits(u32::from(*byte))[6..]);
     }
     // the digits are ASCII
     String::from_utf8(digits).unwrap_or_default()
+}
+
+/// The eight digits of a number, the highest first; all at once in one word.
+fn hex_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // 16 bits of each 32, then 8 of each 16, then 4 of each 8
+    let number = u64::from(number);
+    let number = number & 0xffff | (number >> 16) << 32;
+    let number = number & 0x0000_00ff_0000_00ff | (number & 0x0000_ff00_0000_ff00) << 8;
+    let number = number & 0x000f_000f_000f_000f | (number & 0x00f0_00f0_00f0_00f0) << 4;
+    let letters = (number + (0x80 - 10) * ONES) >> 7 & ONES;
+    (number + u64::from(b'0') * ONES + u64::from(b'a' - b'9' - 1) * letters).to_be_bytes()
 }
 
 fn unhex(text: &[u8], out: &mut [u8]) -> Result<(), char> {

@@ -6,11 +6,10 @@ use crate::builtins::def;
 use crate::code::ir::{Binary, Expr, Op, Ref};
 use crate::error::{Error, Result};
 use crate::pos::Pos;
-use crate::pure::sort;
+use crate::pure::sort::{self, Order};
 use crate::value::{AttrsBuilder, Closure, List, NixStr, Value, ValueVec, View};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
-use std::cmp::Ordering;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("elemAt", ["xs", "n"], elem_at, "Element *n* of the list *xs*, counted from zero.").needs(1),
@@ -257,13 +256,6 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     Ok(ev.heap.list(&sorted))
 }
 
-/// An order that a comparator stands for.
-#[derive(Clone, Copy)]
-enum Order {
-    Ascending,
-    Descending,
-}
-
 /// The order of a comparator that is `a: b: a < b` or the like.
 fn order_of(ev: &mut Evaluator, closure: Closure) -> Result<Option<Order>> {
     let outer = ev.function(closure.lambda())?;
@@ -288,37 +280,17 @@ fn order_of(ev: &mut Evaluator, closure: Closure) -> Result<Option<Order>> {
 /// Sorts evaluated values that are all integers or all strings; their order is total, so every stable sort gives the
 /// same result. False if they are neither.
 fn sort_uniform(items: &mut [Value], order: Order) -> bool {
-    let directed = |ordering: Ordering| match order {
-        Order::Ascending => ordering,
-        Order::Descending => ordering.reverse(),
+    let numbers: Option<Vec<i64>> = items.iter().map(|item| item.forced().as_int()).collect();
+    let places = if let Some(numbers) = numbers {
+        sort::order_of_numbers(&numbers, order)
+    } else {
+        let strings: Option<Vec<NixStr>> = items.iter().map(|item| item.forced().as_str()).collect();
+        let Some(strings) = strings else { return false };
+        sort::order_of_texts(strings.len(), |place| strings[place].as_bytes(), order)
     };
-    let numbers: Option<Vec<i64>> = items.iter().map(|v| v.forced().as_int()).collect();
-    if let Some(numbers) = numbers {
-        let mut order: Vec<(i64, Value)> = numbers.into_iter().zip(items.iter().copied()).collect();
-        order.sort_by(|a, b| directed(a.0.cmp(&b.0)));
-        for (item, (_, value)) in items.iter_mut().zip(order) {
-            *item = value;
-        }
-        return true;
-    }
-    let strings: Option<Vec<NixStr>> = items.iter().map(|v| v.forced().as_str()).collect();
-    let Some(strings) = strings else { return false };
-    // Most comparisons are decided by the first eight bytes, which are kept beside the index. Strings hold no NUL, so
-    // padding sorts a short string before its continuations.
-    let mut order: Vec<(u64, usize)> = strings.iter().enumerate().map(|(i, s)| (head_word(s.as_bytes()), i)).collect();
-    let compare = |a: usize, b: usize| strings[a].as_bytes().cmp(strings[b].as_bytes());
-    order.sort_by(|a, b| directed(a.0.cmp(&b.0).then_with(|| compare(a.1, b.1))));
-    let sorted: Vec<Value> = order.into_iter().map(|(_, i)| items[i]).collect();
+    let sorted: Vec<Value> = places.into_iter().map(|place| items[place]).collect();
     items.copy_from_slice(&sorted);
     true
-}
-
-/// The first eight bytes as a number in the order of strings.
-fn head_word(text: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    let length = text.len().min(8);
-    word[..length].copy_from_slice(&text[..length]);
-    u64::from_be_bytes(word)
 }
 
 fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -1,6 +1,56 @@
-//! The stable merge sort of `builtins.sort`: peeksort (Munro and Wild 2018) in Nix's variant, so that even a
-//! comparator that is not an order gives Nix's result and the comparator is called for the same pairs in the same
-//! order. The comparator may fail, which ends the sort with some permutation of the input.
+//! The order of numbers and of texts; and for whatever else `builtins.sort` may be given, the stable merge sort peeksort
+//! (Munro and Wild 2018) in Nix's variant, so that even a comparator that is not an order gives Nix's result and the
+//! comparator is called for the same pairs in the same order. The comparator may fail, which ends the sort with some
+//! permutation of the input.
+
+use nopal_format::bytes::prefix;
+
+/// Which of two comes first.
+#[derive(Clone, Copy)]
+pub enum Order {
+    /// The lesser one.
+    Ascending,
+    /// The greater one.
+    Descending,
+}
+
+impl Order {
+    /// A sort key that is as large as the number for [`Order::Ascending`] with the place below it, so that of equal
+    /// numbers the one that was first stays first.
+    fn key(self, number: u64, place: usize) -> u128 {
+        let number = match self {
+            Order::Ascending => number,
+            Order::Descending => !number,
+        };
+        u128::from(number) << 64 | place as u128
+    }
+}
+
+/// The places of numbers, in the order of these; those of equal ones are ascending.
+pub fn order_of_numbers(numbers: &[i64], order: Order) -> Vec<usize> {
+    let unsigned = |number: i64| number.cast_unsigned() ^ 1 << 63;
+    let mut keys: Vec<u128> =
+        numbers.iter().enumerate().map(|(place, number)| order.key(unsigned(*number), place)).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|key| key as usize).collect()
+}
+
+/// The places of `count` texts, in the order of these; those of equal ones are ascending. Most are told apart by their
+/// first eight bytes.
+pub fn order_of_texts<'a>(count: usize, text: impl Fn(usize) -> &'a [u8], order: Order) -> Vec<usize> {
+    let mut keys: Vec<u128> = (0..count).map(|place| order.key(prefix(text(place)), place)).collect();
+    keys.sort_unstable();
+    for alike in keys.chunk_by_mut(|a, b| a >> 64 == b >> 64).filter(|alike| alike.len() > 1) {
+        alike.sort_by(|a, b| {
+            let ascending = text(*a as usize).cmp(text(*b as usize));
+            match order {
+                Order::Ascending => ascending,
+                Order::Descending => ascending.reverse(),
+            }
+        });
+    }
+    keys.into_iter().map(|key| key as usize).collect()
+}
 
 /// Segments up to this length are sorted by insertion.
 const INSERTION: usize = 16;

@@ -24,11 +24,10 @@ pub fn replace<E>(
             out.extend_from_slice(&rest[..skip]);
             at += skip;
         }
-        // the first byte is compared before the others are: that is cheap
-        let first = text.get(at);
-        let found = from.iter().position(|pattern| match pattern.first() {
-            Some(byte) => first == Some(byte) && text[at..].starts_with(pattern),
-            None => true,
+        // patterns are short, and most differ soon
+        let rest = &text[at..];
+        let found = from.iter().position(|pattern| {
+            pattern.len() <= rest.len() && pattern.iter().zip(rest).all(|(byte, other)| byte == other)
         });
         if let Some(index) = found {
             to(index, &mut out)?;

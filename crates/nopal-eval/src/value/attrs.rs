@@ -16,6 +16,7 @@ use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
 use super::world::Shapes;
 use crate::code::ir::Cache;
 use crate::pos::Pos;
+use crate::pure::sort::{Order, order_of_texts};
 
 /// Most layers a set may have; one more and `//` makes a flat set.
 pub(super) const MAX_LAYERS: usize = 8;
@@ -117,9 +118,9 @@ impl Shape {
         let cached = word.load(Ordering::Acquire) as *const u32;
         let pointer = if cached.is_null() {
             let keys = self.keys();
-            let mut order = (0..keys.len() as u32).collect::<Vec<u32>>();
-            order.sort_unstable_by(|a, b| symbols.get(keys[*a as usize]).cmp(symbols.get(keys[*b as usize])));
-            let leaked = Box::leak(order.into_boxed_slice()).as_ptr();
+            let order = order_of_texts(keys.len(), |index| symbols.get(keys[index]), Order::Ascending);
+            let order = order.into_iter().map(|index| index as u32).collect::<Box<[u32]>>();
+            let leaked = Box::leak(order).as_ptr();
             word.store(leaked as u64, Ordering::Release);
             leaked
         } else {

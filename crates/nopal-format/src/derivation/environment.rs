@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::bytes::ByteText;
+use crate::bytes::{ByteText, prefix};
 
 /// Variables by name, in order. All texts lie in one buffer.
 #[derive(Clone, Default)]
@@ -114,14 +114,6 @@ impl Environment {
     /// Names and values, by name.
     pub fn iter(&self) -> Iter<'_> {
         Iter { environment: self, variables: self.variables.iter() }
-    }
-}
-
-/// The first eight bytes as a number that is ordered as they are; zeros where there are fewer.
-fn prefix(name: &[u8]) -> u64 {
-    match name.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => (0..8).fold(0, |prefix, index| prefix << 8 | u64::from(name.get(index).copied().unwrap_or(0))),
     }
 }
 
