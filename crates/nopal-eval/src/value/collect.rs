@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex};
 
 use super::heap::Heap;
 use super::roots;
-use super::space::{Chunk, LINE_BYTES, Space};
+use super::space::{Chunk, Space};
 use super::word::{APP_FLAG, Kind, OLD_FLAG, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -408,6 +408,9 @@ impl<const SHARED: bool> Marker<SHARED> {
     }
 }
 
+/// What is fetched from memory as one.
+const CACHE_LINE_BYTES: usize = 64;
+
 /// Has fetched what is read next of an object: what an indirection leads to, what tells the size, or the second line.
 #[inline(always)]
 fn prefetch_next(word: u64) {
@@ -421,9 +424,9 @@ fn prefetch_next(word: u64) {
         Kind::Thunk | Kind::Pending | Kind::Closure => prefetch(header_address::<u64>(header).cast_mut()),
         Kind::Attrs => {
             prefetch(header_address::<u64>(header).cast_mut());
-            prefetch(value.object().wrapping_byte_add(LINE_BYTES));
+            prefetch(value.object().wrapping_byte_add(CACHE_LINE_BYTES));
         }
-        Kind::List => prefetch(value.object().wrapping_byte_add(LINE_BYTES)),
+        Kind::List => prefetch(value.object().wrapping_byte_add(CACHE_LINE_BYTES)),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A chunk is 32 MiB of address space, aligned to its size, so that an object's address leads to the chunk's bitmaps. An
 //! object is allocated by moving a pointer through a *run* of free memory. After a collection the runs are the *lines*
-//! (64 bytes) that no live object touches, as in Immix (Blackburn and McKinley, PLDI 2008). Large objects have a chunk
+//! (32 bytes) that no live object touches, as in Immix (Blackburn and McKinley, PLDI 2008). Large objects have a chunk
 //! of their own, which goes back to the system when they die.
 
 use std::ptr::NonNull;
@@ -18,13 +18,14 @@ const CHUNK_BYTES: usize = 32 << 20;
 const SMALL_PAGES_BYTES: usize = 4 << 20;
 
 /// What survives or is reused as one.
-pub(super) const LINE_BYTES: usize = 64;
+const LINE_BYTES: usize = 32;
 
 /// Most bytes handed out at a time, as one run or several.
 pub(super) const RUN_BYTES: usize = 32 << 10;
 
 /// Free lines fewer than these are not worth a run.
-const MIN_RUN_BYTES: usize = 2 * LINE_BYTES;
+const MIN_RUN_LINES: usize = 3;
+const MIN_RUN_BYTES: usize = MIN_RUN_LINES * LINE_BYTES;
 
 /// Objects up to this size are allocated from runs; no run is smaller.
 pub(super) const SMALL_BYTES: usize = MIN_RUN_BYTES;
@@ -165,16 +166,13 @@ impl Chunk {
         if bytes > LARGE_BYTES {
             return;
         }
-        let begin = object as usize - self.base();
-        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
-        for line in first..=last {
-            let bit = 1 << (line % WORD_BITS);
+        for_each_line_word(object as usize - self.base(), bytes, |word, bits| {
             // SAFETY: as for `mark_among_others`.
-            let map = unsafe { AtomicU64::from_ptr(&raw mut (*self.0.as_ptr()).lines[line / WORD_BITS]) };
-            if map.load(Ordering::Relaxed) & bit == 0 {
-                map.fetch_or(bit, Ordering::Relaxed);
+            let map = unsafe { AtomicU64::from_ptr(&raw mut (*self.0.as_ptr()).lines[word]) };
+            if map.load(Ordering::Relaxed) & bits != bits {
+                map.fetch_or(bits, Ordering::Relaxed);
             }
-        }
+        });
     }
 
     /// Takes the mark off an object.
@@ -201,22 +199,14 @@ impl Chunk {
         if bytes > LARGE_BYTES {
             return;
         }
-        let begin = object as usize - self.base();
-        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
         let map = &mut self.header().lines;
-        for line in first..=last {
-            map[line / WORD_BITS] |= 1 << (line % WORD_BITS);
-        }
+        for_each_line_word(object as usize - self.base(), bytes, |word, bits| map[word] |= bits);
     }
 
     /// Undoes [`Chunk::keep_lines`] for an object that shares no line with others.
     fn free_lines(self, object: *const u64, bytes: usize) {
-        let begin = object as usize - self.base();
-        let (first, last) = (begin / LINE_BYTES, (begin + bytes - 1) / LINE_BYTES);
         let map = &mut self.header().lines;
-        for line in first..=last {
-            map[line / WORD_BITS] &= !(1 << (line % WORD_BITS));
-        }
+        for_each_line_word(object as usize - self.base(), bytes, |word, bits| map[word] &= !bits);
     }
 
     fn set_start(self, object: *const u64) {
@@ -250,8 +240,8 @@ impl Chunk {
         let kept = &self.header().lines;
         let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
         let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
-        while let Some(begin) = two_free(kept, line) {
-            line = kept_line(kept, begin + MIN_RUN_BYTES / LINE_BYTES, (begin + most).min(CHUNK_BYTES / LINE_BYTES));
+        while let Some(begin) = some_free(kept, line) {
+            line = kept_line(kept, begin + MIN_RUN_LINES, (begin + most).min(CHUNK_BYTES / LINE_BYTES));
             if line - begin >= least {
                 return Some((begin * LINE_BYTES, line * LINE_BYTES));
             }
@@ -260,16 +250,28 @@ impl Chunk {
     }
 }
 
-/// The first line from `line` on that is free, as is the one after it.
+/// Words of a bitmap of lines, and the bits in them, that stand for so many bytes (at least one) at an offset.
 #[inline(always)]
-fn two_free(kept: &[u64; LINE_MAP_WORDS], line: usize) -> Option<usize> {
+fn for_each_line_word(offset: usize, bytes: usize, mut with: impl FnMut(usize, u64)) {
+    let (mut line, end) = (offset / LINE_BYTES, (offset + bytes).div_ceil(LINE_BYTES));
+    while line < end {
+        let first = line % WORD_BITS;
+        let count = (end - line).min(WORD_BITS - first);
+        with(line / WORD_BITS, u64::MAX >> (WORD_BITS - count) << first);
+        line += count;
+    }
+}
+
+/// The first line from `line` on that is free, as are those after it that a run needs.
+#[inline(always)]
+fn some_free(kept: &[u64; LINE_MAP_WORDS], line: usize) -> Option<usize> {
     let mut skipped = u64::MAX << (line % WORD_BITS);
     for word in line / WORD_BITS..LINE_MAP_WORDS {
         let free = !kept[word];
         let next = kept.get(word + 1).map_or(0, |next| !next);
-        let both = free & (free >> 1 | next << (WORD_BITS - 1)) & skipped;
-        if both != 0 {
-            return Some(word * WORD_BITS + both.trailing_zeros() as usize);
+        let free = (1..MIN_RUN_LINES).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far))) & skipped;
+        if free != 0 {
+            return Some(word * WORD_BITS + free.trailing_zeros() as usize);
         }
         skipped = u64::MAX;
     }
