@@ -4,7 +4,7 @@
 //! thunk used is what lies above the height at which it began. When it has its value, [`Uses::gather`] makes them one set,
 //! which the thunk keeps, and everybody who takes the value from there uses it, too ([`Uses::take`]).
 //!
-//! Sets are interned, so that they are small numbers to the evaluator.
+//! Sets are interned, so that they are small numbers to the evaluator. A set of one answer is the number of that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,17 @@ pub struct UseSet(u32);
 impl UseSet {
     /// No answer.
     pub const EMPTY: UseSet = UseSet(0);
+
+    /// The set of one answer is its number and this.
+    const SINGLE: u32 = 1 << 31;
+
+    fn single(answer: u32) -> UseSet {
+        UseSet(answer | Self::SINGLE)
+    }
+
+    fn as_single(self) -> Option<u32> {
+        (self.0 & Self::SINGLE != 0).then_some(self.0 & !Self::SINGLE)
+    }
 
     /// As a value, which is an integer.
     pub(crate) fn as_value(self) -> Value {
@@ -96,11 +107,9 @@ impl Parts {
 struct Table {
     /// What is used by what is being evaluated: innermost last.
     stack: Vec<UseSet>,
-    /// The sets, as bitmaps.
+    /// The sets but those of one answer, as bitmaps.
     sets: Vec<Arc<[u64]>>,
     ids: FxHashMap<Arc<[u64]>, UseSet>,
-    /// Sets of one answer, by its number.
-    singles: FxHashMap<u32, UseSet>,
     unions: FxHashMap<(UseSet, UseSet), UseSet>,
 }
 
@@ -111,7 +120,6 @@ impl Default for Table {
             stack: Vec::new(),
             sets: vec![empty.clone()],
             ids: FxHashMap::from_iter([(empty, UseSet::EMPTY)]),
-            singles: FxHashMap::default(),
             unions: FxHashMap::default(),
         }
     }
@@ -138,9 +146,7 @@ impl Uses {
     /// What is being evaluated uses an answer of the host.
     pub fn add(&self, answer: u32) {
         if self.is_on() {
-            let mut table = lock(&self.table);
-            let single = table.single(answer);
-            self.push(&mut table, single);
+            self.push(&mut lock(&self.table), UseSet::single(answer));
         }
     }
 
@@ -171,6 +177,9 @@ impl Uses {
 
     /// The numbers of the answers in a set, ascending.
     pub fn answers(&self, set: UseSet) -> Vec<u32> {
+        if let Some(answer) = set.as_single() {
+            return vec![answer];
+        }
         let bits = lock(&self.table).sets[set.0 as usize].clone();
         let numbers = |(word, base): (&u64, u32)| {
             let word = *word;
@@ -186,15 +195,17 @@ impl Uses {
 }
 
 impl Table {
-    fn single(&mut self, answer: u32) -> UseSet {
-        if let Some(single) = self.singles.get(&answer) {
-            return *single;
+    /// Adds a set to a bitmap.
+    fn add_to(&self, bits: &mut Vec<u64>, set: UseSet) {
+        if let Some(answer) = set.as_single() {
+            let word = (answer / u64::BITS) as usize;
+            bits.resize(bits.len().max(word + 1), 0);
+            bits[word] |= 1 << (answer % u64::BITS);
+            return;
         }
-        let mut bits = vec![0; (answer / u64::BITS) as usize + 1];
-        bits[(answer / u64::BITS) as usize] = 1 << (answer % u64::BITS);
-        let single = self.intern(&bits);
-        self.singles.insert(answer, single);
-        single
+        let more = &self.sets[set.0 as usize];
+        bits.resize(bits.len().max(more.len()), 0);
+        bits.iter_mut().zip(&**more).for_each(|(bits, more)| *bits |= more);
     }
 
     fn union_above(&mut self, height: usize) -> UseSet {
@@ -216,10 +227,9 @@ impl Table {
         if let Some(known) = self.unions.get(&pair) {
             return *known;
         }
-        let (short, long) = (self.sets[a.0 as usize].clone(), self.sets[b.0 as usize].clone());
-        let (short, long) = if short.len() < long.len() { (short, long) } else { (long, short) };
-        let mut bits = long.to_vec();
-        bits.iter_mut().zip(&*short).for_each(|(bits, more)| *bits |= more);
+        let mut bits = Vec::new();
+        self.add_to(&mut bits, a);
+        self.add_to(&mut bits, b);
         let union = self.intern(&bits);
         self.unions.insert(pair, union);
         union
