@@ -176,6 +176,10 @@ pub(super) fn digest(parts: &[&[u8]]) -> Digest {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
+    finished(hasher)
+}
+
+fn finished(hasher: Hasher) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(hasher.finish().bytes());
     digest
@@ -200,14 +204,24 @@ pub(super) fn contents_digest(contents: &[u8]) -> Digest {
 
 /// The digest of the tokens of a source; `None` if it is not made of tokens.
 pub(super) fn tokens_digest(source: &[u8], pipe_operators: bool) -> Option<Digest> {
-    let mut written = Vec::with_capacity(source.len());
+    let mut hasher = Hasher::new(HashAlgorithm::Blake3);
+    hasher.update(b"tokens");
+    let mut piece = Vec::with_capacity(2 * PIECE_BYTES);
     let is_whole = nopal_syntax::tokens(source, pipe_operators, |kind, token| {
-        written.push(kind);
-        written.extend_from_slice(&(token.len() as u32).to_le_bytes());
-        written.extend_from_slice(token);
+        piece.push(kind);
+        piece.extend_from_slice(&(token.len() as u32).to_le_bytes());
+        piece.extend_from_slice(token);
+        if piece.len() >= PIECE_BYTES {
+            hasher.update(&piece);
+            piece.clear();
+        }
     });
-    is_whole.then(|| digest(&[b"tokens", &written]))
+    hasher.update(&piece);
+    is_whole.then(|| finished(hasher))
 }
+
+/// So much is hashed together: enough for the hash to take it in parallel.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// The digest of a directory's listing, in whatever order it came.
 pub(super) fn listing_digest(listing: &[(Vec<u8>, FileType)]) -> Digest {
