@@ -19,10 +19,10 @@ use crate::sync::{lock, wait};
 use super::attrs::Shape;
 
 /// So many bytes are live for each that is filled before the next collection, at most.
-const LIVE_PER_FILLED: usize = 8;
+const LIVE_PER_FILLED: usize = 6;
 
 /// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
-const LEAST_PART: usize = 4;
+const LEAST_PART: usize = 3;
 
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
 /// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
