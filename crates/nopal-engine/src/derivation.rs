@@ -42,9 +42,10 @@ impl Engine {
             }
         }
         let mut read = |path: &StorePath| self.shared.read_derivation(path);
-        let made = DrvHashes::new().instantiate(store_dir, &mut derivation, &mut read)?;
+        let mut hashes = DrvHashes::new();
+        let made = hashes.instantiate(store_dir, &mut derivation, &mut read)?;
         if !dry_run {
-            self.store()?.add_text(made.path.name(), &made.aterm, &derivation.references())?;
+            self.store()?.add_text(made.path.name(), made.aterm, &derivation.references())?;
         }
         Ok(made.path)
     }

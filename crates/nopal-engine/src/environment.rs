@@ -111,8 +111,9 @@ impl Engine {
     /// Fills in the paths of a derivation's outputs and adds it to the store.
     fn write_derivation(&self, derivation: &mut Derivation) -> Result<StorePath, EngineError> {
         let mut read = |path: &StorePath| self.shared.read_derivation(path);
-        let made = DrvHashes::new().instantiate(&self.config().store_dir, derivation, &mut read)?;
-        Ok(self.shared.source_store()?.add_text(made.path.name(), &made.aterm, &derivation.references())?)
+        let mut hashes = DrvHashes::new();
+        let made = hashes.instantiate(&self.config().store_dir, derivation, &mut read)?;
+        Ok(self.shared.source_store()?.add_text(made.path.name(), made.aterm, &derivation.references())?)
     }
 
     /// The output of an environment's derivation that holds the environment.

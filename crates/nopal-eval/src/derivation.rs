@@ -407,16 +407,20 @@ impl Draft<'_> {
         let mut hashes = std::mem::take(&mut ev.drv_hashes);
         ev.learn_hashes(&self.drv, &mut hashes);
         let mut read = |path: &StorePath| ev.read_derivation(path).map_err(HashFailure);
-        let made = hashes.instantiate(&store_dir, &mut self.drv, &mut read);
+        let made = hashes.instantiate(&store_dir, &mut self.drv, &mut read).map_err(|HashFailure(error)| error);
+        let path = made.and_then(|made| {
+            if !ev.settings.read_only {
+                let added = host.add_derivation(&made.path, &self.drv, made.aterm);
+                added.map_err(|error| ev.host_error(error, Pos::NONE))?;
+            }
+            Ok(made.path)
+        });
         ev.drv_hashes = hashes;
-        let made = made.map_err(|HashFailure(error)| error)?;
-        ev.share_hash(&made.path);
-        if !ev.settings.read_only {
-            host.add_derivation(&made.path, &self.drv, &made.aterm).map_err(|error| ev.host_error(error, Pos::NONE))?;
-        }
+        let path = path?;
+        ev.share_hash(&path);
         let mut result = AttrsBuilder::with_capacity(1 + self.drv.outputs.len());
-        let printed = store_dir.print(&made.path);
-        let context = ev.contexts.single(ContextElement::DrvDeep(made.path.clone()));
+        let printed = store_dir.print(&path);
+        let context = ev.contexts.single(ContextElement::DrvDeep(path.clone()));
         result.insert(sym::DRV_PATH, ev.heap.string_with(printed.as_bytes(), context), Pos::NONE);
         for (output, spec) in &self.drv.outputs {
             let known = match spec {
@@ -424,8 +428,8 @@ impl Draft<'_> {
                 _ => None,
             };
             let value = match known {
-                Some(text) => ev.known_output_string(&made.path, output, text.as_bytes()),
-                None => ev.output_string(&made.path, &self.drv.name, output, spec)?,
+                Some(text) => ev.known_output_string(&path, output, text.as_bytes()),
+                None => ev.output_string(&path, &self.drv.name, output, spec)?,
             };
             result.insert(ev.symbols.intern(output.as_bytes()), value, Pos::NONE);
         }

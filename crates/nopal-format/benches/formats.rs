@@ -204,7 +204,7 @@ fn derivations() {
             let mut read = |path: &StorePath| Err(DerivationError::Cycle { path: path.clone() });
             let made = hashes.instantiate(&dir, &mut drv, &mut read).unwrap();
             paths.push(made.path.clone());
-            known.insert(made.path, (drv, made.aterm));
+            known.insert(made.path, (drv, made.aterm.to_vec()));
         }
         processor_seconds() - start
     };

@@ -558,5 +558,10 @@ impl io::Write for Hasher {
 
 /// The SHA-256 of `data`.
 pub fn sha256(data: &[u8]) -> Hash {
-    Hash::sha256(sha2::Sha256::digest(data).into())
+    Hash::sha256(sha256_bytes(data))
+}
+
+/// The bytes of the SHA-256 of `data`.
+pub(crate) fn sha256_bytes(data: &[u8]) -> [u8; 32] {
+    sha2::Sha256::digest(data).into()
 }

@@ -103,9 +103,10 @@ impl Site {
             let text = std::fs::read(self.store.physical_path(path)).unwrap();
             Ok::<_, Failed>(Derivation::parse_aterm(dir, &text, path.derivation_name().unwrap()).unwrap())
         };
-        let made = self.hashes.borrow_mut().instantiate(dir, &mut derivation, &mut read).unwrap();
+        let mut hashes = self.hashes.borrow_mut();
+        let made = hashes.instantiate(dir, &mut derivation, &mut read).unwrap();
         let path =
-            self.store.add_text(&format!("{}.drv", derivation.name), &made.aterm, &derivation.references()).unwrap();
+            self.store.add_text(&format!("{}.drv", derivation.name), made.aterm, &derivation.references()).unwrap();
         assert_eq!(path, made.path);
         path
     }

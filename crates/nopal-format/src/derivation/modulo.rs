@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
 use super::{Derivation, DerivationKind, DerivationOutput};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
-use crate::hash::{Hash, HashAlgorithm, hex, sha256};
+use crate::hash::{Hash, HashAlgorithm, hex, sha256, sha256_bytes};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
 
 /// Why a derivation's outputs cannot be computed; the wording is Nix's.
@@ -77,7 +77,8 @@ pub enum DerivationError {
 /// What a derivation contributes to the hash of those that need it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrvHash {
-    hash: Hash,
+    /// A SHA-256.
+    hash: [u8; 32],
     /// The names, each with a NUL behind it.
     outputs: Arc<str>,
     is_deferred: bool,
@@ -85,8 +86,12 @@ pub struct DrvHash {
 
 impl DrvHash {
     /// The hash that stands for an output; all outputs have the same.
-    pub fn of_output(&self, output: &str) -> Option<&Hash> {
-        self.outputs.split_terminator('\0').any(|name| name == output).then_some(&self.hash)
+    pub fn of_output(&self, output: &str) -> Option<Hash> {
+        self.outputs.split_terminator('\0').any(|name| name == output).then(|| self.hash())
+    }
+
+    fn hash(&self) -> Hash {
+        Hash::sha256(self.hash)
     }
 
     /// Whether the output paths are not known before something is built.
@@ -203,11 +208,11 @@ impl Derivation {
         self.write_head(dir, &self.shown_paths(dir, mask).map_err(DerivationError::from)?, scratch);
         write_replaced_inputs(&inputs, scratch);
         self.write_tail(dir, mask, scratch, &mut Vec::new());
-        Ok(self.known_by(sha256(scratch), is_deferred | inputs_deferred))
+        Ok(self.known_by(sha256_bytes(scratch), is_deferred | inputs_deferred))
     }
 
     /// What others know this derivation by.
-    fn known_by(&self, hash: Hash, is_deferred: bool) -> DrvHash {
+    fn known_by(&self, hash: [u8; 32], is_deferred: bool) -> DrvHash {
         let mut outputs = String::with_capacity(16);
         for name in self.outputs.keys() {
             outputs.push_str(name);
@@ -225,7 +230,7 @@ impl Derivation {
 
     fn fixed_hash_at(&self, dir: &StoreDir, ca: &ContentAddress, path: &StorePath) -> DrvHash {
         let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(path));
-        self.known_by(sha256(text.as_bytes()), false)
+        self.known_by(sha256_bytes(text.as_bytes()), false)
     }
 
     /// The inputs as they are hashed, and whether the path of one is not known yet.
@@ -245,7 +250,7 @@ impl Derivation {
             }
             if !needed.outputs.is_empty() {
                 // all outputs have the same
-                let outputs: &mut BTreeSet<&str> = inputs.entry(hex(input.hash.bytes())).or_default();
+                let outputs: &mut BTreeSet<&str> = inputs.entry(hex(&input.hash)).or_default();
                 outputs.extend(needed.outputs.iter().map(String::as_str));
             }
         }
@@ -275,7 +280,7 @@ impl Derivation {
             }
             DerivationKind::InputAddressed | DerivationKind::Deferred => {
                 let hash = self.hash_modulo(dir, OutputMask::Blank, lookup, scratch)?;
-                Ok(self.fill_outputs(dir, &hash.hash, hash.is_deferred)?)
+                Ok(self.fill_outputs(dir, &hash.hash(), hash.is_deferred)?)
             }
         }
     }
@@ -351,11 +356,11 @@ impl Derivation {
 
 /// A derivation made ready for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instantiated {
+pub struct Instantiated<'a> {
     /// The path of the `.drv` file.
     pub path: StorePath,
     /// Its text.
-    pub aterm: Vec<u8>,
+    pub aterm: &'a [u8],
 }
 
 /// Hashes of derivations already seen, so that each is computed once.
@@ -453,7 +458,7 @@ impl DrvHashes {
                 self.get(dir, input, read)?;
             }
         }
-        Ok(self.hash_known(dir, drv, OutputMask::Blank)?.hash)
+        Ok(self.hash_known(dir, drv, OutputMask::Blank)?.hash())
     }
 
     fn hash_known<E: From<DerivationError>>(
@@ -480,7 +485,7 @@ impl DrvHashes {
         dir: &StoreDir,
         drv: &mut Derivation,
         read: &mut ReadDrv<'_, E>,
-    ) -> Result<Instantiated, E> {
+    ) -> Result<Instantiated<'_>, E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         if !drv.is_fixed() {
             for input in drv.input_drvs.keys() {
@@ -490,7 +495,7 @@ impl DrvHashes {
         let (text_hash, hash) = self.finish(dir, drv)?;
         let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
         self.known.insert(path.clone(), hash);
-        Ok(Instantiated { path, aterm: self.text.clone() })
+        Ok(Instantiated { path, aterm: &self.text })
     }
 
     /// Fills in output paths, leaves the ATerm in `text` and returns its hash, and the one for those that will need it.
@@ -549,9 +554,9 @@ impl DrvHashes {
         }
         text.extend_from_slice(&tail[from..]);
         scratch.extend_from_slice(&text[begin..]);
-        let text_hash = sha256(text);
+        let text_hash = sha256_bytes(text);
         // without inputs both are the same
-        let hash = if scratch == text { text_hash } else { sha256(scratch) };
-        Ok((text_hash, drv.known_by(hash, is_deferred)))
+        let hash = if scratch == text { text_hash } else { sha256_bytes(scratch) };
+        Ok((Hash::sha256(text_hash), drv.known_by(hash, is_deferred)))
     }
 }

@@ -48,7 +48,7 @@ impl Derivation {
         let hash = resolved.hash_modulo(dir, OutputMask::Blank, &mut no_inputs, &mut Vec::new())?;
         for (name, output) in &mut resolved.outputs {
             if let (DerivationOutput::Deferred, Some(hash)) = (&*output, hash.of_output(name)) {
-                let path = dir.output_path(name, hash, &self.name)?;
+                let path = dir.output_path(name, &hash, &self.name)?;
                 resolved.env.insert(name, dir.print(&path));
                 *output = DerivationOutput::InputAddressed { path };
             }

@@ -53,7 +53,7 @@ fn computes_output_paths_as_both_versions() {
                 fresh.declare_outputs(&dir, [name.as_str()], *spec).unwrap();
             }
             let made = hashes.instantiate(&dir, &mut fresh, &mut read).unwrap();
-            assert_eq!(String::from_utf8_lossy(&made.aterm), *aterm);
+            assert_eq!(String::from_utf8_lossy(made.aterm), *aterm);
             assert_eq!(&made.path, path);
             assert_eq!(&fresh, drv);
         }
@@ -196,13 +196,14 @@ fn finds_wrong_paths_missing_outputs_and_circles() {
         by_name.insert(path.name(), (path, drv));
     }
     let mut read = |path: &StorePath| Ok::<_, DerivationError>(known[path].1.clone());
+    let mut hashes = DrvHashes::new();
     let mut wrong = by_name["input.drv"].1.clone();
     wrong.args.push("changed".into());
-    let error = DrvHashes::new().instantiate(&dir, &mut wrong, &mut read).unwrap_err();
+    let error = hashes.instantiate(&dir, &mut wrong, &mut read).unwrap_err();
     assert!(matches!(error, DerivationError::WrongOutput { .. }), "{error}");
     let mut missing = by_name["input.drv"].1.clone();
     missing.input_drvs.values_mut().for_each(|needed| needed.outputs.extend(["absent".to_owned()]));
-    let error = DrvHashes::new().instantiate(&dir, &mut missing, &mut read).unwrap_err();
+    let error = hashes.instantiate(&dir, &mut missing, &mut read).unwrap_err();
     assert!(matches!(error, DerivationError::NoHash { .. }), "{error}");
     let (simple, drv) = by_name["simple.drv"];
     let mut circle = drv.clone();

@@ -64,8 +64,9 @@ fn trees_files_and_derivations_are_added() {
     );
     let mut derivation = Derivation::parse_aterm(scratch.store.store_dir(), text.as_bytes(), "a").unwrap();
     let mut read = |_: &StorePath| -> Result<Derivation, StoreError> { unreachable!("it has no inputs") };
-    let made = DrvHashes::new().instantiate(scratch.store.store_dir(), &mut derivation, &mut read).unwrap();
-    additions.derivation(&made.path, &derivation, made.aterm.clone().into()).unwrap();
+    let mut hashes = DrvHashes::new();
+    let made = hashes.instantiate(scratch.store.store_dir(), &mut derivation, &mut read).unwrap();
+    additions.derivation(&made.path, &derivation, made.aterm.into()).unwrap();
     assert!(additions.is_pending(&made.path));
     assert!(!scratch.store.is_valid(&made.path).unwrap());
     additions.finish().unwrap();
