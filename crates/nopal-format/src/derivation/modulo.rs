@@ -79,15 +79,14 @@ pub enum DerivationError {
 pub struct DrvHash {
     /// A SHA-256.
     hash: [u8; 32],
-    /// The names, each with a NUL behind it.
-    outputs: Arc<str>,
+    outputs: Arc<[Box<str>]>,
     is_deferred: bool,
 }
 
 impl DrvHash {
     /// The hash that stands for an output; all outputs have the same.
     pub fn of_output(&self, output: &str) -> Option<Hash> {
-        self.outputs.split_terminator('\0').any(|name| name == output).then(|| self.hash())
+        self.outputs.iter().any(|name| &**name == output).then(|| self.hash())
     }
 
     fn hash(&self) -> Hash {
@@ -213,12 +212,8 @@ impl Derivation {
 
     /// What others know this derivation by.
     fn known_by(&self, hash: [u8; 32], is_deferred: bool) -> DrvHash {
-        let mut outputs = String::with_capacity(16);
-        for name in self.outputs.keys() {
-            outputs.push_str(name);
-            outputs.push('\0');
-        }
-        DrvHash { hash, outputs: outputs.into(), is_deferred }
+        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
+        DrvHash { hash, outputs, is_deferred }
     }
 
     /// The hash if the output is fixed.
