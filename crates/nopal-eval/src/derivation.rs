@@ -17,7 +17,7 @@ use crate::context::{Context, ContextElement, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
-use crate::value::{Attrs, AttrsBuilder, Value};
+use crate::value::{Attrs, AttrsBuilder, NixStr, Value};
 
 /// The Nix text of the function `derivation`.
 pub(crate) const WRAPPER: &str = include_str!("derivation.nix");
@@ -194,8 +194,7 @@ impl Draft<'_> {
             sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(ev, &text)?,
             sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
             sym::OUTPUTS => {
-                let names = text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
-                self.set_outputs(names.map(|name| String::from_utf8_lossy(name).into_owned()))?;
+                self.set_outputs(text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()))?;
             }
             _ => {}
         }
@@ -240,9 +239,9 @@ impl Draft<'_> {
             sym::OUTPUTS => {
                 let mut names = Vec::new();
                 for name in ev.force_list(value, Pos::NONE, "")?.as_slice() {
-                    names.push(ev.force_string_no_ctx(*name, Pos::NONE, "")?.to_lossy().into_owned());
+                    names.push(ev.force_string_no_ctx(*name, Pos::NONE, "")?);
                 }
-                self.set_outputs(names.into_iter())?;
+                self.set_outputs(names.iter().map(NixStr::as_bytes))?;
             }
             sym::ALLOWED_REFERENCES
             | sym::ALLOWED_REQUISITES
@@ -284,16 +283,19 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn set_outputs(&mut self, names: impl Iterator<Item = String>) -> Result<()> {
+    fn set_outputs<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         self.outputs.clear();
+        let mut seen = BTreeSet::new();
         for name in names {
-            if self.outputs.contains(&name) {
-                return Err(Error::eval(format!("duplicate derivation output '{name}'")));
+            let shown = String::from_utf8_lossy(name);
+            if !seen.insert(name) {
+                return Err(Error::eval(format!("duplicate derivation output '{shown}'")));
             }
-            if name == "drvPath" {
+            if name == b"drvPath" {
                 return Err(Error::eval("invalid derivation output name 'drvPath'"));
             }
-            self.outputs.insert(name);
+            // what is no text makes no path either, which is found out later
+            self.outputs.insert(shown.into_owned());
         }
         if self.outputs.is_empty() {
             return Err(Error::eval("derivation cannot have an empty set of outputs"));

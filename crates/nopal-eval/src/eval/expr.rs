@@ -351,12 +351,14 @@ impl Evaluator {
     #[inline(never)]
     pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
         let mut last = None;
-        match (self.walk_select(select, base, env, &mut last), &select.default) {
+        let selected = match (self.walk_select(select, base, env, &mut last), &select.default) {
             (Ok(Some(value)), _) => Ok(value),
             (Ok(None), Some(default)) => self.eval(default, env),
             (Ok(None), None) => Err(Error::eval("attribute missing").at(select.pos)),
-            (Err(error), _) => Err(self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos))),
-        }
+            (Err(error), _) => Err(error),
+        };
+        // Nix says so of the default, too
+        selected.map_err(|error| self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos)))
     }
 
     /// The selected value, or `None` when the default is to be used. `last` is the attribute that was found last.
