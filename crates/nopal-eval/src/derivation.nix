@@ -1,8 +1,13 @@
 # The function `derivation`, which is written in Nix.
 #
 # Names and line numbers show in traces: frames from this text are printed with
-# an excerpt, and Nix's own wrapper has these lines at these places. Keep the
-# line that sets `outPath` at line 50, with its neighbours as they are.
+# an excerpt, and Nix's own wrapper has these lines at these places. Keep all
+# from line 37 on where they are and as they are.
+
+
+
+
+
 
 /**
   Describe a build.
@@ -22,11 +27,6 @@
   `type`, `outputName`, `all`, `drvAttrs`, and one such set for each output.
   Nothing is computed before a path is asked for.
 */
-
-
-
-
-
 drvAttrs@{
   outputs ? [ "out" ],
   ...
@@ -38,13 +38,13 @@ let
 
   commonAttrs =
     drvAttrs
-    // builtins.listToAttrs outputsList
+    // (builtins.listToAttrs outputsList)
     // {
       all = map (x: x.value) outputsList;
       inherit drvAttrs;
     };
 
-  outputsList = map (outputName: {
+  outputToAttrListElement = outputName: {
     name = outputName;
     value = commonAttrs // {
       outPath = builtins.getAttr outputName strict;
@@ -52,6 +52,9 @@ let
       type = "derivation";
       inherit outputName;
     };
-  }) outputs;
+  };
+
+  outputsList = map outputToAttrListElement outputs;
+
 in
 (builtins.head outputsList).value

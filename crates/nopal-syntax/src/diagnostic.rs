@@ -1,6 +1,7 @@
 //! What is wrong with a source, as data; the words are Nix's.
 
 use crate::ast::Pos;
+use crate::printer::identifier;
 use crate::source::Source;
 
 /// A problem at a place of one source.
@@ -123,7 +124,7 @@ impl Problem {
                 }
                 out.into_bytes()
             }
-            Self::UndefinedVariable(name) => concat(&[b"undefined variable '", name, b"'"]),
+            Self::UndefinedVariable(name) => concat(&[b"undefined variable '", &identifier(name), b"'"]),
             Self::DuplicateAttribute { path, previous } => {
                 concat(&[b"attribute '", path, b"' already defined at ", &source.describe(*previous)])
             }

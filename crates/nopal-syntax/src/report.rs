@@ -255,6 +255,7 @@ pub fn suggestions<'a>(wanted: &[u8], names: impl IntoIterator<Item = &'a [u8]>)
     found.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name.to_vec()).collect()
 }
 
+/// Names as Nix joins them. Each is coloured, which keeps the space before one that begins with a line end.
 fn join_suggestions(names: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
     if names.len() > 1 {
@@ -264,7 +265,7 @@ fn join_suggestions(names: &[Vec<u8>]) -> Vec<u8> {
         if number > 0 {
             out.extend_from_slice(if number + 1 == names.len() { b" or " } else { b", " });
         }
-        out.extend_from_slice(name);
+        out.extend([b"\x1b[35;1m", name.as_slice(), b"\x1b[0m"].concat());
     }
     out
 }

@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Differences to make smaller and show; others are counted.
     #[arg(long, default_value_t = 10)]
     show: usize,
+    /// Of the programs that fail, compare one in this many by all of standard error.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
+    whole: u32,
     /// Take differences of error messages for differences, too.
     #[arg(long)]
     messages: bool,
@@ -49,9 +52,6 @@ pub(crate) struct Options {
     #[arg(long)]
     release: bool,
 }
-
-/// Of the programs that fail, one in this many is compared by all of standard error.
-const WHOLE: usize = 25;
 
 #[derive(Debug, Default)]
 struct Count {
@@ -160,7 +160,7 @@ impl Fuzz<'_> {
                 Outcome::Endless | Outcome::Crash(_) => self.count.skipped += 1,
             }
             let failed = matches!((&our, &their), (Outcome::Fails(_), Outcome::Fails(_)));
-            if failed && self.count.failures.is_multiple_of(WHOLE) {
+            if failed && self.count.failures.is_multiple_of(self.options.whole as usize) {
                 self.whole(question, &program)?;
             }
             if batch::fault(&our, &their).is_some() {

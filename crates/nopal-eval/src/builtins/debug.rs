@@ -54,7 +54,7 @@ fn trace(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut line = b"trace: ".to_vec();
     match forced.as_str() {
         Some(string) => line.extend_from_slice(string.as_bytes()),
-        None => line.extend(ev.show_value(forced)),
+        None => line.extend(ev.show_value(args[0])),
     }
     ev.emit(Message::Trace(plain(&line)));
     ev.force(args[1], pos)

@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
             }
             View::Closure(_) | View::Builtin(_) | View::PartialApp(_) | View::Thunk => {
                 let message = format!("cannot convert {} to JSON", ev.show_type(forced));
-                return Err(Error::type_error(message).at(ev.determine_pos(forced).or(pos)));
+                return Err(Error::type_error(message).at(ev.determine_pos_or(forced, pos)));
             }
         }
         Ok(())

@@ -341,7 +341,7 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut parts = ValueVec::with_capacity(list.len());
     for &element in list.as_slice() {
         let part = ev.call(f, &[element], pos)?;
-        let place = ev.determine_pos(f).or(pos);
+        let place = ev.determine_pos_or(part, ev.determine_pos_or(f, pos));
         let what = "while evaluating the return value of the function passed to builtins.concatMap";
         parts.push(ev.force_list(part, place, what)?.value());
     }

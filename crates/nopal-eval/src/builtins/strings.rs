@@ -81,7 +81,8 @@ fn substring(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         return Ok(ev.heap.string_with(part, string.context()));
     }
     let mut context = Context::EMPTY;
-    let string = ev.coerce_to_string(forced?, pos, &mut context, what, Coerce::STRING)?;
+    forced?;
+    let string = ev.coerce_to_string(args[2], pos, &mut context, what, Coerce::STRING)?;
     Ok(ev.heap.string_with(text::substring(&string, start, length), context))
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use nopal_syntax::ast::{self, Ast, AttrName, BinOp, ConcatKind, ExprId, LambdaId};
 use nopal_syntax::interner::sym;
+use nopal_syntax::printer::identifier;
 use nopal_syntax::units::{Unit, Units};
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
@@ -332,7 +333,7 @@ impl<'a> Compiler<'a> {
                 Ref::Captured(index) => Expr::Captured(index, pos),
             }),
             None if self.withs.is_empty() => {
-                let message = format!("undefined variable '{}'", String::from_utf8_lossy(self.symbols.get(name)));
+                let message = [b"undefined variable '", &*identifier(self.symbols.get(name)), b"'"].concat();
                 Err(Error::new(ErrorKind::Undefined, message).at(pos))
             }
             None => {

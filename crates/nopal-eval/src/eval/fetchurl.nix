@@ -1,15 +1,37 @@
-# <nix/fetchurl.nix>: fetches one file with the builder that is built in.
+
 {
-  # accepted and ignored: the builder runs anywhere
-  system ? "",
+  system ? "", # obsolete
   url,
   hash ? "",
+
+  # or one of these, without saying which in the text
   md5 ? "",
   sha1 ? "",
   sha256 ? "",
   sha512 ? "",
-  outputHash ? if hash != "" then hash else if sha512 != "" then sha512 else if sha1 != "" then sha1 else if md5 != "" then md5 else sha256,
-  outputHashAlgo ? if hash != "" then "" else if sha512 != "" then "sha512" else if sha1 != "" then "sha1" else if md5 != "" then "md5" else "sha256",
+  outputHash ?
+    if hash != "" then
+      hash
+    else if sha512 != "" then
+      sha512
+    else if sha1 != "" then
+      sha1
+    else if md5 != "" then
+      md5
+    else
+      sha256,
+  outputHashAlgo ?
+    if hash != "" then
+      ""
+    else if sha512 != "" then
+      "sha512"
+    else if sha1 != "" then
+      "sha1"
+    else if md5 != "" then
+      "md5"
+    else
+      "sha256",
+
   executable ? false,
   unpack ? false,
   name ? baseNameOf (toString url),
@@ -19,11 +41,32 @@
 derivation (
   {
     builder = "builtin:fetchurl";
+
+    # This is <nix/fetchurl.nix>. Traces show lines of it: all code stands where it does in Nix.
     outputHashMode = if unpack || executable then "recursive" else "flat";
+
+    inherit
+      name
+      url
+      executable
+      unpack
+      ;
+
     system = "builtin";
-    inherit name url executable unpack;
+
+    # to fetch it elsewhere takes as long
     preferLocalBuild = true;
-    impureEnvVars = [ "http_proxy" "https_proxy" "ftp_proxy" "all_proxy" "no_proxy" ];
+
+    impureEnvVars = [
+      "http_proxy"
+      "https_proxy"
+      "ftp_proxy"
+      "all_proxy"
+      "no_proxy"
+    ];
+
+    # what tools that look for
+    # mirrors read
     urls = [ url ];
   }
   // (if impure then { __impure = true; } else { inherit outputHashAlgo outputHash; })

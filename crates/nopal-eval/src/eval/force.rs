@@ -292,13 +292,20 @@ impl Evaluator {
 
     /// The position that belongs to a value: of a function its definition, of a set the literal.
     pub fn determine_pos(&self, value: Value) -> Pos {
+        self.determine_pos_or(value, Pos::NONE)
+    }
+
+    /// The same, where a value that is neither function nor set has the position `other`. A set that no literal made has
+    /// none.
+    pub fn determine_pos_or(&self, value: Value, other: Pos) -> Pos {
         let mut value = value.forced();
         while let Some(app) = value.as_app() {
             value = app.function().forced();
         }
-        match value.as_closure() {
-            Some(closure) => closure.lambda().pos,
-            None => value.as_attrs().and_then(Attrs::flat_shape).map_or(Pos::NONE, |shape| shape.pos()),
+        match (value.as_closure(), value.as_attrs()) {
+            (Some(closure), _) => closure.lambda().pos,
+            (None, Some(attrs)) => attrs.flat_shape().map_or(Pos::NONE, |shape| shape.pos()),
+            (None, None) => other,
         }
     }
 

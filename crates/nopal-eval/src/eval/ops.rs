@@ -232,10 +232,21 @@ impl Evaluator {
         }
     }
 
+    /// An operand of an operator that is a call of a builtin to Nix: variables are its arguments as they are, and no place
+    /// is told if one needs itself.
+    #[inline(always)]
+    fn eval_argument(&mut self, operand: &'static Expr, env: Env) -> Result<Value> {
+        match operand {
+            Expr::Local(slot, _) => self.force(env.frame.get(*slot), Pos::NONE),
+            Expr::Captured(index, _) => self.force(env.captures.get(*index), Pos::NONE),
+            _ => self.eval_leaf(operand, env),
+        }
+    }
+
     #[inline]
     fn eval_arithmetic_level(&mut self, binary: &'static Binary, env: Env, how: &Arithmetic) -> Result<Value> {
-        let a = self.eval_leaf(&binary.lhs, env)?;
-        let b = self.eval_leaf(&binary.rhs, env)?;
+        let a = self.eval_argument(&binary.lhs, env)?;
+        let b = self.eval_argument(&binary.rhs, env)?;
         if let (Some(x), Some(y)) = (a.as_small_int(), b.as_small_int())
             && how.sign != '/'
             && let Some(result) = (how.ints)(x, y)
@@ -302,8 +313,8 @@ impl Evaluator {
 
     #[inline(always)]
     fn eval_less_level(&mut self, a: &'static Expr, b: &'static Expr, env: Env) -> Result<Value> {
-        let x = self.eval_leaf(a, env)?;
-        let y = self.eval_leaf(b, env)?;
+        let x = self.eval_argument(a, env)?;
+        let y = self.eval_argument(b, env)?;
         if let (Some(x), Some(y)) = (x.as_small_int(), y.as_small_int()) {
             return Ok(Value::bool(x < y));
         }

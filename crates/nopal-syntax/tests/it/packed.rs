@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use nopal_syntax::diagnostic::Problem;
 use nopal_syntax::parser::{Options, Parsed};
 use nopal_syntax::units::{self, Finder, Units};
 use nopal_syntax::{Interner, packed, parse, printer, scope};
@@ -31,13 +32,9 @@ fn each_source(mut work: impl FnMut(&Path, &[u8], &Parsed, &Interner)) {
 /// Everything that nothing binds is global.
 fn lenient(parsed: &Parsed, symbols: &Interner) -> Units {
     let mut bound = vec![true; symbols.len()];
-    while let Err(problem) = scope::check(&parsed.ast, symbols, |name| !bound[name.index()]) {
-        let name = problem.to_string();
-        let unbound = (0..symbols.len()).find(|index| {
-            let shown = String::from_utf8_lossy(symbols.get(nopal_syntax::Symbol::from_index(*index))).into_owned();
-            bound[*index] && name.contains(&format!("'{shown}'"))
-        });
-        bound[unbound.unwrap()] = false;
+    while let Err(diagnostic) = scope::check(&parsed.ast, symbols, |name| !bound[name.index()]) {
+        let Problem::UndefinedVariable(name) = diagnostic.problem else { panic!("{diagnostic}") };
+        bound[symbols.lookup(&name).unwrap().index()] = false;
     }
     units::find(&parsed.ast, symbols, &mut Finder::default(), |name| !bound[name.index()]).unwrap()
 }

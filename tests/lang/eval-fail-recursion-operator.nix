@@ -1,0 +1,4 @@
+let
+  number = 2 * number;
+in
+number
