@@ -80,7 +80,7 @@ fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
             View::Int(number) => match u64::try_from(number) {
                 Ok(number) => Attr::Int(number),
                 Err(_) => {
-                    let message = format!("negative value given for flake ref attr {name}: {number}");
+                    let message = format!("negative value given for flake ref attr {}: {number}", ev.shown(key));
                     return Err(Error::eval(message).at(pos));
                 }
             },

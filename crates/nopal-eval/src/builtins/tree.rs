@@ -239,6 +239,7 @@ fn input_attr(
     who: &str,
 ) -> Result<Attr> {
     let forced = ev.force(value, place)?;
+    let shown = || String::from_utf8_lossy(&identifier(name.as_bytes())).into_owned();
     Ok(match forced.view() {
         View::Path(_) | View::Str(_) => {
             let mut context = Context::EMPTY;
@@ -253,7 +254,7 @@ fn input_attr(
         View::Int(number) => match u64::try_from(number) {
             Ok(number) => Attr::Int(number),
             Err(_) => {
-                let message = format!("negative value given for '{who}' argument '{name}': {number}");
+                let message = format!("negative value given for '{who}' argument '{}': {number}", shown());
                 return Err(Error::eval(message).at(pos));
             }
         },
@@ -267,7 +268,7 @@ fn input_attr(
         }
         _ => {
             let found = ev.show_type(forced);
-            let name = String::from_utf8_lossy(&identifier(name.as_bytes())).into_owned();
+            let name = shown();
             return Err(Error::type_error(format!(
                 "argument '{name}' to '{who}' is {found} while a string, Boolean or integer is expected"
             )));

@@ -51,7 +51,7 @@ impl Words {
             self.only_operands = true;
             return self.next();
         }
-        if word.starts_with("--") {
+        if !word[1..].starts_with(|letter: char| letter.is_ascii_alphabetic()) {
             return Ok(Some(Word::Flag(word)));
         }
         let split: Vec<String> = split_cluster(&word);
@@ -95,7 +95,7 @@ impl Words {
     }
 }
 
-/// Takes `-qlf` apart into `-q -l -f`, and `-j3` into `-j 3`: letters are flags, anything else is a value.
+/// Takes `-qlf`, which begins with a letter, apart into `-q -l -f`, and `-j3` into `-j 3`: letters are flags, anything else is a value.
 fn split_cluster(word: &str) -> Vec<String> {
     let mut split = Vec::new();
     for (at, letter) in word.char_indices().skip(1) {
