@@ -405,12 +405,13 @@ impl Host for EvalHost {
     }
 
     fn emit(&self, message: Message) {
-        let (level, text) = match message {
-            // complete with its prefix
-            Message::Trace(text) | Message::Report(text) => (Level::Notice, text),
-            Message::Warning(text) => (Level::Warning, text),
+        let (level, text) = match &message {
+            // complete with its prefix, and with the line ends that the program wrote
+            Message::Trace(text) => (Level::Notice, text.as_slice()),
+            Message::Report(text) => (Level::Notice, text.strip_suffix(b"\n").unwrap_or(text)),
+            Message::Warning(text) => (Level::Warning, text.as_slice()),
         };
-        self.shared.config.reporter.message(level, String::from_utf8_lossy(&text).trim_end_matches('\n'));
+        self.shared.config.reporter.message(level, String::from_utf8_lossy(text));
     }
 
     fn path_from_hash_part(&self, hash_part: &str) -> HostResult<Option<StorePath>> {
