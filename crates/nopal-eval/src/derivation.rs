@@ -13,6 +13,7 @@ use nopal_syntax::interner::sym;
 
 use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
+use crate::builtins::hash::known_algorithm;
 use crate::context::{Context, ContextElement, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
@@ -191,7 +192,7 @@ impl Draft<'_> {
             sym::BUILDER => self.drv.builder = ByteString::from(&*text),
             sym::SYSTEM => self.drv.system = ByteString::from(&*text),
             sym::OUTPUT_HASH => self.output_hash = Some(text.clone()),
-            sym::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algorithm(ev, &text)?,
+            sym::OUTPUT_HASH_ALGO => self.output_hash_algo = known_algorithm(ev, &text)?,
             sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
             sym::OUTPUTS => {
                 self.set_outputs(text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()))?;
@@ -230,7 +231,7 @@ impl Draft<'_> {
             }
             sym::OUTPUT_HASH_ALGO => {
                 let name = ev.force_string_no_ctx(value, Pos::NONE, "")?;
-                self.output_hash_algo = parse_algorithm(ev, name.as_bytes())?;
+                self.output_hash_algo = known_algorithm(ev, name.as_bytes())?;
             }
             sym::OUTPUT_HASH_MODE => {
                 let mode = ev.force_string_no_ctx(value, Pos::NONE, "")?;
@@ -437,20 +438,4 @@ impl Draft<'_> {
         }
         Ok(result.finish(&mut ev.heap))
     }
-}
-
-/// The algorithm of this name, if there is one.
-fn parse_algorithm(ev: &Evaluator, text: &[u8]) -> Result<Option<HashAlgorithm>> {
-    let algorithm = match text {
-        b"md5" => HashAlgorithm::Md5,
-        b"sha1" => HashAlgorithm::Sha1,
-        b"sha256" => HashAlgorithm::Sha256,
-        b"sha512" => HashAlgorithm::Sha512,
-        b"blake3" => {
-            ev.require_feature(crate::builtins::hash::BLAKE3_FEATURE, "")?;
-            HashAlgorithm::Blake3
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(algorithm))
 }

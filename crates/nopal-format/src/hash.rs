@@ -44,6 +44,11 @@ impl HashAlgorithm {
         }
     }
 
+    /// The algorithm of this name.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().as_bytes() == name)
+    }
+
     /// Size of a digest in bytes.
     #[expect(clippy::len_without_is_empty, reason = "no digest is empty")]
     pub const fn len(self) -> usize {
@@ -78,10 +83,7 @@ impl FromStr for HashAlgorithm {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == text)
-            .ok_or_else(|| HashError::UnknownAlgorithm { name: text.to_owned() })
+        Self::named(text.as_bytes()).ok_or_else(|| HashError::UnknownAlgorithm { name: text.to_owned() })
     }
 }
 

@@ -29,19 +29,23 @@ pub(super) const DEFS: &[BuiltinDef] = &[
 
 /// The algorithm of this name, if its feature is on.
 pub(super) fn algorithm(ev: &Evaluator, name: NixStr) -> Result<HashAlgorithm> {
-    let parsed = HashAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name().as_bytes() == name.as_bytes());
-    let algorithm = parsed.ok_or_else(|| {
+    known_algorithm(ev, name.as_bytes())?.ok_or_else(|| {
         let expected = b"', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'";
         Error::new(ErrorKind::Usage, message(&[b"unknown hash algorithm '", name.as_bytes(), expected]))
-    })?;
-    if algorithm == HashAlgorithm::Blake3 {
+    })
+}
+
+/// The algorithm of this name, if there is one. Fails if its feature is off.
+pub(crate) fn known_algorithm(ev: &Evaluator, name: &[u8]) -> Result<Option<HashAlgorithm>> {
+    let known = HashAlgorithm::named(name);
+    if known == Some(HashAlgorithm::Blake3) {
         ev.require_feature(BLAKE3_FEATURE, "")?;
     }
-    Ok(algorithm)
+    Ok(known)
 }
 
 /// The experimental feature without which there is no such algorithm.
-pub(crate) const BLAKE3_FEATURE: &str = "blake3-hashes";
+const BLAKE3_FEATURE: &str = "blake3-hashes";
 
 /// The hash that a text gives in any notation, if the feature of its algorithm is on.
 pub(crate) fn parse(ev: &Evaluator, text: &str, expected: Option<HashAlgorithm>) -> Result<Hash> {

@@ -65,8 +65,8 @@ derivation (
       "no_proxy"
     ];
 
-    # what tools that look for
-    # mirrors read
+    # the attribute that fetchers which know of mirrors have, too,
+    # for tools that look for what is fetched
     urls = [ url ];
   }
   // (if impure then { __impure = true; } else { inherit outputHashAlgo outputHash; })

@@ -42,17 +42,16 @@ impl Heap {
         let first = self.world.collect_after_bytes;
         let space = self.world.space();
         let live = space.live_bytes();
+        let worth = if FEW_SMALL * space.small_bytes() < space.filled_bytes() {
+            first / SMALL_PART
+        } else {
+            first.saturating_sub(live).max(first / LEAST_PART)
+        };
         let (due, all) = match first {
             0 => (0, self.collections().is_multiple_of(3)),
             _ => (
-                if FEW_SMALL * space.small_bytes() < space.filled_bytes() {
-                    first / SMALL_PART
-                } else {
-                    first.saturating_sub(live).max(first / LEAST_PART)
-                }
                 // what has to be looked at anyway should not take more time than what was made
-                .max(live / LIVE_PER_FILLED)
-                .max(self.root_bytes),
+                worth.max(live / LIVE_PER_FILLED).max(self.root_bytes),
                 live >= (GROWTH * space.least_live_bytes()).max(first.saturating_mul(WORTH_ALL)),
             ),
         };

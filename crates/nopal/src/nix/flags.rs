@@ -95,7 +95,8 @@ impl Words {
     }
 }
 
-/// Takes `-qlf`, which begins with a letter, apart into `-q -l -f`, and `-j3` into `-j 3`: letters are flags, anything else is a value.
+/// Takes `-qlf` apart into `-q -l -f`, and `-j3` into `-j 3`: letters are flags, anything else is a value. The first must be
+/// a letter.
 fn split_cluster(word: &str) -> Vec<String> {
     let mut split = Vec::new();
     for (at, letter) in word.char_indices().skip(1) {
