@@ -114,6 +114,7 @@ pub struct Interner {
     /// Open addressing, a power of two in size: numbers of symbols that this handle met, with their hashes.
     met: Vec<Slot>,
     met_count: usize,
+    is_ahead: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -126,8 +127,8 @@ const EMPTY: Slot = Slot { id: u32::MAX, hash: 0 };
 
 /// What all handles share.
 struct Names {
-    /// By number.
-    names: boxcar::Vec<Box<[u8]>>,
+    /// By number, each with whether it was made ahead.
+    names: boxcar::Vec<(Box<[u8]>, bool)>,
     /// The numbers by name; whoever adds one holds it.
     numbers: Mutex<Numbers>,
 }
@@ -141,7 +142,7 @@ struct Numbers {
 
 impl Names {
     fn get(&self, id: u32) -> &[u8] {
-        self.names.get(id as usize).map_or(&[], |name| name)
+        self.names.get(id as usize).map_or(&[], |(name, _)| name)
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
@@ -154,7 +155,7 @@ impl Interner {
     /// A table with only the names in [`sym`].
     pub fn new() -> Self {
         let names = Names { names: boxcar::Vec::with_capacity(1024), numbers: Mutex::default() };
-        let mut interner = Self { names: Arc::new(names), met: vec![EMPTY; 1024], met_count: 0 };
+        let mut interner = Self { names: Arc::new(names), met: vec![EMPTY; 1024], met_count: 0, is_ahead: false };
         for name in WELL_KNOWN {
             interner.intern(name.as_bytes());
         }
@@ -173,6 +174,17 @@ impl Interner {
             Ok(symbol) => symbol,
             Err(slot) => self.meet(name, hash, slot),
         }
+    }
+
+    /// Whether names that this handle makes are made ahead of the one that decides on the order of names. The handle's
+    /// clones are asked for themselves.
+    pub fn set_ahead(&mut self, is_ahead: bool) {
+        self.is_ahead = is_ahead;
+    }
+
+    /// Was this name made ahead? Else all that have smaller numbers are before it in any case.
+    pub fn is_made_ahead(&self, symbol: Symbol) -> bool {
+        self.names.names.get(symbol.index()).is_some_and(|(_, is_ahead)| *is_ahead)
     }
 
     /// The symbol of `name` if it has one.
@@ -221,7 +233,7 @@ impl Interner {
         if let Some((id, _)) = table.find(spread(hash), |(id, _)| self.names.get(*id) == name) {
             return *id;
         }
-        let id = u32::try_from(self.names.names.push(name.into())).unwrap_or(EMPTY.id);
+        let id = u32::try_from(self.names.names.push((name.into(), self.is_ahead))).unwrap_or(EMPTY.id);
         assert!(id < EMPTY.id, "symbol table is full");
         *bytes += name.len();
         table.insert_unique(spread(hash), (id, hash), |(_, hash)| spread(*hash));

@@ -70,7 +70,7 @@ fn get_attr(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.getAttr";
     let name = ev.force_string_no_ctx(args[0], pos, what)?;
     let attrs = ev.force_attrs(args[1], pos, "while evaluating the second argument passed to builtins.getAttr")?;
-    let name = ev.symbols.intern(name.as_bytes());
+    let name = ev.symbol_of(name);
     let value = ev.require_attr(attrs, name, "in the attribute set under consideration")?;
     ev.force(value, pos)
 }
@@ -79,9 +79,7 @@ fn has_attr(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.hasAttr";
     let name = ev.force_string_no_ctx(args[0], pos, what)?;
     let attrs = ev.force_attrs(args[1], pos, "while evaluating the second argument passed to builtins.hasAttr")?;
-    // A name that no source mentions is in no set.
-    let found = ev.symbols.lookup(name.as_bytes()).is_some_and(|name| attrs.contains(name));
-    Ok(Value::bool(found))
+    Ok(Value::bool(attrs.contains(ev.symbol_of(name))))
 }
 
 fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -91,8 +89,7 @@ fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     for &name in list.as_slice() {
         let what = "while evaluating the values of the second argument passed to builtins.removeAttrs";
         let name = ev.force_string_no_ctx(name, pos, what)?;
-        // a name that no source mentions is in no set
-        names.extend(ev.symbols.lookup(name.as_bytes()));
+        names.push(ev.symbol_of(name));
     }
     names.sort_unstable();
     // a new set even if nothing goes: what prints values tells sets apart
@@ -121,7 +118,7 @@ fn list_to_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
         };
         let what = "while evaluating the `name` attribute of an element of the list passed to builtins.listToAttrs";
         let name = ev.force_string_no_ctx(name, place, what)?;
-        pairs.push((ev.symbols.intern(name.as_bytes()), i));
+        pairs.push((ev.symbol_of(name), i));
     }
     pairs.sort_unstable();
     pairs.dedup_by_key(|(name, _)| *name);
@@ -165,7 +162,7 @@ fn intersect_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
 fn cat_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.catAttrs";
     let name = ev.force_string_no_ctx(args[0], pos, what)?;
-    let name = ev.symbols.intern(name.as_bytes());
+    let name = ev.symbol_of(name);
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.catAttrs")?;
     let mut found = ValueVec::with_capacity(list.len());
     for &element in list.as_slice() {

@@ -320,7 +320,7 @@ fn group_by(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         let name = ev.call(f, &[element], pos)?;
         let what = "while evaluating the return value of the grouping function passed to builtins.groupBy";
         let name = ev.force_string_no_ctx(name, pos, what)?;
-        let name = ev.symbols.intern(name.as_bytes());
+        let name = ev.symbol_of(name);
         let at = *index.entry(name).or_insert_with(|| {
             groups.push(ValueVec::new());
             groups.len() - 1

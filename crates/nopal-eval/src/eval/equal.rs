@@ -38,6 +38,11 @@ fn equal_plain(x: Value, y: Value) -> bool {
     }
 }
 
+/// Have all attributes values without parts?
+fn is_plain(attrs: Attrs) -> bool {
+    attrs.iter().all(|(_, value, _)| !matches!(value.forced().view(), View::Thunk | View::List(_) | View::Attrs(_)))
+}
+
 impl Evaluator {
     /// The language's `==` of two values that have a place of their own (elements, attributes, arguments): values that
     /// are the same object are equal, even if they are functions.
@@ -104,24 +109,23 @@ impl Evaluator {
     }
 
     fn equal_attrs(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<Value> {
-        let same_shape = x.value().same_flat_shape(y.value());
-        if same_shape && !x.contains(sym::TYPE) {
-            for (a, b) in x.flat_values().iter().zip(y.flat_values()) {
-                if self.equal_places(*a, *b, pos, context)? == Value::FALSE {
-                    return Ok(Value::FALSE);
-                }
+        if !x.value().same_flat_shape(y.value()) || x.contains(sym::TYPE) {
+            if self.is_derivation(x)?
+                && self.is_derivation(y)?
+                && let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH))
+            {
+                return self.equal_places(a, b, pos, context);
             }
-            return Ok(Value::TRUE);
+            if x.len() != y.len() {
+                return Ok(Value::FALSE);
+            }
         }
-        if self.is_derivation(x)?
-            && self.is_derivation(y)?
-            && let (Some(a), Some(b)) = (x.get(sym::OUTPATH), y.get(sym::OUTPATH))
-        {
-            return self.equal_places(a, b, pos, context);
-        }
-        if x.len() != y.len() {
-            return Ok(Value::FALSE);
-        }
+        // in another order, what was not looked at might have failed
+        let depends = |equal: &Value| *equal == Value::FALSE && !(is_plain(x) && is_plain(y));
+        self.in_order(&[x, y], depends, |ev| ev.equal_in_order(x, y, pos, context))
+    }
+
+    fn equal_in_order(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<Value> {
         if let (Some(shape), Some(other)) = (x.flat_shape(), y.flat_shape()) {
             for (index, (a, b)) in x.flat_values().iter().zip(y.flat_values()).enumerate() {
                 let same_name = shape == other || shape.keys()[index] == other.keys()[index];

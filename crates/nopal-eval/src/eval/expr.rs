@@ -303,7 +303,7 @@ impl Evaluator {
     fn eval_dynamic_name(&mut self, expr: &'static Expr, env: Env) -> Result<Symbol> {
         let value = self.eval(expr, env)?;
         let string = self.force_string_no_ctx(value, expr.pos(), "while evaluating an attribute name")?;
-        Ok(self.symbols.intern(string.as_bytes()))
+        Ok(self.symbol_of(string))
     }
 
     #[inline(never)]
@@ -562,7 +562,7 @@ impl Evaluator {
         }
         let context = "while evaluating the name of a dynamic attribute";
         let name = self.force_string_no_ctx(value, dynamic.pos, context)?;
-        Ok(Some(self.symbols.intern(name.as_bytes())))
+        Ok(Some(self.symbol_of(name)))
     }
 
     fn apply_overrides(

@@ -172,8 +172,7 @@ fn unsafe_get_attr_pos(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
     let name = ev.force_string_no_ctx(args[0], pos, what)?;
     let what = "while evaluating the second argument passed to builtins.unsafeGetAttrPos";
     let attrs = ev.force_attrs(args[1], pos, what)?;
-    let found = ev.symbols.lookup(name.as_bytes()).and_then(|name| attrs.get_with_pos(name));
-    Ok(match found {
+    Ok(match attrs.get_with_pos(ev.symbol_of(name)) {
         Some((_, place)) => ev.pos_value(place),
         None => Value::NULL,
     })

@@ -1,6 +1,6 @@
 //! The evaluator: its state and how it is made. What it does is in the modules beside this one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
@@ -16,7 +16,7 @@ use crate::host::{Host, Message, Mount};
 use crate::pos::PosTable;
 use crate::settings::Settings;
 use crate::uses::{Parts, UseSet, Uses};
-use crate::value::{Heap, Value};
+use crate::value::{Heap, NixStr, Value};
 
 pub(crate) mod access;
 mod call;
@@ -107,6 +107,10 @@ pub struct Evaluator {
     is_ahead: bool,
     /// Whether it does so while it waits for another thread.
     is_helping: bool,
+    /// How many sets this thread goes through in an order that may not be the one it would have alone.
+    doubts: usize,
+    /// Whether such an order would have shown.
+    is_doubted: Cell<bool>,
     /// Whether this thread offers nothing to others at this time.
     is_alone: bool,
     /// Whether something happened that must not happen ahead.
@@ -187,6 +191,8 @@ impl Evaluator {
             team,
             workers: parallel::Workers::default(),
             is_ahead: false,
+            doubts: 0,
+            is_doubted: Cell::new(false),
             is_helping: false,
             is_alone: false,
             tainted,
@@ -196,6 +202,12 @@ impl Evaluator {
     /// The host.
     pub fn host(&self) -> Arc<dyn Host> {
         if self.is_ahead { self.quiet.clone() } else { self.host.clone() }
+    }
+
+    /// The symbol that a string names. Nix makes it even where the name is only looked for, which shows in the order of
+    /// attributes of sets that are read later.
+    pub(crate) fn symbol_of(&mut self, name: NixStr) -> Symbol {
+        self.symbols.intern(name.as_bytes())
     }
 
     /// The name of a symbol as a string value.
@@ -224,6 +236,9 @@ impl Evaluator {
     pub fn emit(&self, message: Message) {
         if self.is_ahead {
             return self.taint();
+        }
+        if self.doubts > 0 {
+            return self.is_doubted.set(true);
         }
         if self.settings.threads > 1 {
             self.shown_messages.borrow_mut().push(message.clone());

@@ -33,7 +33,7 @@ use crate::settings::Settings;
 use crate::sync::{lock, wait};
 use crate::value::word::{Kind, MAX_THREADS};
 use crate::value::world::{Invitation, Shared};
-use crate::value::{Heap, Value, ValueVec};
+use crate::value::{Attrs, Heap, Value, ValueVec};
 
 /// How long a thread that waits for another one sleeps at most before it looks again.
 const NAP: Duration = Duration::from_millis(1);
@@ -326,13 +326,61 @@ impl Evaluator {
     /// Runs ahead with a task; whether it came to its end.
     fn run_task(&mut self, task: &Task) -> bool {
         let depth = std::mem::replace(&mut self.depth, task.depth);
-        let was_ahead = std::mem::replace(&mut self.is_ahead, true);
+        let was_ahead = self.go_ahead(true);
         let was_alone = std::mem::replace(&mut self.is_alone, false);
         let result = (task.ahead)(self, task.value.0);
         let is_done = result.is_ok() && !self.is_tainted();
         self.tainted.store(false, Ordering::Relaxed);
-        (self.depth, self.is_ahead, self.is_alone) = (depth, was_ahead, was_alone);
+        self.go_ahead(was_ahead);
+        (self.depth, self.is_alone) = (depth, was_alone);
         is_done
+    }
+
+    /// From now on this thread runs ahead, or does not; whether it did.
+    fn go_ahead(&mut self, is_ahead: bool) -> bool {
+        self.symbols.set_ahead(is_ahead);
+        std::mem::replace(&mut self.is_ahead, is_ahead)
+    }
+
+    /// Goes through attributes in the order of their names' symbols.
+    ///
+    /// Symbols that were made ahead may have another order than one thread alone would give them. That shows where
+    /// attributes show messages or fail, and where an answer depends on which is looked at first. Then this ends with an
+    /// error that nothing catches, so that all is evaluated again by one thread ([`super::evaluate`]).
+    #[inline]
+    pub(super) fn in_order<T>(
+        &mut self,
+        sets: &[Attrs],
+        depends: impl FnOnce(&T) -> bool,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if self.heap.is_shared() && sets.iter().any(|set| self.is_order_doubtful(*set)) {
+            self.in_doubtful_order(depends, work)
+        } else {
+            work(self)
+        }
+    }
+
+    /// Symbols that were made ahead are in order behind those made before, and among themselves in any order.
+    fn is_order_doubtful(&self, attrs: Attrs) -> bool {
+        let mut names = attrs.iter().map(|(name, ..)| name).peekable();
+        std::iter::from_fn(|| names.next().filter(|_| names.peek().is_some()))
+            .any(|name| self.symbols.is_made_ahead(name))
+    }
+
+    #[cold]
+    fn in_doubtful_order<T>(
+        &mut self,
+        depends: impl FnOnce(&T) -> bool,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.doubts += 1;
+        let result = work(self);
+        self.doubts -= 1;
+        match result {
+            Ok(result) if !self.is_doubted.get() && !depends(&result) => Ok(result),
+            _ => Err(self.give_up()),
+        }
     }
 
     /// Does this thread run ahead at this time?
@@ -432,7 +480,7 @@ impl Recruit {
         evaluator.globals = self.globals.into_iter().map(|(name, value)| (name, value.0)).collect();
         evaluator.drv_hashes = self.drv_hashes;
         evaluator.mounts = self.mounts;
-        evaluator.is_ahead = true;
+        evaluator.go_ahead(true);
         evaluator
     }
 }

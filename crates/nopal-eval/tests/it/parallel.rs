@@ -139,3 +139,28 @@ fn nothing_is_evaluated_ahead_that_an_override_changes() {
         "#,
     );
 }
+
+/// Attributes are gone through in the order in which their names were met; other threads meet them in another one.
+#[test]
+fn names_that_others_met_first_change_nothing() {
+    for (first, second, use_of) in [
+        ("builtins.trace i 1", "builtins.trace (-i) 2", "builtins.deepSeq (set i) i"),
+        ("throw i", "abort i", "builtins.tryEval (builtins.deepSeq (set i) i)"),
+        ("abort i", "throw i", "builtins.tryEval (builtins.deepSeq (set i) i)"),
+        ("i", "throw i", "builtins.tryEval (set i == set (-i))"),
+        ("throw i", "i", "builtins.tryEval (set i == set (-i))"),
+    ] {
+        same(&format!(
+            r#"
+            let
+              work = n: builtins.foldl' (a: b: a + b) 0 (builtins.genList (x: x * n) 500);
+              name = letter: i: letter + toString (if i < 0 then -i else i);
+              set = i: builtins.listToAttrs [
+                {{ name = name "a" i; value = {first}; }}
+                {{ name = name "z" i; value = {second}; }}
+              ];
+            in builtins.genList (i: [ (work i) ({use_of}) (builtins.hasAttr (name "z" i) {{ }}) ]) 8
+            "#
+        ));
+    }
+}
