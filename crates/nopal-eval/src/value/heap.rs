@@ -45,6 +45,8 @@ pub struct Heap {
     pub(super) is_shared: bool,
     /// Local variables of the code that is being evaluated.
     pub(crate) stack: Stack,
+    /// Bytes taken since this thread last asked whether something is to be collected.
+    unchecked_bytes: usize,
     /// While above zero nothing is collected.
     pub(super) holds: usize,
     pub(super) limit: Limit,
@@ -107,6 +109,7 @@ impl Heap {
             thread,
             is_shared: thread != 0,
             stack: Stack::new(),
+            unchecked_bytes: 0,
             holds: 0,
             limit: Limit::new(max_memory_bytes),
             grey: Vec::new(),
@@ -193,7 +196,10 @@ impl Heap {
         {
             return object;
         }
-        if self.holds == 0 {
+        let stretch = if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
+        self.unchecked_bytes += if bytes > SMALL_BYTES { bytes } else { stretch };
+        if self.holds == 0 && self.unchecked_bytes >= stretch {
+            self.unchecked_bytes = 0;
             if self.world.wants_stop() {
                 self.stand(|| ());
             }
@@ -207,8 +213,7 @@ impl Heap {
             self.world.space().big(bytes)
         } else {
             self.retire_runs();
-            let most = if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
-            self.world.space().runs(most, &mut self.free);
+            self.world.space().runs(stretch, &mut self.free);
             self.next_run(bytes)
         };
         match memory {

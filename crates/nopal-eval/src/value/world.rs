@@ -81,6 +81,9 @@ pub(super) struct Standing {
     pub(super) buffers: Vec<(usize, usize)>,
 }
 
+/// How often a lock is tried before a thread sleeps.
+const SPINS: usize = 1000;
+
 impl World {
     pub(super) fn new(collect_after_bytes: usize) -> World {
         World {
@@ -97,7 +100,15 @@ impl World {
         }
     }
 
+    /// Others have it for a few microseconds at a time: sleeping and being woken takes longer.
+    #[inline]
     pub(super) fn space(&self) -> MutexGuard<'_, Space> {
+        for _ in 0..SPINS {
+            if let Ok(space) = self.space.try_lock() {
+                return space;
+            }
+            std::hint::spin_loop();
+        }
         lock(&self.space)
     }
 
