@@ -419,12 +419,11 @@ impl StorePath {
             let character = digits.iter().copied().find(|c| !nix32::is_digit(*c)).unwrap_or_default();
             return Err(StorePathError::Digit { base_name: shown(), character });
         }
-        let Some(name) = rest.strip_prefix(b"-") else {
-            return Err(StorePathError::NoDash { base_name: shown() });
-        };
-        match check_name(name) {
-            Ok(name) => Ok(Self { digest, name: name.into() }),
+        // Nix looks at the name only
+        match check_name(&rest[1..]) {
             Err(source) => Err(StorePathError::Name { base_name: shown(), source }),
+            Ok(_) if rest[0] != b'-' => Err(StorePathError::NoDash { base_name: shown() }),
+            Ok(name) => Ok(Self { digest, name: name.into() }),
         }
     }
 

@@ -86,6 +86,7 @@ fn refuses_base_names_that_are_none() {
     assert!(matches!(parse("short"), Err(StorePathError::TooShort { .. })));
     assert!(matches!(parse(DIGEST), Err(StorePathError::TooShort { .. })));
     assert!(matches!(parse(&format!("{DIGEST}-")), Err(StorePathError::Name { .. })));
+    assert!(matches!(parse(&format!("{DIGEST}_")), Err(StorePathError::Name { .. })));
     assert!(matches!(parse(&format!("{DIGEST}_a")), Err(StorePathError::NoDash { .. })));
     assert!(matches!(parse(&format!("e{}-a", &DIGEST[1..])), Err(StorePathError::Digit { character: b'e', .. })));
     assert!(StorePath::from_base_name_bytes(b"63mqpsqf74mgbqqva1s3mmlns5i29pax-\xff").is_err());
