@@ -3,7 +3,7 @@
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
-use crate::code::ir::{Binary, Expr, Op, Ref};
+use crate::code::ir::{Binary, Expr, Op};
 use crate::error::{Error, Result};
 use crate::pos::Pos;
 use crate::pure::sort::{self, Order};
@@ -258,16 +258,15 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 /// The order of a comparator that is `a: b: a < b` or the like.
 fn order_of(ev: &mut Evaluator, closure: Closure) -> Result<Option<Order>> {
-    let outer = ev.function(closure.lambda())?;
-    let Expr::Lambda(inner) = &outer.body else { return Ok(None) };
-    let function = ev.function(inner)?;
+    let function = ev.function(closure.lambda())?;
+    let (Some(last), 2) = (function.last, function.curried) else { return Ok(None) };
+    let function = ev.function(last)?;
     let Expr::Binary(Binary { op, lhs, rhs, .. }) = &function.body else { return Ok(None) };
-    if outer.formals.is_some() || function.formals.is_some() {
+    if function.formals.is_some() {
         return Ok(None);
     }
     let parameter = |expr: &Expr| match expr {
-        Expr::Local(0, _) => Some(1),
-        Expr::Captured(index, _) if inner.captures[*index as usize] == Ref::Local(0) => Some(0),
+        Expr::Local(slot, _) => (function.before.argument_in(*slot)? + 1).checked_sub(function.before.count),
         _ => None,
     };
     Ok(match (op, parameter(lhs), parameter(rhs)) {

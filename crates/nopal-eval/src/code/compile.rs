@@ -15,8 +15,8 @@ use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, Binary, Body, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, Function, HasAttr, If,
-    Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, Before, Binary, Body, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, Function, HasAttr,
+    If, Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use super::observed::unwrap_update;
 use super::switch;
@@ -61,6 +61,9 @@ pub(crate) struct Later {
     /// The positions of the `with` around it, outermost first; their sets are the next words that it captures.
     withs: &'static [Pos],
 }
+
+/// Most arguments before the last that a curried function takes as one.
+const MAX_BEFORE: usize = 15;
 
 /// How deep an expression may be to be tried at once where a thunk would do.
 pub(crate) const MAX_CHEAP_DEPTH: u32 = 2;
@@ -175,8 +178,10 @@ pub(super) struct Level {
     max_slots: u32,
     captures: Vec<Ref>,
     captured: Vec<Variable>,
-    /// While a group of slots is compiled: slots from this one on have no value yet.
+    /// While a group of slots is compiled: slots from this one on have no value yet,
     pub(super) uninitialised: Option<u32>,
+    /// but for those of these arguments.
+    before: Before,
 }
 
 pub(super) struct Compiler<'a> {
@@ -431,8 +436,11 @@ impl<'a> Compiler<'a> {
             Some(Binding::Const(value)) => Ok(Some(Delayed::Const(value))),
             Some(Binding::Variable(variable)) => {
                 let here = self.levels.len() - 1;
-                let uninitialised = self.levels[here].uninitialised;
-                if variable.level as usize == here && uninitialised.is_some_and(|first| variable.slot >= first) {
+                let Level { uninitialised, before, .. } = self.levels[here];
+                if variable.level as usize == here
+                    && uninitialised.is_some_and(|first| variable.slot >= first)
+                    && before.index_of(variable.slot).is_none()
+                {
                     return Ok(None);
                 }
                 let reference = self.reference(variable);
@@ -596,49 +604,105 @@ impl<'a> Compiler<'a> {
                 (leak_all(captures), Lazy::now(function))
             }
         };
-        let lambda = self.ast.lambda(lambda);
-        Ok(leak(Lambda {
+        Ok(self.described(self.ast.lambda(lambda), pos, captures, function))
+    }
+
+    fn described(
+        &self,
+        lambda: ast::Lambda,
+        pos: Pos,
+        captures: &'static [Ref],
+        function: Lazy<Function>,
+    ) -> &'static Lambda {
+        leak(Lambda {
             captures,
             function,
             arg: lambda.arg,
             name: lambda.name,
             pos,
             doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
-        }))
+        })
     }
 
-    /// A function and what it captures; ends the level that was begun for it.
+    /// A function and what it captures; ends the level that was begun for it. If it is curried, all its arguments are
+    /// variables of this level.
     fn function(&mut self, id: LambdaId, pos: Pos) -> Result<(Function, Vec<Ref>)> {
         let ast = self.ast;
-        let lambda = ast.lambda(id);
-        let arg_slot = self.new_slot();
-        if let Some(arg) = lambda.arg {
-            self.bind(arg, arg_slot);
+        let mut outer = Vec::new();
+        let mut last = (ast.lambda(id), pos);
+        while let (ast::Lambda { formals: None, body, .. }, _) = last
+            && let ast::Expr::Lambda(inner) = ast.expr(body)
+            && !self.is_observed
+            && outer.len() < MAX_BEFORE
+        {
+            outer.push(last);
+            last = (ast.lambda(inner), self.pos(ast.pos(body)));
         }
+        let (lambda, _) = last;
         let formals = lambda.formals.map(|formals| (ast.formals_in(formals.formals), formals.ellipsis));
-        for formal in formals.map(|(list, _)| list).unwrap_or_default() {
-            let slot = self.new_slot();
-            self.bind(formal.name, slot);
+        let list = formals.map_or(&[][..], |(list, _)| list);
+        // in this order in the frame, and bound in the order in which names hide others
+        let arg_slot = self.new_slot();
+        let formal_slots = list.iter().map(|formal| (Some(formal.name), self.new_slot())).collect::<Vec<_>>();
+        let before_slots = outer.iter().map(|(lambda, _)| (lambda.arg, self.new_slot())).collect::<Vec<_>>();
+        let slot = before_slots.first().map_or(0, |(_, slot)| *slot);
+        let before = Before { count: outer.len() as u32, slot };
+        self.level().before = before;
+        let mut bound = 0;
+        for (name, slot) in before_slots.into_iter().chain([(lambda.arg, arg_slot)]).chain(formal_slots) {
+            if let Some(name) = name {
+                self.bind(name, slot);
+                bound += 1;
+            }
         }
         let compiled = self.lambda_inside(formals, lambda.body);
-        self.unbind(formals.map_or(0, |(list, _)| list.len()) + usize::from(lambda.arg.is_some()));
+        self.unbind(bound);
         let level = self.levels.pop().unwrap_or_default();
         let (formals, mut body) = compiled?;
         if self.is_observed {
             body = self.observed_body(&lambda, pos, formals.as_ref(), body);
         }
-        let strict = match (&formals, self.is_observed) {
+        let strict = |args: u32| match (&formals, self.is_observed) {
             // what is observed is evaluated when Nix evaluates it
             (_, true) => Strict::NONE,
-            (Some(_), false) => Strict::FIRST,
-            (None, false) => Strict::of_body(&body),
+            (Some(_), false) if args == 1 => Strict::FIRST,
+            (Some(_), false) => Strict::NONE,
+            (None, false) => Strict::of_body(&body, before, args),
         };
-        let curried = match (&body, &formals) {
-            // a function that is the body of another is compiled with it
-            (Expr::Lambda(inner), None) => 1 + inner.function.get().map_or(0, |inner| inner.curried),
-            _ => 1,
-        };
-        Ok((Function { body, slots: level.max_slots, strict, curried, formals }, level.captures))
+        let stricts = (1..=before.count + 1).map(strict).collect::<Vec<_>>();
+        let function =
+            Function { body, slots: level.max_slots, strict: stricts[0], curried: 1, last: None, before, formals };
+        Ok((self.curried(function, last, outer, &stricts[1..], level.captured.len()), level.captures))
+    }
+
+    /// The outermost of curried functions, of which `function` is the innermost. Each captures what the outermost one does
+    /// (`captured` words) and the arguments so far.
+    fn curried(
+        &self,
+        function: Function,
+        last: (ast::Lambda, Pos),
+        outer: Vec<(ast::Lambda, Pos)>,
+        stricts: &[Strict],
+        captured: usize,
+    ) -> Function {
+        let (mut function, mut inner) = (function, last);
+        for ((before, next), strict) in outer.into_iter().enumerate().rev().zip(stricts) {
+            let captures = (0..(captured + before) as u32).map(Ref::Captured).chain([Ref::Local(0)]);
+            let (curried, last) = (function.curried + 1, function.last);
+            let captures = leak_all(captures.collect::<Vec<_>>());
+            let lambda = self.described(inner.0, inner.1, captures, Lazy::now(function));
+            function = Function {
+                body: Expr::Lambda(lambda),
+                slots: 1,
+                strict: *strict,
+                curried,
+                last: last.or(Some(lambda)),
+                before: Before::default(),
+                formals: None,
+            };
+            inner = next;
+        }
+        function
     }
 
     fn lambda_inside(

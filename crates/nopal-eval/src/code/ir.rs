@@ -95,14 +95,39 @@ pub(crate) struct Lambda {
 pub(crate) struct Function {
     /// The body.
     pub(crate) body: Expr,
-    /// Slots of its frame; the argument is in slot 0, formals in the slots after it.
+    /// Slots of its frame; the argument is in slot 0, formals in the slots after it, and then the arguments before.
     pub(crate) slots: u32,
     /// Which parameter is evaluated before anything else.
     pub(crate) strict: Strict,
     /// How many arguments it takes before anything else happens, if its body is a function and so on.
     pub(crate) curried: u32,
+    /// If it takes several: the last of these functions, which does something.
+    pub(crate) last: Option<&'static Lambda>,
+    /// The arguments before, if it is the last of such functions.
+    pub(crate) before: Before,
     /// The set pattern.
     pub(crate) formals: Option<Formals>,
+}
+
+/// Arguments of the functions around one that is the last of a curried function. It captures what the first one captures,
+/// and behind that these arguments; they are copied to the frame, so that in a call with all arguments none is captured.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Before {
+    pub(crate) count: u32,
+    /// The slot of the first one.
+    pub(crate) slot: u32,
+}
+
+impl Before {
+    /// Which of them is in a slot.
+    pub(crate) fn index_of(self, slot: u32) -> Option<u32> {
+        slot.checked_sub(self.slot).filter(|index| *index < self.count)
+    }
+
+    /// Which argument of the function is in a slot; the last one has the number of those before.
+    pub(crate) fn argument_in(self, slot: u32) -> Option<u32> {
+        if slot == 0 { Some(self.count) } else { self.index_of(slot) }
+    }
 }
 
 /// No parameter; see [`Strict::of`].
@@ -128,34 +153,14 @@ impl Strict {
         if self.args as usize == args { self.parameter as usize } else { NO_PARAMETER }
     }
 
-    /// What is known of a function with this body.
-    pub(crate) fn of_body(body: &Expr) -> Strict {
-        // Through curried functions: what the innermost body needs is an argument of its own or captured from outside.
-        let mut args = 1;
-        let mut inner = body;
-        let mut lambdas: Vec<&Lambda> = Vec::new();
-        while let Expr::Lambda(lambda) = inner {
-            // a function that is the body of another is compiled with it
-            let Some(function) = lambda.function.get() else { return Strict::NONE };
-            if function.formals.is_some() || args == u8::MAX {
-                return Strict::NONE;
-            }
-            args += 1;
-            lambdas.push(lambda);
-            inner = &function.body;
-        }
-        let Some(mut needed) = first_needed(inner) else { return Strict::NONE };
-        let mut parameter = args - 1;
-        loop {
-            match needed {
-                Ref::Local(0) => return Strict { args, parameter },
-                Ref::Local(_) => return Strict::NONE,
-                Ref::Captured(index) => match lambdas.pop() {
-                    Some(lambda) => needed = lambda.captures[index as usize],
-                    None => return Strict::NONE,
-                },
-            }
-            parameter -= 1;
+    /// What is known of a curried function called with the last `args` arguments of those it takes, of which `before` come
+    /// before the last.
+    pub(crate) fn of_body(body: &Expr, before: Before, args: u32) -> Strict {
+        let Some(Ref::Local(slot)) = first_needed(body) else { return Strict::NONE };
+        let parameter = before.argument_in(slot).and_then(|index| (index + args).checked_sub(before.count + 1));
+        match (u8::try_from(args), parameter.map(u8::try_from)) {
+            (Ok(args), Some(Ok(parameter))) if parameter < args => Strict { args, parameter },
+            _ => Strict::NONE,
         }
     }
 }

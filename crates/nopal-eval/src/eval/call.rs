@@ -11,7 +11,6 @@ use crate::eval::Evaluator;
 use crate::eval::expr::Env;
 use crate::eval::ops::number_at;
 use crate::pos::Pos;
-use crate::value::stack::Frame;
 use crate::value::word::Kind;
 use crate::value::{Attrs, AttrsBuilder, Closure, PartialApp, Value, View};
 
@@ -136,40 +135,55 @@ impl Evaluator {
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
-        let result = self.run_function(closure.lambda(), function, env, arg, pos);
+        let lambda = closure.lambda();
+        restore_arguments(lambda, function, function.before.count, env);
+        let result = self.run_function(lambda, function, env, arg, pos);
         self.heap.stack.reset(height);
         result
     }
 
-    /// Calls a curried function with at most as many arguments as it takes: what it returns in between is not made.
+    /// Calls a curried function with several arguments, at most as many as it takes. What it returns in between is not made.
     #[inline(never)]
     pub(super) fn call_curried(&mut self, closure: Closure, args: &[Value], pos: Pos) -> Result<Value> {
         self.check_stack()?;
-        let height = self.heap.stack.height();
-        let mut lambda = closure.lambda();
-        let mut function = self.function(lambda)?;
-        let [first, rest @ ..] = args else { return Ok(closure.value()) };
-        let mut env = Env { frame: Frame::of_argument(first), captures: closure.value().captures() };
-        let mut last = *first;
-        for arg in rest {
-            let Expr::Lambda(inner) = &function.body else { break };
-            function = self.function(inner)?;
-            let captured = inner.captures.len() as u32;
-            let Some(frame) = self.heap.stack.push(captured + function.slots) else {
-                self.heap.stack.reset(height);
-                return Err(self.stack_overflow());
-            };
-            for (slot, from) in (0..).zip(inner.captures) {
-                frame.set(slot, env.get(*from));
-            }
-            env = Env { frame: frame.behind(captured), captures: frame.as_captures() };
-            env.frame.set(0, *arg);
-            last = *arg;
-            lambda = inner;
+        let first = closure.lambda();
+        let function = self.function(first)?;
+        let (Some(last), Some((arg, earlier))) = (function.last, args.split_last()) else { return Ok(closure.value()) };
+        if args.len() < function.curried as usize {
+            return self.apply_some(closure, args);
         }
-        let result = self.run_function(lambda, function, env, last, pos);
+        let function = self.function(last)?;
+        let height = self.heap.stack.height();
+        let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
+        let env = Env { frame, captures: closure.value().captures() };
+        frame.set(0, *arg);
+        let captured = function.before.count - earlier.len() as u32;
+        restore_arguments(first, function, captured, env);
+        for (slot, arg) in (function.before.slot + captured..).zip(earlier) {
+            frame.set(slot, *arg);
+        }
+        let result = self.run_function(last, function, env, *arg, pos);
         self.heap.stack.reset(height);
         result
+    }
+
+    /// A curried function with some more of its arguments.
+    fn apply_some(&mut self, closure: Closure, args: &[Value]) -> Result<Value> {
+        let mut lambda = closure.lambda();
+        let known = lambda.captures.len();
+        for _ in args {
+            let Expr::Lambda(inner) = &self.function(lambda)?.body else { break };
+            lambda = inner;
+        }
+        let applied = self.heap.closure(lambda, lambda.captures.len());
+        let captures = closure.value().captures();
+        for index in 0..known {
+            applied.set_captured(index, captures.get(index as u32));
+        }
+        for (index, arg) in (known..).zip(args) {
+            applied.set_captured(index, *arg);
+        }
+        Ok(applied)
     }
 
     /// Runs a function in the frame that was made for it and holds its argument.
@@ -437,6 +451,15 @@ impl Evaluator {
             Delayed::Thunk(code) => self.heap.thunk(code, code.captures.len()),
             Delayed::Cheap(cheap) => self.heap.thunk(cheap.later, cheap.later.captures.len()),
         }
+    }
+}
+
+/// Copies the last `count` words that a function captured to the slots of arguments before its own.
+#[inline(always)]
+fn restore_arguments(lambda: &Lambda, function: &Function, count: u32, env: Env) {
+    let known = lambda.captures.len() as u32 - count;
+    for index in 0..count {
+        env.frame.set(function.before.slot + index, env.captures.get(known + index));
     }
 }
 

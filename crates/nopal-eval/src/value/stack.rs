@@ -38,11 +38,6 @@ impl Frame {
         unsafe { *self.0.add(slot as usize) = value };
     }
 
-    /// A frame whose only slot is an argument, to be read.
-    pub(crate) fn of_argument(argument: &Value) -> Frame {
-        Frame(std::ptr::from_ref(argument).cast_mut())
-    }
-
     /// Its first slots as captured words.
     pub(crate) fn as_captures(self) -> Captures {
         Captures(self.0)

@@ -1,0 +1,2 @@
+# The first variable of all has no value yet when it is needed.
+rec { a = a; }
