@@ -15,8 +15,8 @@ use nopal_syntax::{Interner, Symbol};
 use rustc_hash::FxHashMap;
 
 use super::ir::{
-    Assert, Before, Binary, Body, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals, Function, HasAttr,
-    If, Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
+    Assert, Before, Binary, Body, BoundName, Cache, Call, Cheap, ConcatStrings, Delayed, Expr, Formal, Formals,
+    Function, HasAttr, If, Lambda, Lazy, Name, Op, Rare, Ref, Select, Strict, ThunkCode, WithExpr, WithScope, WithVar,
 };
 use super::observed::unwrap_update;
 use super::switch;
@@ -618,7 +618,7 @@ impl<'a> Compiler<'a> {
             captures,
             function,
             arg: lambda.arg,
-            name: lambda.name,
+            name: BoundName::new(lambda.name),
             pos,
             doc: lambda.doc.map(|span| (self.pos(ast::Pos::at(span.start)), span.end - span.start)),
         })

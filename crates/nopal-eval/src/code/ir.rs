@@ -2,7 +2,7 @@
 //! word. Nodes live as long as the process (they are shared by all closures made from them).
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nopal_syntax::Symbol;
 
@@ -84,11 +84,43 @@ pub(crate) struct Lambda {
     /// Name of the argument.
     pub(crate) arg: Option<Symbol>,
     /// The attribute it was bound to.
-    pub(crate) name: Option<Symbol>,
+    pub(crate) name: BoundName,
     /// Begin of the function.
     pub(crate) pos: Pos,
     /// The doc comment, as an extent of the source.
     pub(crate) doc: Option<(Pos, u32)>,
+}
+
+impl Lambda {
+    /// It and the functions that are its body are bound to an attribute with a computed name.
+    pub(crate) fn bind(&self, name: Symbol) {
+        let mut lambda = self;
+        loop {
+            lambda.name.set(name);
+            match lambda.function.get().map(|function| &function.body) {
+                Some(Expr::Lambda(inner)) => lambda = inner,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// The name of the attribute that a function is bound to. As in Nix it changes where the name of the attribute is computed.
+pub(crate) struct BoundName(AtomicU32);
+
+impl BoundName {
+    pub(crate) fn new(name: Option<Symbol>) -> Self {
+        BoundName(AtomicU32::new(name.map_or(u32::MAX, |name| name.index() as u32)))
+    }
+
+    pub(crate) fn get(&self) -> Option<Symbol> {
+        let index = self.0.load(Ordering::Relaxed);
+        (index != u32::MAX).then(|| Symbol::from_index(index as usize))
+    }
+
+    fn set(&self, name: Symbol) {
+        self.0.store(name.index() as u32, Ordering::Relaxed);
+    }
 }
 
 /// What a function does.

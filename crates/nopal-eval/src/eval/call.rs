@@ -208,7 +208,7 @@ impl Evaluator {
         if !self.settings.show_trace {
             return error;
         }
-        let name = match lambda.name {
+        let name = match lambda.name.get() {
             Some(name) => format!("while calling '{}'", self.symbol_name(name)),
             None => "while calling anonymous lambda".to_owned(),
         };
@@ -264,7 +264,7 @@ impl Evaluator {
     }
 
     fn lambda_name(&self, lambda: &Lambda) -> String {
-        match lambda.name {
+        match lambda.name.get() {
             Some(name) => self.symbol_name(name).into_owned(),
             None => "anonymous lambda".to_owned(),
         }

@@ -81,7 +81,7 @@ impl Evaluator {
             }
             View::Closure(closure) => {
                 let lambda = closure.lambda();
-                let name = lambda.name.map(|name| self.symbol_name(name).into_owned());
+                let name = lambda.name.get().map(|name| self.symbol_name(name).into_owned());
                 let comment = lambda.doc.and_then(|(begin, len)| {
                     let source = self.positions.source(begin)?;
                     let start = source.offset(begin) as usize;

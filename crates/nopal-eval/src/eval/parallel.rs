@@ -361,11 +361,10 @@ impl Evaluator {
         }
     }
 
-    /// Symbols that were made ahead are in order behind those made before, and among themselves in any order.
+    /// Does another name come after one that was made ahead? Those before it are before it in any case.
     fn is_order_doubtful(&self, attrs: Attrs) -> bool {
-        let mut names = attrs.iter().map(|(name, ..)| name).peekable();
-        std::iter::from_fn(|| names.next().filter(|_| names.peek().is_some()))
-            .any(|name| self.symbols.is_made_ahead(name))
+        let mut is_after = false;
+        attrs.iter().any(|(name, ..)| std::mem::replace(&mut is_after, self.symbols.is_made_ahead(name)))
     }
 
     #[cold]

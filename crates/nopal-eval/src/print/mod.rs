@@ -266,7 +266,7 @@ impl Printer<'_> {
                 let place = self.ev.show_pos(lambda.pos);
                 self.begin(colour::FUNCTION);
                 self.text("«lambda");
-                if let Some(name) = lambda.name {
+                if let Some(name) = lambda.name.get() {
                     self.text(" ");
                     print_identifier(self.ev.symbols.get(name), self.out);
                 }

@@ -69,7 +69,7 @@ impl Evaluator {
         match function.follow().view() {
             View::Closure(closure) => {
                 let Lambda { name, pos, .. } = closure.lambda();
-                Frame::Lambda { place: *pos, name: *name, call }
+                Frame::Lambda { place: *pos, name: name.get(), call }
             }
             View::Builtin(def) => self.builtin_call(def, args, call),
             View::PartialApp(partial) => Frame::Builtin { name: partial.builtin().name, call },
