@@ -266,7 +266,7 @@ fn order_of(ev: &mut Evaluator, closure: Closure) -> Result<Option<Order>> {
         return Ok(None);
     }
     let parameter = |expr: &Expr| match expr {
-        Expr::Local(slot, _) => (function.before.argument_in(*slot)? + 1).checked_sub(function.before.count),
+        Expr::Local(slot, _) => function.before.parameter_in(*slot, 2),
         _ => None,
     };
     Ok(match (op, parameter(lhs), parameter(rhs)) {

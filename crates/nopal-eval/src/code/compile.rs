@@ -607,6 +607,7 @@ impl<'a> Compiler<'a> {
         Ok(self.described(self.ast.lambda(lambda), pos, captures, function))
     }
 
+    /// A function, with what its source says of it.
     fn described(
         &self,
         lambda: ast::Lambda,
@@ -641,15 +642,16 @@ impl<'a> Compiler<'a> {
         let (lambda, _) = last;
         let formals = lambda.formals.map(|formals| (ast.formals_in(formals.formals), formals.ellipsis));
         let list = formals.map_or(&[][..], |(list, _)| list);
-        // in this order in the frame, and bound in the order in which names hide others
-        let arg_slot = self.new_slot();
-        let formal_slots = list.iter().map(|formal| (Some(formal.name), self.new_slot())).collect::<Vec<_>>();
-        let before_slots = outer.iter().map(|(lambda, _)| (lambda.arg, self.new_slot())).collect::<Vec<_>>();
-        let slot = before_slots.first().map_or(0, |(_, slot)| *slot);
-        let before = Before { count: outer.len() as u32, slot };
+        let before = Before { count: outer.len() as u32, slot: 1 + list.len() as u32 };
         self.level().before = before;
+        for _ in 0..before.slot + before.count {
+            self.new_slot();
+        }
+        // in the order in which names hide others
+        let args = outer.iter().map(|(lambda, _)| lambda.arg).zip(before.slot..).chain([(lambda.arg, 0)]);
+        let formal_names = list.iter().map(|formal| Some(formal.name)).zip(1..);
         let mut bound = 0;
-        for (name, slot) in before_slots.into_iter().chain([(lambda.arg, arg_slot)]).chain(formal_slots) {
+        for (name, slot) in args.chain(formal_names) {
             if let Some(name) = name {
                 self.bind(name, slot);
                 bound += 1;
@@ -662,14 +664,16 @@ impl<'a> Compiler<'a> {
         if self.is_observed {
             body = self.observed_body(&lambda, pos, formals.as_ref(), body);
         }
-        let strict = |args: u32| match (&formals, self.is_observed) {
+        // by the number of arguments, less one
+        let mut stricts = [Strict::NONE; MAX_BEFORE + 1];
+        match &formals {
             // what is observed is evaluated when Nix evaluates it
-            (_, true) => Strict::NONE,
-            (Some(_), false) if args == 1 => Strict::FIRST,
-            (Some(_), false) => Strict::NONE,
-            (None, false) => Strict::of_body(&body, before, args),
-        };
-        let stricts = (1..=before.count + 1).map(strict).collect::<Vec<_>>();
+            _ if self.is_observed => {}
+            Some(_) => stricts[0] = Strict::FIRST,
+            None => (1..=before.count + 1)
+                .zip(&mut stricts)
+                .for_each(|(args, strict)| *strict = Strict::of_body(&body, before, args)),
+        }
         let function =
             Function { body, slots: level.max_slots, strict: stricts[0], curried: 1, last: None, before, formals };
         Ok((self.curried(function, last, outer, &stricts[1..], level.captured.len()), level.captures))

@@ -156,9 +156,10 @@ impl Before {
         slot.checked_sub(self.slot).filter(|index| *index < self.count)
     }
 
-    /// Which argument of the function is in a slot; the last one has the number of those before.
-    pub(crate) fn argument_in(self, slot: u32) -> Option<u32> {
-        if slot == 0 { Some(self.count) } else { self.index_of(slot) }
+    /// Which of the last `args` arguments of the function, counted from the first of these, is in a slot.
+    pub(crate) fn parameter_in(self, slot: u32, args: u32) -> Option<u32> {
+        let index = if slot == 0 { self.count } else { self.index_of(slot)? };
+        (index + args).checked_sub(self.count + 1)
     }
 }
 
@@ -189,9 +190,8 @@ impl Strict {
     /// before the last.
     pub(crate) fn of_body(body: &Expr, before: Before, args: u32) -> Strict {
         let Some(Ref::Local(slot)) = first_needed(body) else { return Strict::NONE };
-        let parameter = before.argument_in(slot).and_then(|index| (index + args).checked_sub(before.count + 1));
-        match (u8::try_from(args), parameter.map(u8::try_from)) {
-            (Ok(args), Some(Ok(parameter))) if parameter < args => Strict { args, parameter },
+        match (u8::try_from(args), before.parameter_in(slot, args).map(u8::try_from)) {
+            (Ok(args), Some(Ok(parameter))) => Strict { args, parameter },
             _ => Strict::NONE,
         }
     }

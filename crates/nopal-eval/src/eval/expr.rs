@@ -527,8 +527,7 @@ impl Evaluator {
         if let ([dynamic], true, false) = (literal.dynamic, attrs.is_empty(), self.is_observed()) {
             return Ok(match self.dynamic_name(dynamic, env)? {
                 Some(name) => {
-                    self.bind_function(&dynamic.value, name);
-                    let value = self.delay(&dynamic.value, env);
+                    let value = self.dynamic_value(dynamic, name, env);
                     self.heap.single_attr(name, value, dynamic.pos)
                 }
                 None => set,
@@ -548,21 +547,21 @@ impl Evaluator {
                 if self.is_observed() {
                     self.observe_delayed(&dynamic.value);
                 }
-                self.bind_function(&dynamic.value, name);
-                let value = self.delay(&dynamic.value, env);
+                let value = self.dynamic_value(dynamic, name, env);
                 all.insert(name, value, dynamic.pos);
             }
         }
         Ok(all.finish(&mut self.heap))
     }
 
-    /// A function that is the value of a dynamic attribute is called as that.
-    fn bind_function(&mut self, value: &'static Delayed, name: Symbol) {
-        if let Delayed::Lambda(lambda) = value {
+    /// The value of a dynamic attribute; if it is a function, that is called as the attribute.
+    fn dynamic_value(&mut self, dynamic: &'static DynamicAttr, name: Symbol, env: Env) -> Value {
+        if let Delayed::Lambda(lambda) = &dynamic.value {
             // those inside have names when it is compiled; what fails there, fails when it is called
             let _ = self.function(lambda);
             lambda.bind(name);
         }
+        self.delay(&dynamic.value, env)
     }
 
     /// The name of a dynamic attribute; `None` when it is null and the attribute is left out.
