@@ -251,6 +251,19 @@ pub(crate) enum Delayed {
     Cheap(&'static Cheap),
 }
 
+impl Delayed {
+    /// What is copied into the object that is made for it.
+    #[inline(always)]
+    pub(crate) fn captures(&self) -> &'static [Ref] {
+        match self {
+            Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) => &[],
+            Delayed::Lambda(lambda) => lambda.captures,
+            Delayed::Thunk(code) => code.captures,
+            Delayed::Cheap(cheap) => cheap.later.captures,
+        }
+    }
+}
+
 /// See [`Delayed::Cheap`].
 pub(crate) struct Cheap {
     /// The expression, for the frame around it.
@@ -284,14 +297,16 @@ pub(crate) struct Cache(AtomicU64);
 const CACHED_INDEX_BITS: u32 = 16;
 
 impl Cache {
-    /// The index of the name in a shape, if it has it; `None` if the shape seen last is another one.
+    /// The index of the name in a shape, if it has it; `None` if the shape seen last is another one. That one often has
+    /// the name in the same place: what is of one kind begins with the same keys.
     #[inline(always)]
-    pub(crate) fn find(&self, shape: Shape) -> Option<Option<u32>> {
+    pub(crate) fn find(&self, shape: Shape, name: Symbol) -> Option<Option<u32>> {
         let word = self.0.load(Ordering::Relaxed);
-        if word >> CACHED_INDEX_BITS != shape.id() as u64 {
-            return None;
+        let index = (word as u16).checked_sub(1).map(u32::from);
+        if word >> CACHED_INDEX_BITS == shape.id() as u64 {
+            return Some(index);
         }
-        Some((word as u16).checked_sub(1).map(u32::from))
+        index.filter(|index| shape.has_at(*index, name)).map(Some)
     }
 
     /// Remembers the index of the name in a shape that is never collected; an index that is too large is forgotten.
@@ -324,6 +339,20 @@ pub(crate) struct Call {
 /// Slots filled together, whose expressions may refer to each other.
 pub(crate) struct Group {
     pub(crate) bindings: &'static [(u32, Delayed)],
+    /// Whether one may capture itself or what comes after it.
+    pub(crate) is_circular: bool,
+}
+
+impl Group {
+    pub(crate) fn new(bindings: &'static [(u32, Delayed)]) -> Group {
+        let last = bindings.last().map_or(0, |(slot, _)| *slot);
+        let is_circular = !bindings.is_sorted_by_key(|(slot, _)| *slot)
+            || bindings.iter().any(|(slot, delayed)| {
+                let later = *slot..=last;
+                delayed.captures().iter().any(|from| matches!(from, Ref::Local(slot) if later.contains(slot)))
+            });
+        Group { bindings, is_circular }
+    }
 }
 
 pub(crate) struct Let {

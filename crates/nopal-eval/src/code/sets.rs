@@ -16,7 +16,7 @@ impl Compiler<'_> {
         let scope = self.recursive_group(attrs, false)?;
         let body = self.expr(body);
         self.end_group(&scope.names, before);
-        Ok(Expr::Let(leak(Let { group: Group { bindings: leak_all(scope.bindings) }, body: body? })))
+        Ok(Expr::Let(leak(Let { group: Group::new(leak_all(scope.bindings)), body: body? })))
     }
 
     fn end_group(&mut self, names: &[(Symbol, u32)], before: u32) {
@@ -130,7 +130,7 @@ impl Compiler<'_> {
         let shape = self.heap.literal_shape(&keys, &scope.positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
-            group: Group { bindings: leak_all(scope.bindings) },
+            group: Group::new(leak_all(scope.bindings)),
             values,
             dynamic: dynamic?,
             overrides: overrides.map(|(_, overrides)| overrides),
@@ -200,7 +200,7 @@ impl Compiler<'_> {
         let shape = self.heap.literal_shape(&keys, &positions, pos);
         Ok(Expr::Attrs(leak(AttrsLit {
             shape,
-            group: Group { bindings: leak_all(bindings) },
+            group: Group::new(leak_all(bindings)),
             values: leak_all(values),
             dynamic,
             overrides: None,

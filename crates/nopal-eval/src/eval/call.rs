@@ -5,7 +5,7 @@ use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
 use crate::code::compile::MAX_CHEAP_DEPTH;
-use crate::code::ir::{Delayed, Expr, Formals, Function, Lambda, Name, Op, ThunkCode};
+use crate::code::ir::{Delayed, Expr, Formals, Function, Lambda, Name, Op, Ref, ThunkCode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::expr::Env;
@@ -157,9 +157,8 @@ impl Evaluator {
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, *arg);
-        let captured = function.before.count - earlier.len() as u32;
-        restore_arguments(first, function, captured, env);
-        for (slot, arg) in (function.before.slot + captured..).zip(earlier) {
+        let slot = restore_arguments(first, function, function.before.count - earlier.len() as u32, env);
+        for (slot, arg) in (slot..).zip(earlier) {
             frame.set(slot, *arg);
         }
         let result = self.run_function(last, function, env, *arg, pos);
@@ -188,7 +187,7 @@ impl Evaluator {
 
     /// Runs a function in the frame that was made for it and holds its argument.
     #[inline(always)]
-    fn run_function(
+    pub(super) fn run_function(
         &mut self,
         lambda: &'static Lambda,
         function: &'static Function,
@@ -358,15 +357,24 @@ impl Evaluator {
             Delayed::Const(value) => *value,
             Delayed::Var(var) => env.get(*var),
             Delayed::Cell(var) => env.get(*var).in_cell(),
-            Delayed::Lambda(_) | Delayed::Thunk(_) | Delayed::Cheap(_) => self.delay_with_captures(delayed, env),
+            Delayed::Lambda(lambda) => self.make_pending(lambda, env),
+            Delayed::Thunk(code) => self.make_thunk(code, env),
+            Delayed::Cheap(cheap) => self.make_thunk(cheap.later, env),
         }
     }
 
     #[inline(never)]
-    fn delay_with_captures(&mut self, delayed: &'static Delayed, env: Env) -> Value {
-        let value = self.allocate_delayed(delayed, env);
-        fill_delayed(delayed, value, env);
-        value
+    fn make_thunk(&mut self, code: &'static ThunkCode, env: Env) -> Value {
+        let thunk = self.heap.thunk(code, code.captures.len());
+        capture(thunk, code.captures, env);
+        thunk
+    }
+
+    #[inline(never)]
+    fn make_pending(&mut self, lambda: &'static Lambda, env: Env) -> Value {
+        let closure = self.heap.pending_closure(lambda, lambda.captures.len());
+        capture(closure, lambda.captures, env);
+        closure
     }
 
     /// The value of an argument that the function evaluates before anything else: it is computed now, without a thunk,
@@ -454,13 +462,16 @@ impl Evaluator {
     }
 }
 
-/// Copies the last `count` words that a function captured to the slots of arguments before its own.
+/// Copies the last `count` words that a function captured to the slots of arguments before its own. Returns the slot after
+/// them.
 #[inline(always)]
-fn restore_arguments(lambda: &Lambda, function: &Function, count: u32, env: Env) {
+pub(super) fn restore_arguments(lambda: &Lambda, function: &Function, count: u32, env: Env) -> u32 {
     let known = lambda.captures.len() as u32 - count;
+    let first = function.before.slot;
     for index in 0..count {
-        env.frame.set(function.before.slot + index, env.captures.get(known + index));
+        env.frame.set(first + index, env.captures.get(known + index));
     }
+    first + count
 }
 
 /// The result of a little arithmetic, if all numbers are at hand.
@@ -492,14 +503,17 @@ fn number_now(expr: &Expr, env: Env) -> Option<i64> {
 /// The second half of [`Evaluator::delay`].
 #[inline(always)]
 pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
-    let captures = match delayed {
-        Delayed::Const(_) | Delayed::Var(_) | Delayed::Cell(_) => return,
-        Delayed::Lambda(lambda) => &lambda.captures,
-        Delayed::Thunk(code) => &code.captures,
-        Delayed::Cheap(cheap) => &cheap.later.captures,
-    };
-    for (index, from) in captures.iter().enumerate() {
-        value.set_captured(index, env.get(*from));
+    let captures = delayed.captures();
+    if !captures.is_empty() {
+        capture(value, captures, env);
+    }
+}
+
+/// Copies variables into a thunk or function.
+#[inline(always)]
+fn capture(object: Value, variables: &'static [Ref], env: Env) {
+    for (index, from) in variables.iter().enumerate() {
+        object.set_captured(index, env.get(*from));
     }
 }
 

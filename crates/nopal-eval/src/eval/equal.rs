@@ -22,6 +22,20 @@ fn plainly_equal(a: Value, b: Value) -> Option<bool> {
     }
 }
 
+/// The same for an evaluated value and a constant.
+#[inline(always)]
+pub(super) fn equals_constant(value: Value, constant: Value) -> Option<bool> {
+    let (kind, constant_kind) = (value.kind(), constant.kind());
+    match (value.str_of_kind(kind), constant.str_of_kind(constant_kind)) {
+        (Some(a), Some(b)) => Some(a.has_bytes_of(b)),
+        _ => match (kind, constant_kind) {
+            (None, None) => Some(value == constant),
+            (Some(kind), None) | (None, Some(kind)) if kind >= Kind::Str => Some(false),
+            _ => None,
+        },
+    }
+}
+
 /// Whether two evaluated values are equal that are not both sets or both lists.
 #[inline(never)]
 fn equal_plain(x: Value, y: Value) -> bool {

@@ -4,17 +4,18 @@ use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
 use crate::code::ir::{
-    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Group, HasAttr, If, Lambda, Let, NO_PARAMETER, Name,
-    Op, Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
+    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Function, Group, HasAttr, If, Lambda, Let,
+    NO_PARAMETER, Name, Op, Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
-use crate::eval::call::fill_delayed;
+use crate::eval::call::{fill_delayed, restore_arguments};
+use crate::eval::equal::equals_constant;
 use crate::pos::{Origin, Pos};
 use crate::value::attrs::Found;
 use crate::value::stack::{Captures, Frame, variable};
 use crate::value::word::Kind;
-use crate::value::{Attrs, AttrsBuilder, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Value};
 
 /// Where the variables of running code are.
 #[derive(Clone, Copy)]
@@ -155,9 +156,16 @@ impl Evaluator {
         Ok(list)
     }
 
-    /// Fills slots whose values may refer to each other: first all objects, then what they capture.
-    #[inline]
-    pub(crate) fn fill_group(&mut self, group: &'static Group, env: Env) {
+    /// Fills slots. Where values may refer to later ones: first all objects, then what they capture.
+    #[inline(never)]
+    fn fill_group(&mut self, group: &'static Group, env: Env) {
+        if !group.is_circular {
+            for (slot, delayed) in group.bindings {
+                let value = self.delay(delayed, env);
+                env.frame.set(*slot, value);
+            }
+            return;
+        }
         for (slot, delayed) in group.bindings {
             let value = self.allocate_delayed(delayed, env);
             env.frame.set(*slot, value);
@@ -167,7 +175,7 @@ impl Evaluator {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn eval_bool(&mut self, expr: &'static Expr, env: Env, pos: Pos, context: &str) -> Result<bool> {
         let result = match expr {
             Expr::Equal(binary) => self.eval_equal(binary, env),
@@ -193,7 +201,22 @@ impl Evaluator {
     /// `a == b` and `a != b`
     #[inline(never)]
     pub(super) fn eval_equal(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
-        let a = self.eval_leaf(&binary.lhs, env)?;
+        let a = match &binary.lhs {
+            Expr::Select(select) => self.eval_select(select, env)?,
+            lhs => self.eval_leaf(lhs, env)?,
+        };
+        if let Expr::Const(b) = &binary.rhs
+            && let Some(equal) = equals_constant(a, *b)
+            && self.may_enter()
+        {
+            return Ok(Value::bool(equal == (binary.op == Op::Eq)));
+        }
+        self.eval_equal_to(a, binary, env)
+    }
+
+    /// The same, where the first operand is evaluated.
+    #[inline(never)]
+    fn eval_equal_to(&mut self, a: Value, binary: &'static Binary, env: Env) -> Result<Value> {
         let b = self.eval_leaf(&binary.rhs, env)?;
         match (self.equal_operands(a, b, binary.pos), binary.op) {
             (Ok(equal), Op::Neq) => Ok(Value::bool(equal == Value::FALSE)),
@@ -217,11 +240,10 @@ impl Evaluator {
     #[inline(never)]
     fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
         let function = self.eval_leaf(&call.function, env)?;
-        let ([arg], Some(closure)) = (call.args, function.as_closure()) else {
-            return self.eval_other_call(function, call, env);
-        };
+        let Some(closure) = function.as_closure() else { return self.eval_other_call(function, call, env) };
         let lambda = closure.lambda();
         let code = self.function(lambda)?;
+        let [arg] = call.args else { return self.eval_curried_call(closure, code, call, env) };
         self.enter(call.pos)?;
         let arg = match code.strict.of(1) {
             0 => self.argument_now(arg, lambda.arg.is_some(), env),
@@ -232,51 +254,82 @@ impl Evaluator {
         result
     }
 
-    /// A call with several arguments, or of something else than a function written in Nix.
+    /// A call of a curried function with all its arguments, which go to their slots at once.
+    #[inline(never)]
+    fn eval_curried_call(
+        &mut self,
+        closure: Closure,
+        code: &'static Function,
+        call: &'static Call,
+        env: Env,
+    ) -> Result<Value> {
+        let count = call.args.len();
+        let (Some(last), true) = (code.last, code.curried as usize == count) else {
+            return self.eval_other_call(closure.value(), call, env);
+        };
+        self.check_stack()?;
+        let function = self.function(last)?;
+        let height = self.heap.stack.height();
+        let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
+        let inner = Env { frame, captures: closure.value().captures() };
+        let mut slot = restore_arguments(closure.lambda(), function, function.before.count + 1 - count as u32, inner);
+        let strict = code.strict.of(count);
+        for (index, arg) in call.args.iter().enumerate() {
+            let value =
+                if index == strict { self.argument_inside(arg, call.pos, env) } else { Ok(self.delay(arg, env)) };
+            match value {
+                Ok(value) => frame.set(if index + 1 == count { 0 } else { slot }, value),
+                Err(error) => {
+                    self.heap.stack.reset(height);
+                    return Err(error);
+                }
+            }
+            slot += 1;
+        }
+        let result = match self.enter(call.pos) {
+            Ok(()) => {
+                let result = self.run_function(last, function, inner, frame.get(0), call.pos);
+                self.leave();
+                result
+            }
+            Err(error) => Err(error),
+        };
+        self.heap.stack.reset(height);
+        result
+    }
+
+    /// An argument that is evaluated inside of a call.
+    #[inline(always)]
+    fn argument_inside(&mut self, arg: &'static Delayed, pos: Pos, env: Env) -> Result<Value> {
+        self.enter(pos)?;
+        let value = self.argument_now(arg, true, env);
+        self.leave();
+        Ok(value)
+    }
+
+    /// A call of something else.
     #[inline(never)]
     fn eval_other_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
         let count = call.args.len();
-        let (mut strict, mut curried, mut complete) = (NO_PARAMETER, None, None);
-        if let Some(closure) = function.as_closure() {
-            let code = self.function(closure.lambda())?;
-            strict = code.strict.of(count);
-            if code.curried as usize >= count {
-                curried = Some(closure);
-            }
-        } else if function.kind() == Some(Kind::Builtin) {
-            let def = function.builtin();
-            strict = def.strict_of(count);
-            complete = (def.arity() == count).then_some(def);
+        if count > INLINE_ARGS {
+            return self.eval_long_call(function, call, env);
         }
-        if count <= INLINE_ARGS {
-            let mut args = [Value::NULL; INLINE_ARGS];
-            for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
-                *slot = if index == strict {
-                    // it is evaluated inside of the call
-                    self.enter(call.pos)?;
-                    let arg = self.argument_now(arg, true, env);
-                    self.leave();
-                    arg
-                } else {
-                    self.delay(arg, env)
-                };
-            }
-            let args = &args[..count];
-            let result = match (curried, complete) {
-                (None, None) => return self.call(function, args, call.pos),
-                (Some(closure), _) => {
-                    self.enter(call.pos)?;
-                    self.call_curried(closure, args, call.pos)
-                }
-                (None, Some(def)) => {
-                    self.enter(call.pos)?;
-                    self.call_builtin(def, args, call.pos)
-                }
-            };
-            self.leave();
-            return result;
+        let builtin = (function.kind() == Some(Kind::Builtin)).then(|| function.builtin());
+        let strict = builtin.map_or(NO_PARAMETER, |def| def.strict_of(count));
+        let mut args = [Value::NULL; INLINE_ARGS];
+        for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
+            *slot = if index == strict { self.argument_inside(arg, call.pos, env)? } else { self.delay(arg, env) };
         }
-        self.eval_long_call(function, call, env)
+        let args = &args[..count];
+        match builtin {
+            Some(def) if def.arity() == count => {
+                self.enter(call.pos)?;
+                let result = self.call_builtin(def, args, call.pos);
+                self.leave();
+                result
+            }
+            _ => self.call(function, args, call.pos),
+        }
     }
 
     #[cold]
@@ -308,17 +361,71 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
-        let base = self.eval_leaf(&select.base, env)?;
-        let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs()) else {
-            return self.eval_select_slow(select, base, env);
+        let base = match &select.base {
+            Expr::Local(slot, _) => env.frame.get(*slot),
+            Expr::Captured(index, _) => env.captures.get(*index),
+            _ => return self.eval_select_from(select, env),
         };
-        match (attrs.find_cached(*name, cache), &select.default) {
-            (Some(found), _) => match self.force_at(found.value(), || found.pos().or(select.pos)) {
-                Ok(value) => Ok(value),
-                Err(error) => Err(self.select_frame(error, select, env, found.pos())),
+        match base.at_hand() {
+            Some(base) => self.select(select, base, env),
+            None => self.eval_select_from(select, env),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_select_from(&mut self, select: &'static Select, env: Env) -> Result<Value> {
+        let base = self.eval_leaf(&select.base, env)?;
+        self.select(select, base, env)
+    }
+
+    /// An attribute that is found where the look-up before says takes no more than a few instructions.
+    #[inline(always)]
+    fn select(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
+        let [Name::Static(name, cache)] = select.path else { return self.select_along(select, base, env) };
+        match base.as_attrs().and_then(|attrs| attrs.find_where(*name, cache)) {
+            Some(found) => match found.value().at_hand() {
+                Some(value) => Ok(value),
+                None => self.force_found(found, select, env),
             },
-            (None, Some(default)) => self.eval(default, env),
-            (None, None) => Err(self.missing_attribute(attrs, *name).at(select.pos)),
+            None => self.select_elsewhere(select, base, env),
+        }
+    }
+
+    /// One attribute that is not where the look-up before says.
+    #[inline(never)]
+    fn select_elsewhere(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
+        let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs()) else {
+            return self.select_along(select, base, env);
+        };
+        match attrs.find_cached(*name, cache) {
+            Some(found) => self.force_found(found, select, env),
+            None => self.select_along(select, base, env),
+        }
+    }
+
+    /// Evaluates the attribute that was selected.
+    #[inline(never)]
+    fn force_found(&mut self, found: Found, select: &'static Select, env: Env) -> Result<Value> {
+        match self.force_at(found.value(), || found.pos().or(select.pos)) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.select_frame(error, select, env, found.pos())),
+        }
+    }
+
+    /// Goes along a path from an evaluated value.
+    #[inline(never)]
+    pub(super) fn select_along(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
+        let mut last = None;
+        let selected = match (self.walk_select(select, base, env, &mut last), &select.default) {
+            (Ok(Some(value)), _) => Ok(value),
+            (Ok(None), Some(default)) => self.eval(default, env),
+            (Ok(None), None) => Err(Error::eval("attribute missing").at(select.pos)),
+            (Err(error), _) => Err(error),
+        };
+        match selected {
+            Ok(value) => Ok(value),
+            // Nix says so of the default, too
+            Err(error) => Err(self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos))),
         }
     }
 
@@ -348,20 +455,8 @@ impl Evaluator {
         Ok((value, last))
     }
 
-    #[inline(never)]
-    pub(super) fn eval_select_slow(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
-        let mut last = None;
-        let selected = match (self.walk_select(select, base, env, &mut last), &select.default) {
-            (Ok(Some(value)), _) => Ok(value),
-            (Ok(None), Some(default)) => self.eval(default, env),
-            (Ok(None), None) => Err(Error::eval("attribute missing").at(select.pos)),
-            (Err(error), _) => Err(error),
-        };
-        // Nix says so of the default, too
-        selected.map_err(|error| self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos)))
-    }
-
     /// The selected value, or `None` when the default is to be used. `last` is the attribute that was found last.
+    #[inline(always)]
     fn walk_select(
         &mut self,
         select: &'static Select,
@@ -375,27 +470,33 @@ impl Evaluator {
                 self.looked_up();
             }
             let name = self.eval_name(step, env)?;
-            let attrs = if select.default.is_some() {
-                match self.force(current, select.pos)?.as_attrs() {
-                    Some(attrs) => attrs,
-                    None => return Ok(None),
-                }
-            } else {
-                self.force_attrs(current, select.pos, "while selecting an attribute")?
+            let Some(attrs) = self.force(current, select.pos)?.as_attrs() else {
+                return match select.default {
+                    Some(_) => Ok(None),
+                    None => Err(self.selected_from(current, select.pos)),
+                };
             };
-            match lookup(attrs, name, step) {
-                Some(found) => {
-                    current = found.value();
-                    *last = Some(found);
-                }
-                None if select.default.is_some() => return Ok(None),
-                None => return Err(self.missing_attribute(attrs, name).at(select.pos)),
-            }
+            let Some(found) = lookup(attrs, name, step) else {
+                return match select.default {
+                    Some(_) => Ok(None),
+                    None => Err(self.missing_attribute(attrs, name).at(select.pos)),
+                };
+            };
+            current = found.value();
+            *last = Some(found);
         }
         self.force_at(current, || last.map_or(Pos::NONE, Found::pos).or(select.pos)).map(Some)
     }
 
+    /// The error of a selection from what is no set.
     #[cold]
+    #[inline(never)]
+    fn selected_from(&mut self, value: Value, pos: Pos) -> Error {
+        self.type_mismatch(value, "a set").trace(pos, "while selecting an attribute")
+    }
+
+    #[cold]
+    #[inline(never)]
     pub(crate) fn missing_attribute(&mut self, attrs: Attrs, name: Symbol) -> Error {
         let message = format!("attribute '{}' missing", self.shown(name));
         Error::eval(message).suggest(self.suggestions(attrs.iter().map(|(name, ..)| name), name))

@@ -21,35 +21,40 @@ impl Evaluator {
     /// The value in weak head normal form.
     #[inline(always)]
     pub fn force(&mut self, value: Value, pos: Pos) -> Result<Value> {
-        self.force_at(value, || pos)
+        match value.at_hand() {
+            Some(value) => Ok(value),
+            None => self.force_thunk(value, pos),
+        }
     }
 
-    /// As [`Evaluator::force`], where the position takes a while to find.
+    /// As [`Evaluator::force`], where the position takes a while to find. Only what is no thunk, or not any more, needs it.
     #[inline(always)]
     pub(crate) fn force_at(&mut self, value: Value, pos: impl FnOnce() -> Pos) -> Result<Value> {
-        match value.kind() {
-            Some(kind) if kind <= Kind::Pending => match kind {
-                Kind::Indirection => Ok(value.target()),
-                _ => self.force_thunk(value, pos()),
-            },
-            _ => Ok(value),
+        match value.at_hand() {
+            Some(value) => Ok(value),
+            None if value.kind() == Some(Kind::Thunk) && !self.heap.is_shared() => self.force_thunk(value, Pos::NONE),
+            None => self.force_thunk(value, pos()),
         }
     }
 
     #[inline(never)]
     fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
         let header = value.header();
+        if Kind::from_header(header) != Kind::Thunk || !self.claim(value, header) {
+            return self.force_other(value, pos);
+        }
+        let used = self.uses.height();
+        match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
+            Ok(result) => self.finish_thunk(value, header, result, used),
+            Err(error) => Err(self.fail_thunk(value, header, error, used)),
+        }
+    }
+
+    /// Forces what was no thunk, or that another thread changed.
+    #[inline(never)]
+    fn force_other(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        let header = value.header();
         match Kind::from_header(header) {
-            Kind::Thunk => {
-                if !self.claim(value, header) {
-                    return self.force_again(value, pos);
-                }
-                let used = self.uses.height();
-                match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
-                    Ok(result) => self.finish_thunk(value, header, result, used),
-                    Err(error) => Err(self.fail_thunk(value, header, error, used)),
-                }
-            }
             Kind::Pending => {
                 value.set_closure(header);
                 Ok(value)
@@ -99,7 +104,7 @@ impl Evaluator {
         if self.heap.is_shared() {
             return value.claim(header, self.heap.thread());
         }
-        value.set_blackhole();
+        value.set_blackhole(header);
         true
     }
 
@@ -188,7 +193,7 @@ impl Evaluator {
     /// Fails when the native stack is nearly used up.
     #[inline(always)]
     pub(crate) fn check_stack(&self) -> Result<()> {
-        let marker = 0u8;
+        let marker = std::mem::MaybeUninit::<u8>::uninit();
         if (&raw const marker as usize) < self.heap.stack_limit() { Err(self.stack_overflow()) } else { Ok(()) }
     }
 

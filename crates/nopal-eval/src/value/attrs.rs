@@ -105,6 +105,12 @@ impl Shape {
         keys.binary_search(&key).ok()
     }
 
+    /// Is this the key at an index?
+    #[inline(always)]
+    pub(crate) fn has_at(self, index: u32, key: Symbol) -> bool {
+        self.keys().get(index as usize) == Some(&key)
+    }
+
     /// The keys in the order of their names.
     pub(crate) fn sorted_keys(self, symbols: &Interner) -> impl Iterator<Item = Symbol> + use<> {
         self.name_order(symbols).iter().map(move |index| self.keys()[*index as usize])
@@ -226,6 +232,17 @@ impl Attrs {
         set.shape().find(key).map(|index| Found { set, index })
     }
 
+    /// Where an attribute of a set without layers is, if the look-up before says where to look.
+    #[inline(always)]
+    pub(crate) fn find_where(self, key: Symbol, cache: &Cache) -> Option<Found> {
+        let header = self.0.header();
+        if Kind::from_header(header) != Kind::Attrs {
+            return None;
+        }
+        let index = cache.find(Shape::of_header(header), key)??;
+        Some(Found { set: self, index: index as usize })
+    }
+
     /// Where an attribute is; what is found in a shared shape is remembered.
     #[inline(always)]
     pub(crate) fn find_cached(self, key: Symbol, cache: &Cache) -> Option<Found> {
@@ -238,7 +255,7 @@ impl Attrs {
             set = base;
         }
         let shape = set.shape();
-        let index = match cache.find(shape) {
+        let index = match cache.find(shape, key) {
             Some(index) => index,
             None => set.find_and_remember(key, cache),
         };

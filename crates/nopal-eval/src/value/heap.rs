@@ -177,14 +177,13 @@ impl Heap {
     /// `words` zeroed words.
     #[inline(always)]
     pub(super) fn alloc(&mut self, words: usize) -> *mut u64 {
-        let words = words.max(2);
-        let bytes = words * 8;
-        if (self.end as usize) - (self.next as usize) < bytes {
-            return self.refill(bytes);
-        }
+        let words = words + usize::from(words < 2);
         let object = self.next;
-        // SAFETY: the run has at least `bytes` left, checked above.
-        self.next = unsafe { object.add(words) };
+        let next = object.wrapping_add(words);
+        if next > self.end {
+            return self.refill(words * 8);
+        }
+        self.next = next;
         object
     }
 
@@ -545,10 +544,11 @@ impl Value {
         header
     }
 
-    /// Marks a thunk as being evaluated, where no other thread can see it. Its second and further words are kept.
+    /// Marks a thunk that has this header as being evaluated, where no other thread can see it. Its second and further words
+    /// are kept.
     #[inline(always)]
-    pub(crate) fn set_blackhole(self) {
-        self.set_kind(Kind::Blackhole);
+    pub(crate) fn set_blackhole(self, header: u64) {
+        self.atomic_header().store(with_kind(header, Kind::Blackhole), Ordering::Relaxed);
     }
 
     /// Marks a thunk or an application that has this header as being evaluated by a thread, unless another one was

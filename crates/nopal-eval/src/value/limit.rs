@@ -69,7 +69,7 @@ impl Heap {
         if self.limit.max_bytes == usize::MAX {
             return;
         }
-        let local_bytes = self.stack.height() * size_of::<super::Value>();
+        let local_bytes = self.stack.used_bytes();
         let in_use = |heap: &Heap| {
             let space = heap.world.space();
             space.live_bytes() + space.filled_bytes() + local_bytes + bytes

@@ -9,9 +9,6 @@ use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
 
-/// Strings of at most so many words are compared without a call.
-const SHORT_WORDS: usize = 4;
-
 /// A string: bytes and a context.
 #[derive(Clone, Copy)]
 pub struct NixStr(pub(super) Value);
@@ -41,22 +38,28 @@ impl NixStr {
     #[inline(always)]
     fn words(&self) -> &[u64] {
         let header = self.0.header();
+        self.first_words(header, header_len(header).div_ceil(8))
+    }
+
+    /// The first `count` of these words of a string with this header.
+    #[inline(always)]
+    fn first_words(&self, header: u64, count: usize) -> &[u64] {
+        debug_assert!(count <= header_len(header).div_ceil(8));
         let skipped = if header as u8 == Kind::StrCtx as u8 { 2 } else { 1 };
         // SAFETY: the bytes lie in whole words, which were zero before.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(skipped), header_len(header).div_ceil(8)) }
+        unsafe { std::slice::from_raw_parts(self.0.object().add(skipped), count) }
     }
 
     /// Are the bytes the same? Most strings that are compared are short.
     #[inline(always)]
     pub(crate) fn has_bytes_of(self, other: NixStr) -> bool {
-        if header_len(self.0.header()) != header_len(other.0.header()) {
+        let (header, others) = (self.0.header(), other.0.header());
+        let len = header_len(header);
+        if len != header_len(others) {
             return false;
         }
-        let (words, others) = (self.words(), other.words());
-        if words.len() > SHORT_WORDS {
-            return words == others;
-        }
-        words.iter().zip(others).all(|(a, b)| a == b)
+        let count = len.div_ceil(8);
+        self.first_words(header, count).iter().zip(other.first_words(others, count)).all(|(a, b)| a == b)
     }
 
     /// Does it come before the other in the order of bytes?

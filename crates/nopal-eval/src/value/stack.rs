@@ -3,6 +3,9 @@
 //! One region of address space is reserved; pages are committed as they are touched. A frame is a base pointer and a
 //! number of slots known when the code was compiled. The collector scans it exactly.
 
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+
 use super::word::Value;
 use crate::code::ir::Ref;
 
@@ -14,9 +17,15 @@ const MINIMUM_SLOTS: usize = 1 << 16;
 
 /// The value stack.
 pub(crate) struct Stack {
-    slots: &'static mut [std::mem::MaybeUninit<Value>],
-    top: usize,
+    begin: *mut Value,
+    /// The first slot that is not in use.
+    top: *mut Value,
+    end: *mut Value,
 }
+
+/// How much of the stack is in use; see [`Stack::reset`].
+#[derive(Clone, Copy)]
+pub(crate) struct Height(*mut Value);
 
 /// The base of a frame.
 #[derive(Clone, Copy)]
@@ -93,13 +102,12 @@ impl Stack {
     pub(crate) fn new() -> Stack {
         let mut slots = PREFERRED_SLOTS;
         loop {
-            let mut region: Vec<std::mem::MaybeUninit<Value>> = Vec::new();
+            let mut region: Vec<Value> = Vec::new();
             if region.try_reserve_exact(slots).is_ok() || slots <= MINIMUM_SLOTS {
                 region.reserve_exact(MINIMUM_SLOTS);
-                let capacity = region.capacity();
-                // SAFETY: the elements are `MaybeUninit`; any bytes are valid.
-                unsafe { region.set_len(capacity) };
-                return Stack { slots: region.leak(), top: 0 };
+                let mut region = ManuallyDrop::new(region);
+                let Range { start, end } = region.spare_capacity_mut().as_mut_ptr_range();
+                return Stack { begin: start.cast(), top: start.cast(), end: end.cast() };
             }
             slots /= 4;
         }
@@ -108,34 +116,43 @@ impl Stack {
     /// A frame of `slots` null values, or `None` when the region is full. Give it back with [`Stack::reset`].
     #[inline(always)]
     pub(crate) fn push(&mut self, slots: u32) -> Option<Frame> {
-        let base = self.top;
-        let top = base + slots as usize;
-        if top > self.slots.len() {
+        let frame = self.top;
+        let top = frame.wrapping_add(slots as usize);
+        if top > self.end {
             return None;
         }
-        for slot in &mut self.slots[base..top] {
-            slot.write(Value::NULL);
+        let mut slot = frame;
+        while slot < top {
+            // SAFETY: the slots from `top` to `end` are in the region, and nobody else uses them.
+            unsafe {
+                slot.write(Value::NULL);
+                slot = slot.add(1);
+            }
         }
         self.top = top;
-        // SAFETY: `base` is at most the length of the region.
-        Some(Frame(unsafe { self.slots.as_mut_ptr().add(base).cast::<Value>() }))
+        Some(Frame(frame))
     }
 
     /// The height of the stack, to be given to [`Stack::reset`].
     #[inline(always)]
-    pub(crate) fn height(&self) -> usize {
-        self.top
+    pub(crate) fn height(&self) -> Height {
+        Height(self.top)
+    }
+
+    /// Bytes in use.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.top as usize - self.begin as usize
     }
 
     /// The slots in use: address and number.
     pub(super) fn range(&self) -> (usize, usize) {
-        (self.slots.as_ptr() as usize, self.top)
+        (self.begin as usize, self.used_bytes() / size_of::<Value>())
     }
 
     /// Drops all frames above `height`.
     #[inline(always)]
-    pub(crate) fn reset(&mut self, height: usize) {
-        debug_assert!(height <= self.top);
-        self.top = height;
+    pub(crate) fn reset(&mut self, height: Height) {
+        debug_assert!(height.0 <= self.top);
+        self.top = height.0;
     }
 }

@@ -422,6 +422,15 @@ impl Value {
         }
     }
 
+    /// The value, or what an indirection leads to, unless something is to be evaluated first.
+    #[inline(always)]
+    pub(crate) fn at_hand(self) -> Option<Value> {
+        match self.kind() {
+            Some(kind) if kind <= Kind::Pending => (kind == Kind::Indirection).then(|| self.target()),
+            _ => Some(self),
+        }
+    }
+
     /// The string that an object of such a kind is.
     #[inline(always)]
     pub(crate) fn str_of_kind(self, kind: Option<Kind>) -> Option<NixStr> {

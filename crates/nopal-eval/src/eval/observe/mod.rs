@@ -156,7 +156,7 @@ impl Evaluator {
 
     fn eval_observed_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
         let base = self.eval(&select.base, env)?;
-        self.eval_select_slow(select, base, env)
+        self.select_along(select, base, env)
     }
 
     /// A call with two arguments that is made when its value is needed. For Nix it is two calls, one in the other.
