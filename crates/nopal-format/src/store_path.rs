@@ -456,10 +456,8 @@ impl StorePath {
 
     /// Appends `DIGEST-NAME` to `out`.
     pub fn base_name_into(&self, out: &mut String) {
-        // written as they were made, a word at a time; the digits are ASCII
-        for digits in self.digest_digits().as_chunks::<8>().0 {
-            out.push_str(std::str::from_utf8(digits).unwrap_or_default());
-        }
+        // the digits are ASCII
+        out.push_str(std::str::from_utf8(&self.digest_digits()).unwrap_or_default());
         out.push('-');
         out.push_str(&self.name);
     }

@@ -470,7 +470,7 @@ impl<'a> Compiler<'a> {
         Ok(match ast.expr(id) {
             ast::Expr::Int(i) => self.constant(|heap| heap.int(i)),
             ast::Expr::Float(f) => self.constant(|heap| heap.float(f)),
-            ast::Expr::Str(bytes) => self.constant(|heap| heap.string(ast.bytes(bytes))),
+            ast::Expr::Str(bytes) => Expr::Const(self.heap.constant_string(ast.bytes(bytes))),
             ast::Expr::Path { kind, text } => {
                 let source = self.source;
                 let path = nopal_syntax::path::resolve(kind, ast.bytes(text), &source.dir, &source.home);
@@ -506,7 +506,7 @@ impl<'a> Compiler<'a> {
                 if self.is_builtin(sym::SUB) {
                     let lhs = Expr::Const(self.heap.int(0));
                     let rhs = self.expr(operand)?;
-                    return Ok(Expr::Binary(leak(Binary { op: Op::Sub, lhs, rhs, pos })));
+                    return Ok(Expr::Binary(leak(Binary::new(Op::Sub, lhs, rhs, pos))));
                 }
                 let function = self.variable(sym::SUB, Pos::NONE)?;
                 let args = leak_all([Delayed::Const(self.heap.int(0)), self.delayed(operand)?]);
@@ -527,7 +527,7 @@ impl<'a> Compiler<'a> {
             ast::Expr::List(range) => {
                 let elements =
                     ast.exprs_in(range).iter().map(|element| self.delayed(*element)).collect::<Result<Vec<_>>>()?;
-                Expr::List(elements.leak())
+                Expr::List(leak(leak_all(elements)))
             }
             ast::Expr::Attrs(set) => self.attrs(set)?,
         })
@@ -552,8 +552,7 @@ impl<'a> Compiler<'a> {
             Some(delayed) => delayed,
             None => Delayed::Thunk(self.thunk(|compiler| compiler.variable(sym::NIX_PATH, Pos::NONE))?),
         };
-        let name = self.heap.string(name);
-        let args = leak_all([path, Delayed::Const(self.heap.keep(name))]);
+        let args = leak_all([path, Delayed::Const(self.heap.constant_string(name))]);
         Ok(Expr::Call(leak(Call { function, args, pos })))
     }
 
@@ -787,7 +786,7 @@ impl<'a> Compiler<'a> {
         if direct == Op::Update {
             (lhs, rhs) = (unwrap_update(lhs), unwrap_update(rhs));
         }
-        let binary = leak(Binary { op: direct, lhs, rhs, pos });
+        let binary = leak(Binary::new(direct, lhs, rhs, pos));
         Ok(if matches!(direct, Op::Eq | Op::Neq) { Expr::Equal(binary) } else { Expr::Binary(binary) })
     }
 }

@@ -433,9 +433,32 @@ pub(crate) enum Op {
 
 pub(crate) struct Binary {
     pub(crate) op: Op,
+    /// Of `==` and `!=`.
+    pub(crate) comparison: Comparison,
     pub(crate) lhs: Expr,
     pub(crate) rhs: Expr,
     pub(crate) pos: Pos,
+}
+
+impl Binary {
+    pub(crate) fn new(op: Op, lhs: Expr, rhs: Expr, pos: Pos) -> Binary {
+        let comparison = match &rhs {
+            Expr::Const(value) if value.is_unique_string() => Comparison::WithUnique,
+            Expr::Const(value) if !value.is_object() => Comparison::WithImmediate,
+            _ => Comparison::WithAny,
+        };
+        Binary { op, comparison, lhs, rhs, pos }
+    }
+}
+
+/// What a value is compared with.
+#[derive(Clone, Copy)]
+pub(crate) enum Comparison {
+    /// A constant that is a unique string.
+    WithUnique,
+    /// A constant that is an immediate value.
+    WithImmediate,
+    WithAny,
 }
 
 pub(crate) struct ConcatStrings {
@@ -495,7 +518,7 @@ pub(crate) enum Expr {
     Equal(&'static Binary),
     Binary(&'static Binary),
     ConcatStrings(&'static ConcatStrings),
-    List(&'static [Delayed]),
+    List(&'static &'static [Delayed]),
     Attrs(&'static AttrsLit),
     Rare(&'static Rare),
 }

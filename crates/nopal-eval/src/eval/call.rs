@@ -136,7 +136,7 @@ impl Evaluator {
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, arg);
         let lambda = closure.lambda();
-        restore_arguments(lambda, function, function.before.count, env);
+        restore_arguments(lambda, function, 0, env);
         let result = self.run_function(lambda, function, env, arg, pos);
         self.heap.stack.reset(height);
         result
@@ -157,7 +157,7 @@ impl Evaluator {
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let env = Env { frame, captures: closure.value().captures() };
         frame.set(0, *arg);
-        let slot = restore_arguments(first, function, function.before.count - earlier.len() as u32, env);
+        let slot = restore_arguments(first, function, earlier.len(), env);
         for (slot, arg) in (slot..).zip(earlier) {
             frame.set(slot, *arg);
         }
@@ -365,6 +365,18 @@ impl Evaluator {
 
     #[inline(never)]
     fn make_thunk(&mut self, code: &'static ThunkCode, env: Env) -> Value {
+        match self.heap.thunk_at_once(code, code.captures.len()) {
+            Some(thunk) => {
+                capture(thunk, code.captures, env);
+                thunk
+            }
+            None => self.make_thunk_elsewhere(code, env),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_thunk_elsewhere(&mut self, code: &'static ThunkCode, env: Env) -> Value {
         let thunk = self.heap.thunk(code, code.captures.len());
         capture(thunk, code.captures, env);
         thunk
@@ -462,14 +474,17 @@ impl Evaluator {
     }
 }
 
-/// Copies the last `count` words that a function captured to the slots of arguments before its own. Returns the slot after
-/// them.
+/// Copies the arguments before the last `given` ones and the last one, which a function captured, to their slots. Returns the
+/// slot after them.
 #[inline(always)]
-pub(super) fn restore_arguments(lambda: &Lambda, function: &Function, count: u32, env: Env) -> u32 {
-    let known = lambda.captures.len() as u32 - count;
+pub(super) fn restore_arguments(lambda: &Lambda, function: &Function, given: usize, env: Env) -> u32 {
+    let count = function.before.count - given as u32;
     let first = function.before.slot;
-    for index in 0..count {
-        env.frame.set(first + index, env.captures.get(known + index));
+    if count != 0 {
+        let known = lambda.captures.len() as u32 - count;
+        for index in 0..count {
+            env.frame.set(first + index, env.captures.get(known + index));
+        }
     }
     first + count
 }
@@ -512,8 +527,10 @@ pub(crate) fn fill_delayed(delayed: &'static Delayed, value: Value, env: Env) {
 /// Copies variables into a thunk or function.
 #[inline(always)]
 fn capture(object: Value, variables: &'static [Ref], env: Env) {
-    for (index, from) in variables.iter().enumerate() {
-        object.set_captured(index, env.get(*from));
+    let mut index = 0;
+    while index < variables.len() {
+        object.set_captured(index, env.get(variables[index]));
+        index += 1;
     }
 }
 

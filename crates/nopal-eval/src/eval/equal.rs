@@ -2,6 +2,7 @@
 
 use nopal_syntax::interner::sym;
 
+use crate::code::ir::Comparison;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
@@ -24,15 +25,13 @@ fn plainly_equal(a: Value, b: Value) -> Option<bool> {
 
 /// The same for an evaluated value and a constant.
 #[inline(always)]
-pub(super) fn equals_constant(value: Value, constant: Value) -> Option<bool> {
-    let (kind, constant_kind) = (value.kind(), constant.kind());
-    match (value.str_of_kind(kind), constant.str_of_kind(constant_kind)) {
-        (Some(a), Some(b)) => Some(a.has_bytes_of(b)),
-        _ => match (kind, constant_kind) {
-            (None, None) => Some(value == constant),
-            (Some(kind), None) | (None, Some(kind)) if kind >= Kind::Str => Some(false),
-            _ => None,
-        },
+pub(super) fn equals_constant(value: Value, constant: Value, comparison: Comparison) -> Option<bool> {
+    match comparison {
+        Comparison::WithUnique if value == constant => Some(true),
+        Comparison::WithUnique if !value.is_object() || value.is_unique_string() => Some(false),
+        Comparison::WithImmediate if !value.is_object() => Some(value == constant),
+        Comparison::WithUnique | Comparison::WithImmediate => plainly_equal(value, constant),
+        Comparison::WithAny => None,
     }
 }
 

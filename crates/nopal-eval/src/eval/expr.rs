@@ -3,9 +3,10 @@
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 
+use crate::builtin::BuiltinDef;
 use crate::code::ir::{
-    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Function, Group, HasAttr, If, Lambda, Let,
-    NO_PARAMETER, Name, Op, Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
+    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Function, Group, HasAttr, If, Lambda, Let, Name, Op,
+    Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -33,7 +34,7 @@ impl Env {
 
 const BRANCH_CONDITION: &str = "while evaluating a branch condition";
 
-/// Calls with at most this many arguments need no vector.
+/// Calls of what is not a curried function with at most this many arguments need no vector.
 const INLINE_ARGS: usize = 4;
 
 /// The attribute that a step of a path names.
@@ -43,6 +44,11 @@ fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<Found> {
         Name::Static(_, cache) => attrs.find_cached(name, cache),
         Name::Dynamic(..) => attrs.find(name),
     }
+}
+
+/// The position of what was found.
+fn pos_of(found: Option<Found>) -> Pos {
+    found.map_or(Pos::NONE, Found::pos)
 }
 
 /// The cell of a variable: what it holds is shown as this in messages.
@@ -98,6 +104,7 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_lambda(&mut self, lambda: &'static Lambda, env: Env) -> Result<Value> {
+        self.check_stack()?;
         let value = self.heap.closure(lambda, lambda.captures.len());
         for (index, from) in lambda.captures.iter().enumerate() {
             value.set_captured(index, env.get(*from));
@@ -147,7 +154,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_list(&mut self, elements: &'static [Delayed], env: Env) -> Result<Value> {
+    fn eval_list(&mut self, elements: &'static &'static [Delayed], env: Env) -> Result<Value> {
+        self.check_stack()?;
         let list = self.heap.list_to_fill(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let value = self.delay(element, env);
@@ -206,7 +214,7 @@ impl Evaluator {
             lhs => self.eval_leaf(lhs, env)?,
         };
         if let Expr::Const(b) = &binary.rhs
-            && let Some(equal) = equals_constant(a, *b)
+            && let Some(equal) = equals_constant(a, *b, binary.comparison)
             && self.may_enter()
         {
             return Ok(Value::bool(equal == (binary.op == Op::Eq)));
@@ -239,11 +247,44 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
+        let function = match &call.function {
+            Expr::Const(value) => *value,
+            Expr::Local(slot, _) => env.frame.get(*slot),
+            Expr::Captured(index, _) => env.captures.get(*index),
+            _ => return self.eval_function_and_call(call, env),
+        };
+        match function.at_hand() {
+            Some(function) => self.call_with(function, call, env),
+            None => self.eval_function_and_call(call, env),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_function_and_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
         let function = self.eval_leaf(&call.function, env)?;
-        let Some(closure) = function.as_closure() else { return self.eval_other_call(function, call, env) };
+        self.call_with(function, call, env)
+    }
+
+    /// Evaluates a call of this function.
+    #[inline(always)]
+    fn call_with(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
+        match (function.as_closure(), call.args) {
+            (Some(closure), [arg]) => self.call_closure(closure, call, arg, env),
+            (Some(closure), _) => self.call_closure_with_all(closure, call, env),
+            (None, _) => self.call_other(function, call, env),
+        }
+    }
+
+    #[inline(never)]
+    fn call_closure(
+        &mut self,
+        closure: Closure,
+        call: &'static Call,
+        arg: &'static Delayed,
+        env: Env,
+    ) -> Result<Value> {
         let lambda = closure.lambda();
         let code = self.function(lambda)?;
-        let [arg] = call.args else { return self.eval_curried_call(closure, code, call, env) };
         self.enter(call.pos)?;
         let arg = match code.strict.of(1) {
             0 => self.argument_now(arg, lambda.arg.is_some(), env),
@@ -256,91 +297,108 @@ impl Evaluator {
 
     /// A call of a curried function with all its arguments, which go to their slots at once.
     #[inline(never)]
-    fn eval_curried_call(
-        &mut self,
-        closure: Closure,
-        code: &'static Function,
-        call: &'static Call,
-        env: Env,
-    ) -> Result<Value> {
-        let count = call.args.len();
-        let (Some(last), true) = (code.last, code.curried as usize == count) else {
-            return self.eval_other_call(closure.value(), call, env);
+    fn call_closure_with_all(&mut self, closure: Closure, call: &'static Call, env: Env) -> Result<Value> {
+        let code = self.function(closure.lambda())?;
+        let (Some(last), Some((last_arg, earlier))) = (code.last, call.args.split_last()) else {
+            return self.call_other(closure.value(), call, env);
         };
+        let count = call.args.len();
+        if code.curried as usize != count {
+            return self.call_other(closure.value(), call, env);
+        }
+        let strict = code.strict.of(count);
+        if strict < count && count <= INLINE_ARGS {
+            return self.call_closure_with_strict(closure, strict, call, env);
+        }
         self.check_stack()?;
         let function = self.function(last)?;
         let height = self.heap.stack.height();
         let Some(frame) = self.heap.stack.push(function.slots) else { return Err(self.stack_overflow()) };
         let inner = Env { frame, captures: closure.value().captures() };
-        let mut slot = restore_arguments(closure.lambda(), function, function.before.count + 1 - count as u32, inner);
-        let strict = code.strict.of(count);
-        for (index, arg) in call.args.iter().enumerate() {
-            let value =
-                if index == strict { self.argument_inside(arg, call.pos, env) } else { Ok(self.delay(arg, env)) };
-            match value {
-                Ok(value) => frame.set(if index + 1 == count { 0 } else { slot }, value),
-                Err(error) => {
-                    self.heap.stack.reset(height);
-                    return Err(error);
-                }
-            }
-            slot += 1;
+        let slot = restore_arguments(closure.lambda(), function, earlier.len(), inner);
+        for (slot, arg) in (slot..).zip(earlier) {
+            frame.set(slot, self.delay(arg, env));
         }
-        let result = match self.enter(call.pos) {
-            Ok(()) => {
-                let result = self.run_function(last, function, inner, frame.get(0), call.pos);
-                self.leave();
-                result
-            }
-            Err(error) => Err(error),
-        };
+        frame.set(0, self.delay(last_arg, env));
+        let result = self.run_with_all(last, function, inner, call.pos);
         self.heap.stack.reset(height);
         result
     }
 
-    /// An argument that is evaluated inside of a call.
     #[inline(always)]
-    fn argument_inside(&mut self, arg: &'static Delayed, pos: Pos, env: Env) -> Result<Value> {
+    fn run_with_all(
+        &mut self,
+        last: &'static Lambda,
+        function: &'static Function,
+        env: Env,
+        pos: Pos,
+    ) -> Result<Value> {
         self.enter(pos)?;
-        let value = self.argument_now(arg, true, env);
+        let result = self.run_function(last, function, env, env.frame.get(0), pos);
         self.leave();
-        Ok(value)
+        result
+    }
+
+    /// A call of a curried function with all its arguments, one of which is evaluated first.
+    #[inline(never)]
+    fn call_closure_with_strict(
+        &mut self,
+        closure: Closure,
+        strict: usize,
+        call: &'static Call,
+        env: Env,
+    ) -> Result<Value> {
+        self.enter(call.pos)?;
+        let mut args = [Value::NULL; INLINE_ARGS];
+        for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
+            *slot = if index == strict { self.argument_now(arg, true, env) } else { self.delay(arg, env) };
+        }
+        let result = self.call_curried(closure, &args[..call.args.len()], call.pos);
+        self.leave();
+        result
     }
 
     /// A call of something else.
     #[inline(never)]
-    fn eval_other_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
-        let count = call.args.len();
-        if count > INLINE_ARGS {
-            return self.eval_long_call(function, call, env);
+    fn call_other(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
+        if call.args.len() > INLINE_ARGS {
+            return self.call_with_many(function, call, env);
         }
-        let builtin = (function.kind() == Some(Kind::Builtin)).then(|| function.builtin());
-        let strict = builtin.map_or(NO_PARAMETER, |def| def.strict_of(count));
+        if function.kind() == Some(Kind::Builtin)
+            && let def = function.builtin()
+            && def.arity() == call.args.len()
+        {
+            return self.call_builtin_with_all(def, call, env);
+        }
         let mut args = [Value::NULL; INLINE_ARGS];
-        for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
-            *slot = if index == strict { self.argument_inside(arg, call.pos, env)? } else { self.delay(arg, env) };
+        for (slot, arg) in args.iter_mut().zip(call.args) {
+            *slot = self.delay(arg, env);
         }
-        let args = &args[..count];
-        match builtin {
-            Some(def) if def.arity() == count => {
-                self.enter(call.pos)?;
-                let result = self.call_builtin(def, args, call.pos);
-                self.leave();
-                result
-            }
-            _ => self.call(function, args, call.pos),
-        }
+        self.call(function, &args[..call.args.len()], call.pos)
     }
 
     #[cold]
     #[inline(never)]
-    fn eval_long_call(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
+    fn call_with_many(&mut self, function: Value, call: &'static Call, env: Env) -> Result<Value> {
         let mut args = crate::value::ValueVec::with_capacity(call.args.len());
         for arg in call.args {
-            let value = self.delay(arg, env);
-            args.push(value);
+            args.push(self.delay(arg, env));
         }
         self.call(function, &args, call.pos)
+    }
+
+    /// A call of a builtin with all its arguments.
+    #[inline(never)]
+    fn call_builtin_with_all(&mut self, def: &'static BuiltinDef, call: &'static Call, env: Env) -> Result<Value> {
+        self.enter(call.pos)?;
+        let strict = def.strict_of(call.args.len());
+        let mut args = [Value::NULL; INLINE_ARGS];
+        for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
+            *slot = if index == strict { self.argument_now(arg, true, env) } else { self.delay(arg, env) };
+        }
+        let result = self.call_builtin(def, &args[..call.args.len()], call.pos);
+        self.leave();
+        result
     }
 
     /// The name of a step of an attribute path.
@@ -359,6 +417,7 @@ impl Evaluator {
         Ok(self.symbol_of(string))
     }
 
+    /// An attribute that is found where the look-up before says takes no more than a few instructions.
     #[inline(never)]
     fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
         let base = match &select.base {
@@ -366,8 +425,17 @@ impl Evaluator {
             Expr::Captured(index, _) => env.captures.get(*index),
             _ => return self.eval_select_from(select, env),
         };
+        if let [Name::Static(name, cache)] = select.path
+            && let Some((attrs, shape)) = base.flat_attrs_at_hand()
+            && let Some(found) = attrs.find_where(shape, *name, cache)
+        {
+            return match found.value().at_hand() {
+                Some(value) => Ok(value),
+                None => self.force_found(found, select, env),
+            };
+        }
         match base.at_hand() {
-            Some(base) => self.select(select, base, env),
+            Some(base) => self.select_elsewhere(select, base, env),
             None => self.eval_select_from(select, env),
         }
     }
@@ -375,32 +443,24 @@ impl Evaluator {
     #[inline(never)]
     fn eval_select_from(&mut self, select: &'static Select, env: Env) -> Result<Value> {
         let base = self.eval_leaf(&select.base, env)?;
-        self.select(select, base, env)
-    }
-
-    /// An attribute that is found where the look-up before says takes no more than a few instructions.
-    #[inline(always)]
-    fn select(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
-        let [Name::Static(name, cache)] = select.path else { return self.select_along(select, base, env) };
-        match base.as_attrs().and_then(|attrs| attrs.find_where(*name, cache)) {
-            Some(found) => match found.value().at_hand() {
-                Some(value) => Ok(value),
-                None => self.force_found(found, select, env),
-            },
-            None => self.select_elsewhere(select, base, env),
+        if let [Name::Static(name, cache)] = select.path
+            && let Some((attrs, shape)) = base.flat_attrs_at_hand()
+            && let Some(found) = attrs.find_where(shape, *name, cache)
+        {
+            return self.force_found(found, select, env);
         }
+        self.select_elsewhere(select, base, env)
     }
 
-    /// One attribute that is not where the look-up before says.
+    /// What is not where the look-up before says, or farther away.
     #[inline(never)]
     fn select_elsewhere(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
-        let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs()) else {
-            return self.select_along(select, base, env);
-        };
-        match attrs.find_cached(*name, cache) {
-            Some(found) => self.force_found(found, select, env),
-            None => self.select_along(select, base, env),
+        if let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs())
+            && let Some(found) = attrs.find_cached(*name, cache)
+        {
+            return self.force_found(found, select, env);
         }
+        self.select_along(select, base, env)
     }
 
     /// Evaluates the attribute that was selected.
@@ -415,18 +475,63 @@ impl Evaluator {
     /// Goes along a path from an evaluated value.
     #[inline(never)]
     pub(super) fn select_along(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
-        let mut last = None;
-        let selected = match (self.walk_select(select, base, env, &mut last), &select.default) {
-            (Ok(Some(value)), _) => Ok(value),
-            (Ok(None), Some(default)) => self.eval(default, env),
-            (Ok(None), None) => Err(Error::eval("attribute missing").at(select.pos)),
-            (Err(error), _) => Err(error),
-        };
-        match selected {
-            Ok(value) => Ok(value),
-            // Nix says so of the default, too
-            Err(error) => Err(self.select_frame(error, select, env, last.map_or(Pos::NONE, Found::pos))),
+        let (mut value, mut last) = (base, None);
+        for step in select.path {
+            let found = match step {
+                Name::Static(name, cache) if !self.is_observed() => {
+                    value.flat_attrs_at_hand().and_then(|(attrs, shape)| attrs.find_where(shape, *name, cache))
+                }
+                _ => None,
+            };
+            let found = match found {
+                Some(found) => found,
+                None => match self.select_step(select, step, value, env) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return self.select_default(select, last, env),
+                    Err(error) => return Err(self.select_frame(error, select, env, pos_of(last))),
+                },
+            };
+            last = Some(found);
+            value = found.value();
         }
+        match last {
+            Some(found) => self.force_found(found, select, env),
+            None => Ok(value),
+        }
+    }
+
+    /// Where a step leads to; nowhere if the default is to be used.
+    #[inline(never)]
+    fn select_step(
+        &mut self,
+        select: &'static Select,
+        step: &'static Name,
+        value: Value,
+        env: Env,
+    ) -> Result<Option<Found>> {
+        if self.is_observed() {
+            self.looked_up();
+        }
+        let name = self.eval_name(step, env)?;
+        let missing = match self.force(value, select.pos)?.as_attrs() {
+            Some(attrs) => match lookup(attrs, name, step) {
+                Some(found) => return Ok(Some(found)),
+                None => Some(attrs),
+            },
+            None => None,
+        };
+        match (&select.default, missing) {
+            (Some(_), _) => Ok(None),
+            (None, Some(attrs)) => Err(self.missing_attribute(attrs, name).at(select.pos)),
+            (None, None) => Err(self.type_mismatch(value, "a set").trace(select.pos, "while selecting an attribute")),
+        }
+    }
+
+    #[inline(never)]
+    fn select_default(&mut self, select: &'static Select, last: Option<Found>, env: Env) -> Result<Value> {
+        let Some(default) = &select.default else { return Err(Error::eval("attribute missing").at(select.pos)) };
+        // Nix says of the default, too, that it is the attribute
+        self.eval(default, env).map_err(|error| self.select_frame(error, select, env, pos_of(last)))
     }
 
     #[cold]
@@ -453,46 +558,6 @@ impl Evaluator {
             value = found;
         }
         Ok((value, last))
-    }
-
-    /// The selected value, or `None` when the default is to be used. `last` is the attribute that was found last.
-    #[inline(always)]
-    fn walk_select(
-        &mut self,
-        select: &'static Select,
-        base: Value,
-        env: Env,
-        last: &mut Option<Found>,
-    ) -> Result<Option<Value>> {
-        let mut current = base;
-        for step in select.path {
-            if self.is_observed() {
-                self.looked_up();
-            }
-            let name = self.eval_name(step, env)?;
-            let Some(attrs) = self.force(current, select.pos)?.as_attrs() else {
-                return match select.default {
-                    Some(_) => Ok(None),
-                    None => Err(self.selected_from(current, select.pos)),
-                };
-            };
-            let Some(found) = lookup(attrs, name, step) else {
-                return match select.default {
-                    Some(_) => Ok(None),
-                    None => Err(self.missing_attribute(attrs, name).at(select.pos)),
-                };
-            };
-            current = found.value();
-            *last = Some(found);
-        }
-        self.force_at(current, || last.map_or(Pos::NONE, Found::pos).or(select.pos)).map(Some)
-    }
-
-    /// The error of a selection from what is no set.
-    #[cold]
-    #[inline(never)]
-    fn selected_from(&mut self, value: Value, pos: Pos) -> Error {
-        self.type_mismatch(value, "a set").trace(pos, "while selecting an attribute")
     }
 
     #[cold]

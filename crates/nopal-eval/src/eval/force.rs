@@ -45,8 +45,8 @@ impl Evaluator {
         }
         let used = self.uses.height();
         match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
-            Ok(result) => self.finish_thunk(value, header, result, used),
-            Err(error) => Err(self.fail_thunk(value, header, error, used)),
+            Ok(result) => self.finish_thunk(value, result, used),
+            Err(error) => Err(self.fail_thunk(value, error, used)),
         }
     }
 
@@ -65,8 +65,8 @@ impl Evaluator {
                 }
                 let used = self.uses.height();
                 match self.call_app(value.claimed_app(), pos) {
-                    Ok(result) => self.finish_thunk(value, header, result, used),
-                    Err(error) => Err(self.fail_thunk(value, header, error, used)),
+                    Ok(result) => self.finish_thunk(value, result, used),
+                    Err(error) => Err(self.fail_thunk(value, error, used)),
                 }
             }
             Kind::Noted => {
@@ -134,9 +134,9 @@ impl Evaluator {
 
     /// Gives a thunk that this thread claimed its value, which was made from what was used above the height `used`.
     #[inline(always)]
-    fn finish_thunk(&mut self, thunk: Value, header: u64, result: Value, used: usize) -> Result<Value> {
+    fn finish_thunk(&mut self, thunk: Value, result: Value, used: usize) -> Result<Value> {
         if self.heap.is_shared() {
-            return self.finish_shared(thunk, header, result);
+            return self.finish_shared(thunk, result);
         }
         if self.uses.height() != used {
             return self.finish_noted(thunk, result, used);
@@ -154,9 +154,9 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn finish_shared(&mut self, thunk: Value, header: u64, result: Value) -> Result<Value> {
+    fn finish_shared(&mut self, thunk: Value, result: Value) -> Result<Value> {
         if self.is_tainted() {
-            thunk.unclaim(header);
+            thunk.unclaim();
             return Err(self.give_up());
         }
         if self.heap.set_indirection(thunk, result) {
@@ -167,9 +167,9 @@ impl Evaluator {
 
     #[cold]
     #[inline(never)]
-    fn fail_thunk(&mut self, thunk: Value, header: u64, error: Error, used: usize) -> Error {
+    fn fail_thunk(&mut self, thunk: Value, error: Error, used: usize) -> Error {
         if self.is_ahead() || error.kind() == ErrorKind::OutOfMemory {
-            thunk.unclaim(header);
+            thunk.unclaim();
         } else if thunk.kind() != Some(Kind::Failed) {
             self.heap.set_failed(thunk, error.clone(), self.uses.gather(used));
         }

@@ -207,7 +207,12 @@ impl Evaluator {
     /// The symbol that a string names. Nix makes it even where the name is only looked for, which shows in the order of
     /// attributes of sets that are read later.
     pub(crate) fn symbol_of(&mut self, name: NixStr) -> Symbol {
-        self.symbols.intern(name.as_bytes())
+        if let Some(symbol) = name.known_symbol() {
+            return symbol;
+        }
+        let symbol = self.symbols.intern(name.as_bytes());
+        name.know_symbol(symbol);
+        symbol
     }
 
     /// The name of a symbol as a string value.

@@ -87,7 +87,7 @@ pub(super) fn number_at(expr: &Expr, env: Env) -> Option<i64> {
 
 impl Evaluator {
     /// Numbers that are at hand need no more than is here.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn eval_binary(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
         if binary.op >= Op::Sub
             && let (Some(a), Some(b)) = (number_at(&binary.lhs, env), number_at(&binary.rhs, env))
@@ -377,7 +377,7 @@ impl Evaluator {
     }
 
     /// `a + b`, or an interpolation. Numbers that are at hand need no more than is here.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn eval_plus(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
         if !concat.force_string
             && let [(_, a), (_, b)] = concat.parts

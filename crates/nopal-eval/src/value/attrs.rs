@@ -232,14 +232,10 @@ impl Attrs {
         set.shape().find(key).map(|index| Found { set, index })
     }
 
-    /// Where an attribute of a set without layers is, if the look-up before says where to look.
+    /// Where an attribute of a set with this shape is, if the look-up before says where to look.
     #[inline(always)]
-    pub(crate) fn find_where(self, key: Symbol, cache: &Cache) -> Option<Found> {
-        let header = self.0.header();
-        if Kind::from_header(header) != Kind::Attrs {
-            return None;
-        }
-        let index = cache.find(Shape::of_header(header), key)??;
+    pub(crate) fn find_where(self, shape: Shape, key: Symbol, cache: &Cache) -> Option<Found> {
+        let index = cache.find(shape, key)??;
         Some(Found { set: self, index: index as usize })
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex};
 use super::heap::Heap;
 use super::roots;
 use super::space::{Chunk, Space};
-use super::word::{APP_FLAG, Kind, OLD_FLAG, Value, header_address, header_len};
+use super::word::{APP_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::sync::{lock, wait};
@@ -23,6 +23,10 @@ const LIVE_PER_FILLED: usize = 6;
 
 /// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
 const LEAST_PART: usize = 3;
+
+/// More than that is filled where so little is kept that this part of what is filled at first is not: what a collection
+/// looks at besides costs as much however much was made.
+const KEPT_PART: usize = 10;
 
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
 /// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
@@ -45,7 +49,7 @@ impl Heap {
         let worth = if FEW_SMALL * space.small_bytes() < space.filled_bytes() {
             first / SMALL_PART
         } else {
-            first.saturating_sub(live).max(first / LEAST_PART)
+            first.saturating_sub(live).max(space.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first))
         };
         let (due, all) = match first {
             0 => (0, self.collections().is_multiple_of(3)),
@@ -172,7 +176,7 @@ fn payload_with(header: u64) -> usize {
             Kind::Pending | Kind::Closure => (&*header_address::<Lambda>(header)).captures.len(),
             Kind::App | Kind::PartialApp => 1 + header_len(header),
             Kind::Int | Kind::Float | Kind::Builtin => 1,
-            Kind::Str => header_len(header).div_ceil(8),
+            Kind::Str => header_len(header).div_ceil(8) + usize::from(header & UNIQUE_FLAG != 0),
             Kind::StrCtx | Kind::Path => 1 + header_len(header).div_ceil(8),
             Kind::List => header_len(header),
             Kind::Attrs => Shape::of_header(header).len(),

@@ -4,11 +4,13 @@
 //! move.
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::hash_table::Entry;
 use nopal_syntax::{Interner, Symbol};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attrs::Shape;
 use super::collect::payload_of;
@@ -18,7 +20,8 @@ use super::space::{FreeRun, RUN_BYTES, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged};
 use super::word::{
-    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Value, header, header_address, header_of, owned, owner, with_kind,
+    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header, header_address, header_of, owned, owner,
+    with_kind,
 };
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
@@ -27,6 +30,9 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::pos::Pos;
 use crate::uses::UseSet;
+
+/// Constants of at most so many bytes are unique.
+const UNIQUE_BYTES: usize = 24;
 
 /// The memory of one thread of an evaluation.
 pub struct Heap {
@@ -177,14 +183,23 @@ impl Heap {
     /// `words` zeroed words.
     #[inline(always)]
     pub(super) fn alloc(&mut self, words: usize) -> *mut u64 {
+        match self.alloc_at_once(words) {
+            Some(object) => object,
+            None => self.refill(words.max(2) * 8),
+        }
+    }
+
+    /// The same, if they are left in this run.
+    #[inline(always)]
+    fn alloc_at_once(&mut self, words: usize) -> Option<*mut u64> {
         let words = words + usize::from(words < 2);
         let object = self.next;
         let next = object.wrapping_add(words);
         if next > self.end {
-            return self.refill(words * 8);
+            return None;
         }
         self.next = next;
-        object
+        Some(object)
     }
 
     #[cold]
@@ -313,6 +328,46 @@ impl Heap {
         value
     }
 
+    /// A string without context that is never collected. Those that may be names are unique.
+    pub(crate) fn constant_string(&mut self, bytes: &[u8]) -> Value {
+        let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if bytes.len() <= UNIQUE_BYTES && bytes.iter().all(is_of_name) {
+            return self.unique_string(bytes);
+        }
+        let value = self.string(bytes);
+        self.keep(value)
+    }
+
+    /// A string that is never collected and one object for all that have the same bytes: two such strings are compared
+    /// without a look at their bytes, and they know their symbols.
+    fn unique_string(&mut self, bytes: &[u8]) -> Value {
+        let hash = FxBuildHasher.hash_one(bytes);
+        let same = |(_, value): &(u64, Value)| NixStr(*value).as_bytes() == bytes;
+        if let Some((_, value)) = self.world.kept().strings.find(hash, same) {
+            return *value;
+        }
+        let value = self.new_unique_string(bytes);
+        let mut kept = self.world.kept();
+        match kept.strings.entry(hash, same, |(hash, _)| *hash) {
+            // another thread was quicker
+            Entry::Occupied(entry) => return entry.get().1,
+            Entry::Vacant(entry) => entry.insert((hash, value)),
+        };
+        kept.values.push(value);
+        value
+    }
+
+    fn new_unique_string(&mut self, bytes: &[u8]) -> Value {
+        let words = bytes.len().div_ceil(8);
+        let object = self.alloc(1 + words + 1);
+        // SAFETY: the object has room for the bytes after its header, and for a word behind them that is zero.
+        unsafe {
+            *object = header(Kind::Str, bytes.len()) | UNIQUE_FLAG;
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), object.add(1).cast::<u8>(), bytes.len());
+        }
+        Value::from_object(object)
+    }
+
     /// A string with a context.
     pub fn string_with(&mut self, bytes: &[u8], context: Context) -> Value {
         if context.is_empty() {
@@ -359,8 +414,8 @@ impl Heap {
 
     #[cold]
     fn new_symbol_string(&mut self, symbol: Symbol, symbols: &Interner) -> Value {
-        let value = self.string(symbols.get(symbol));
-        self.keep(value);
+        let value = self.unique_string(symbols.get(symbol));
+        NixStr(value).know_symbol(symbol);
         if self.symbol_strings.len() <= symbol.index() {
             self.symbol_strings.resize(symbol.index() + 1, None);
         }
@@ -442,6 +497,15 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn thunk(&mut self, code: &'static ThunkCode, captured: usize) -> Value {
         self.described_object(Kind::Thunk, code, captured)
+    }
+
+    /// As [`Heap::thunk`], unless this thread must get more memory first.
+    #[inline(always)]
+    pub(crate) fn thunk_at_once(&mut self, code: &'static ThunkCode, captured: usize) -> Option<Value> {
+        let object = self.alloc_at_once(1 + captured)?;
+        // SAFETY: the object has at least two words.
+        unsafe { *object = header_of(Kind::Thunk, code) };
+        Some(Value::from_object(object))
     }
 
     /// The application of `function` to `args`, evaluated when it is forced.
@@ -571,10 +635,10 @@ impl Value {
         let _ = self.atomic_header().fetch_update(Ordering::Acquire, Ordering::Acquire, awaited);
     }
 
-    /// Undoes [`Value::claim`], before which it had this header: nothing happened.
-    pub(crate) fn unclaim(self, header: u64) {
-        // it may have become old
-        self.atomic_header().store(header | self.header() & OLD_FLAG, Ordering::Release);
+    /// Undoes [`Value::claim`]: nothing happened.
+    pub(crate) fn unclaim(self) {
+        let kind = if self.header() & APP_FLAG != 0 { Kind::App } else { Kind::Thunk };
+        self.set_kind(kind);
     }
 
     /// Makes a pending function, which has this header, a function. Another thread may just be doing the same.

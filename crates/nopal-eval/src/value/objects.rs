@@ -4,7 +4,11 @@
 //! handle. Keep values that must outlive an evaluation in a local variable or a [`super::ValueVec`], not in a plain
 //! `Vec`: the collector does not look there.
 
-use super::word::{Kind, Value, header_address, header_len};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nopal_syntax::Symbol;
+
+use super::word::{Kind, UNIQUE_FLAG, Value, header_address, header_len};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
@@ -54,12 +58,40 @@ impl NixStr {
     #[inline(always)]
     pub(crate) fn has_bytes_of(self, other: NixStr) -> bool {
         let (header, others) = (self.0.header(), other.0.header());
+        if header & others & UNIQUE_FLAG != 0 {
+            return self.0 == other.0;
+        }
         let len = header_len(header);
         if len != header_len(others) {
             return false;
         }
         let count = len.div_ceil(8);
         self.first_words(header, count).iter().zip(other.first_words(others, count)).all(|(a, b)| a == b)
+    }
+
+    /// The word of a unique string that is for its symbol.
+    #[inline(always)]
+    fn symbol_word(&self) -> Option<&AtomicU64> {
+        let header = self.0.header();
+        if header & UNIQUE_FLAG == 0 {
+            return None;
+        }
+        // SAFETY: a word follows the bytes of a unique string, which is read and changed as here.
+        Some(unsafe { AtomicU64::from_ptr(self.0.object().add(1 + header_len(header).div_ceil(8))) })
+    }
+
+    /// The symbol of this name, if that is known here.
+    #[inline(always)]
+    pub(crate) fn known_symbol(self) -> Option<Symbol> {
+        let number = self.symbol_word()?.load(Ordering::Relaxed);
+        number.checked_sub(1).map(|index| Symbol::from_index(index as usize))
+    }
+
+    /// Remembers the symbol of this name, if it is known to many.
+    pub(crate) fn know_symbol(self, symbol: Symbol) {
+        if let Some(word) = self.symbol_word() {
+            word.store(symbol.index() as u64 + 1, Ordering::Relaxed);
+        }
     }
 
     /// Does it come before the other in the order of bytes?

@@ -357,6 +357,8 @@ pub(super) struct Space {
     live_bytes: usize,
     /// The same, after the last one that looked at all objects.
     least_live_bytes: usize,
+    /// Of so many bytes that were filled, the last collection of what was new kept so many.
+    kept_of_filled: (usize, usize),
     /// Bytes allocated over all.
     total_bytes: u64,
 }
@@ -375,6 +377,12 @@ impl Space {
     /// Bytes in objects that survived the last collection.
     pub(super) fn live_bytes(&self) -> usize {
         self.live_bytes
+    }
+
+    /// Bytes to fill until so many of them are kept, if it goes on as before the last collection.
+    pub(super) fn filled_until(&self, kept_bytes: usize) -> usize {
+        let (kept, filled) = self.kept_of_filled;
+        if kept == 0 { filled } else { (filled as u128 * kept_bytes as u128 / kept as u128) as usize }
     }
 
     /// Bytes that were live when all objects were looked at last.
@@ -559,10 +567,12 @@ impl Space {
             }
             is_live
         });
-        self.live_bytes = live_bytes;
         if all {
             self.least_live_bytes = live_bytes;
+        } else {
+            self.kept_of_filled = (live_bytes.saturating_sub(self.live_bytes), self.filled_bytes);
         }
+        self.live_bytes = live_bytes;
         self.spare.clear();
         self.filled.clear();
         self.big.clear();

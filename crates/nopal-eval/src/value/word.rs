@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::attrs::Attrs;
+use super::attrs::{Attrs, Shape};
 use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
 use crate::builtin::BuiltinDef;
 
@@ -79,6 +79,10 @@ pub(super) const SHARED_FLAG: u64 = 1 << 8;
 
 /// Flag of the header of a thunk that survived a collection: who gives it a value must tell the collector.
 pub(super) const OLD_FLAG: u64 = 1 << 8;
+
+/// Flag of the header of a string without context: no other string that has it has the same bytes. A word follows the
+/// bytes: zero, or the number of the symbol of that name, plus one.
+pub(super) const UNIQUE_FLAG: u64 = 1 << 8;
 
 /// Flag of the header of a thunk that began as a suspended application: its size follows from a length, not from code.
 pub(super) const APP_FLAG: u64 = 1 << 9;
@@ -429,6 +433,26 @@ impl Value {
             Some(kind) if kind <= Kind::Pending => (kind == Kind::Indirection).then(|| self.target()),
             _ => Some(self),
         }
+    }
+
+    /// The set without layers that this is or that an indirection leads to, and its shape. Headers are read once.
+    #[inline(always)]
+    pub(crate) fn flat_attrs_at_hand(self) -> Option<(Attrs, Shape)> {
+        let (value, header) = match self.is_object().then(|| self.header()) {
+            Some(header) if Kind::from_header(header) == Kind::Indirection => {
+                let target = self.target();
+                (target, target.is_object().then(|| target.header())?)
+            }
+            header => (self, header?),
+        };
+        (Kind::from_header(header) == Kind::Attrs).then(|| (Attrs(value), Shape::of_header(header)))
+    }
+
+    /// Is this a unique string? (See [`UNIQUE_FLAG`].)
+    #[inline(always)]
+    pub(crate) fn is_unique_string(self) -> bool {
+        const UNIQUE: u64 = Kind::Str as u64 | UNIQUE_FLAG;
+        self.is_object() && self.header() & (0xff | UNIQUE_FLAG) == UNIQUE
     }
 
     /// The string that an object of such a kind is.

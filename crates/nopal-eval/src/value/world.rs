@@ -35,6 +35,8 @@ pub(super) struct Kept {
     pub(super) values: Vec<Value>,
     /// So many of them are old.
     pub(super) old: usize,
+    /// Those of them that are unique strings, with their hashes.
+    pub(super) strings: HashTable<(u64, Value)>,
 }
 
 /// See the module.
