@@ -429,10 +429,7 @@ impl Evaluator {
             && let Some((attrs, shape)) = base.flat_attrs_at_hand()
             && let Some(found) = attrs.find_where(shape, *name, cache)
         {
-            return match found.value().at_hand() {
-                Some(value) => Ok(value),
-                None => self.force_found(found, select, env),
-            };
+            return self.found(found, select, env);
         }
         match base.at_hand() {
             Some(base) => self.select_elsewhere(select, base, env),
@@ -447,7 +444,7 @@ impl Evaluator {
             && let Some((attrs, shape)) = base.flat_attrs_at_hand()
             && let Some(found) = attrs.find_where(shape, *name, cache)
         {
-            return self.force_found(found, select, env);
+            return self.found(found, select, env);
         }
         self.select_elsewhere(select, base, env)
     }
@@ -458,18 +455,35 @@ impl Evaluator {
         if let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs())
             && let Some(found) = attrs.find_cached(*name, cache)
         {
-            return self.force_found(found, select, env);
+            return self.found(found, select, env);
         }
         self.select_along(select, base, env)
     }
 
-    /// Evaluates the attribute that was selected.
+    /// The value of the attribute that was selected.
+    #[inline(always)]
+    fn found(&mut self, found: Found, select: &'static Select, env: Env) -> Result<Value> {
+        match found.value().at_hand() {
+            Some(value) => Ok(value),
+            None => self.force_found(found, select, env),
+        }
+    }
+
     #[inline(never)]
     fn force_found(&mut self, found: Found, select: &'static Select, env: Env) -> Result<Value> {
+        // only who describes a failure reads them: they need no registers
+        let selected = (found, select, env);
         match self.force_at(found.value(), || found.pos().or(select.pos)) {
             Ok(value) => Ok(value),
-            Err(error) => Err(self.select_frame(error, select, env, found.pos())),
+            Err(error) => Err(self.selected_frame(error, &selected)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn selected_frame(&mut self, error: Error, selected: &(Found, &'static Select, Env)) -> Error {
+        let (found, select, env) = selected;
+        self.select_frame(error, select, *env, found.pos())
     }
 
     /// Goes along a path from an evaluated value.
@@ -495,7 +509,7 @@ impl Evaluator {
             value = found.value();
         }
         match last {
-            Some(found) => self.force_found(found, select, env),
+            Some(found) => self.found(found, select, env),
             None => Ok(value),
         }
     }

@@ -27,14 +27,12 @@ impl Evaluator {
         }
     }
 
-    /// As [`Evaluator::force`], where the position takes a while to find. Only what is no thunk, or not any more, needs it.
+    /// As [`Evaluator::force`], of what is not at hand, where the position takes a while to find. Only what is no thunk, or
+    /// not any more, needs it.
     #[inline(always)]
     pub(crate) fn force_at(&mut self, value: Value, pos: impl FnOnce() -> Pos) -> Result<Value> {
-        match value.at_hand() {
-            Some(value) => Ok(value),
-            None if value.kind() == Some(Kind::Thunk) && !self.heap.is_shared() => self.force_thunk(value, Pos::NONE),
-            None => self.force_thunk(value, pos()),
-        }
+        let is_thunk = value.kind() == Some(Kind::Thunk) && !self.heap.is_shared();
+        self.force_thunk(value, if is_thunk { Pos::NONE } else { pos() })
     }
 
     #[inline(never)]
