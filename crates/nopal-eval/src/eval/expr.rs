@@ -5,8 +5,8 @@ use nopal_syntax::interner::sym;
 
 use crate::builtin::BuiltinDef;
 use crate::code::ir::{
-    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Function, Group, HasAttr, If, Lambda, Let, Name, Op,
-    Overrides, Rare, Ref, Select, Switch, WithExpr, WithVar,
+    Assert, AttrsLit, Binary, Call, Delayed, DynamicAttr, Expr, Function, Group, Lambda, Name, Op, Overrides, Rare,
+    Ref, Select,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
@@ -46,6 +46,13 @@ fn lookup(attrs: Attrs, name: Symbol, step: &'static Name) -> Option<Found> {
     }
 }
 
+/// A function for one kind of node has got one of another kind.
+#[cold]
+#[inline(never)]
+pub(super) fn misplaced() -> Result<Value> {
+    Err(Error::eval("code of another kind was expected"))
+}
+
 /// The position of what was found.
 fn pos_of(found: Option<Found>) -> Pos {
     found.map_or(Pos::NONE, Found::pos)
@@ -63,32 +70,49 @@ pub(super) fn cell(expr: &Expr, env: Env) -> Option<Value> {
 }
 
 impl Evaluator {
-    /// Evaluates code to weak head normal form. A node that takes more than a few instructions has a function of its own:
-    /// none pays for registers that another one needs.
-    #[inline(never)]
+    /// Evaluates code to weak head normal form. Every kind of node has a function of its own: none pays for registers that
+    /// another one needs. It is found in a table, here and wherever else something is evaluated, so that the processor
+    /// learns for each place what comes next.
+    #[inline(always)]
     pub(crate) fn eval(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
-        match expr {
-            Expr::Const(value) => self.force(*value, Pos::NONE),
-            Expr::Local(slot, pos) => self.force(env.frame.get(*slot), *pos),
-            Expr::Captured(index, pos) => self.force(env.captures.get(*index), *pos),
-            Expr::Select(select) => self.eval_select(select, env),
-            Expr::HasAttr(has) => self.eval_has_attr(has, env),
-            Expr::Call(call) => self.eval_call(call, env),
-            Expr::Lambda(lambda) => self.eval_lambda(lambda, env),
-            Expr::Let(binding) => self.eval_let(binding, env),
-            Expr::With(with) => self.eval_with(with, env),
-            Expr::WithVar(var) => self.eval_with_var(var, env),
-            Expr::If(branch) => self.eval_if(branch, env),
-            Expr::Switch(switch) => self.eval_switch(switch, env),
-            Expr::Assert(assert) => self.eval_assert(assert, env),
-            Expr::Not(operand) => self.eval_not(operand, env),
-            Expr::Equal(binary) => self.eval_equal(binary, env),
-            Expr::Binary(binary) => self.eval_binary(binary, env),
-            Expr::ConcatStrings(concat) => self.eval_plus(concat, env),
-            Expr::List(elements) => self.eval_list(elements, env),
-            Expr::Attrs(literal) => self.eval_attrs_literal(literal, env),
-            Expr::Rare(rare) => self.eval_rare(rare, env),
-        }
+        let run: fn(&mut Evaluator, &'static Expr, Env) -> Result<Value> = match expr {
+            Expr::Const(_) => Evaluator::eval_const,
+            Expr::Local(..) => Evaluator::eval_local,
+            Expr::Captured(..) => Evaluator::eval_captured,
+            Expr::Select(_) => Evaluator::eval_select,
+            Expr::HasAttr(_) => Evaluator::eval_has_attr,
+            Expr::Call(_) => Evaluator::eval_call,
+            Expr::Lambda(_) => Evaluator::eval_lambda,
+            Expr::Let(_) => Evaluator::eval_let,
+            Expr::With(_) => Evaluator::eval_with,
+            Expr::WithVar(_) => Evaluator::eval_with_var,
+            Expr::If(_) => Evaluator::eval_if,
+            Expr::Switch(_) => Evaluator::eval_switch,
+            Expr::Assert(_) => Evaluator::eval_assert,
+            Expr::Not(_) => Evaluator::eval_not,
+            Expr::Equal(_) => Evaluator::eval_equal,
+            Expr::Binary(_) => Evaluator::eval_binary,
+            Expr::ConcatStrings(_) => Evaluator::eval_plus,
+            Expr::List(_) => Evaluator::eval_list,
+            Expr::Attrs(_) => Evaluator::eval_attrs_literal,
+            Expr::Rare(_) => Evaluator::eval_rare,
+        };
+        run(self, expr, env)
+    }
+
+    fn eval_const(&mut self, expr: &'static Expr, _env: Env) -> Result<Value> {
+        let Expr::Const(value) = expr else { return misplaced() };
+        self.force(*value, Pos::NONE)
+    }
+
+    fn eval_local(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Local(slot, pos) = expr else { return misplaced() };
+        self.force(env.frame.get(*slot), *pos)
+    }
+
+    fn eval_captured(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Captured(index, pos) = expr else { return misplaced() };
+        self.force(env.captures.get(*index), *pos)
     }
 
     /// As [`Evaluator::eval`], without a call where a variable has its value already.
@@ -103,7 +127,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_lambda(&mut self, lambda: &'static Lambda, env: Env) -> Result<Value> {
+    fn eval_lambda(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Lambda(lambda) = expr else { return misplaced() };
         self.check_stack()?;
         let value = self.heap.closure(lambda, lambda.captures.len());
         for (index, from) in lambda.captures.iter().enumerate() {
@@ -113,20 +138,23 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_let(&mut self, binding: &'static Let, env: Env) -> Result<Value> {
+    fn eval_let(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Let(binding) = expr else { return misplaced() };
         self.fill_group(&binding.group, env);
         self.eval(&binding.body, env)
     }
 
     #[inline(never)]
-    fn eval_with(&mut self, with: &'static WithExpr, env: Env) -> Result<Value> {
+    fn eval_with(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::With(with) = expr else { return misplaced() };
         let set = self.delay(&with.set, env);
         env.frame.set(with.slot, set);
         self.eval(&with.body, env)
     }
 
     #[inline(never)]
-    fn eval_if(&mut self, branch: &'static If, env: Env) -> Result<Value> {
+    fn eval_if(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::If(branch) = expr else { return misplaced() };
         let mut branch = branch;
         loop {
             let cond = self.eval_bool(&branch.cond, env, branch.pos, BRANCH_CONDITION)?;
@@ -139,7 +167,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_assert(&mut self, assert: &'static Assert, env: Env) -> Result<Value> {
+    fn eval_assert(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Assert(assert) = expr else { return misplaced() };
         match self.eval_bool(&assert.cond, env, assert.pos, "in the condition of the assert statement") {
             Ok(true) => self.eval(&assert.body, env),
             Ok(false) => Err(self.assertion_failed(assert, env)),
@@ -148,13 +177,15 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_not(&mut self, operand: &'static Expr, env: Env) -> Result<Value> {
+    fn eval_not(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Not(operand) = expr else { return misplaced() };
         let operand = self.eval_bool(operand, env, operand.pos(), "in the argument of the not operator")?;
         Ok(Value::bool(!operand))
     }
 
     #[inline(never)]
-    fn eval_list(&mut self, elements: &'static &'static [Delayed], env: Env) -> Result<Value> {
+    fn eval_list(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::List(elements) = expr else { return misplaced() };
         self.check_stack()?;
         let list = self.heap.list_to_fill(elements.len());
         for (index, element) in elements.iter().enumerate() {
@@ -186,7 +217,7 @@ impl Evaluator {
     #[inline(always)]
     pub(crate) fn eval_bool(&mut self, expr: &'static Expr, env: Env, pos: Pos, context: &str) -> Result<bool> {
         let result = match expr {
-            Expr::Equal(binary) => self.eval_equal(binary, env),
+            Expr::Equal(_) => self.eval_equal(expr, env),
             _ => self.eval_leaf(expr, env),
         };
         match result {
@@ -208,9 +239,10 @@ impl Evaluator {
 
     /// `a == b` and `a != b`
     #[inline(never)]
-    pub(super) fn eval_equal(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+    pub(super) fn eval_equal(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Equal(binary) = expr else { return misplaced() };
         let a = match &binary.lhs {
-            Expr::Select(select) => self.eval_select(select, env)?,
+            lhs @ Expr::Select(_) => self.eval_select(lhs, env)?,
             lhs => self.eval_leaf(lhs, env)?,
         };
         if let Expr::Const(b) = &binary.rhs
@@ -233,7 +265,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_switch(&mut self, switch: &'static Switch, env: Env) -> Result<Value> {
+    fn eval_switch(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Switch(switch) = expr else { return misplaced() };
         let subject = match self.eval_leaf(&switch.subject, env) {
             Ok(value) => value,
             Err(error) => return Err(error.trace(switch.pos, BRANCH_CONDITION)),
@@ -246,7 +279,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_call(&mut self, call: &'static Call, env: Env) -> Result<Value> {
+    fn eval_call(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Call(call) = expr else { return misplaced() };
         let function = match &call.function {
             Expr::Const(value) => *value,
             Expr::Local(slot, _) => env.frame.get(*slot),
@@ -419,7 +453,8 @@ impl Evaluator {
 
     /// An attribute that is found where the look-up before says takes no more than a few instructions.
     #[inline(never)]
-    fn eval_select(&mut self, select: &'static Select, env: Env) -> Result<Value> {
+    fn eval_select(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Select(select) = expr else { return misplaced() };
         let base = match &select.base {
             Expr::Local(slot, _) => env.frame.get(*slot),
             Expr::Captured(index, _) => env.captures.get(*index),
@@ -550,7 +585,8 @@ impl Evaluator {
 
     #[cold]
     #[inline(never)]
-    fn eval_rare(&mut self, rare: &'static Rare, env: Env) -> Result<Value> {
+    fn eval_rare(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Rare(rare) = expr else { return misplaced() };
         match rare {
             Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
             Rare::Cell(var, pos) => self.force(env.get(*var).in_cell(), *pos),
@@ -613,7 +649,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_has_attr(&mut self, has: &'static HasAttr, env: Env) -> Result<Value> {
+    fn eval_has_attr(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::HasAttr(has) = expr else { return misplaced() };
         let mut current = self.eval_leaf(&has.base, env)?;
         for step in has.path {
             current = self.force(current, has.pos)?;
@@ -627,7 +664,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_with_var(&mut self, var: &'static WithVar, env: Env) -> Result<Value> {
+    fn eval_with_var(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::WithVar(var) = expr else { return misplaced() };
         for scope in var.scopes {
             let context = "while evaluating the first subexpression of a with expression";
             let attrs = self.force_attrs(env.get(scope.set), scope.pos, context)?;
@@ -680,7 +718,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn eval_attrs_literal(&mut self, literal: &'static AttrsLit, env: Env) -> Result<Value> {
+    fn eval_attrs_literal(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Attrs(literal) = expr else { return misplaced() };
         if !literal.group.bindings.is_empty() {
             self.fill_group(&literal.group, env);
         }

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
 use crate::eval::coerce::Coerce;
-use crate::eval::expr::{Env, cell};
+use crate::eval::expr::{Env, cell, misplaced};
 use crate::pos::Pos;
 use crate::value::{Attrs, List, Root, Value, View};
 
@@ -88,7 +88,8 @@ pub(super) fn number_at(expr: &Expr, env: Env) -> Option<i64> {
 impl Evaluator {
     /// Numbers that are at hand need no more than is here.
     #[inline(never)]
-    pub(crate) fn eval_binary(&mut self, binary: &'static Binary, env: Env) -> Result<Value> {
+    pub(crate) fn eval_binary(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::Binary(binary) = expr else { return misplaced() };
         if binary.op >= Op::Sub
             && let (Some(a), Some(b)) = (number_at(&binary.lhs, env), number_at(&binary.rhs, env))
             && self.may_enter()
@@ -120,7 +121,7 @@ impl Evaluator {
             Op::LessEq => not(self.eval_less(&binary.rhs, &binary.lhs, env, pos), pos),
             Op::GreaterEq => not(self.eval_less(&binary.lhs, &binary.rhs, env, pos), pos),
             // its own node
-            Op::Eq | Op::Neq => self.eval_equal(binary, env),
+            Op::Eq | Op::Neq => misplaced(),
             Op::And => {
                 let left = "in the left operand of the AND (&&) operator";
                 let right = "in the right operand of the AND (&&) operator";
@@ -378,7 +379,8 @@ impl Evaluator {
 
     /// `a + b`, or an interpolation. Numbers that are at hand need no more than is here.
     #[inline(never)]
-    pub(crate) fn eval_plus(&mut self, concat: &'static ConcatStrings, env: Env) -> Result<Value> {
+    pub(crate) fn eval_plus(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
+        let Expr::ConcatStrings(concat) = expr else { return misplaced() };
         if !concat.force_string
             && let [(_, a), (_, b)] = concat.parts
             && let (Some(a), Some(b)) = (number_at(a, env), number_at(b, env))
