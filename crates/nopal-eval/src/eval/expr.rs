@@ -508,7 +508,7 @@ impl Evaluator {
     fn force_found(&mut self, found: Found, select: &'static Select, env: Env) -> Result<Value> {
         // only who describes a failure reads them: they need no registers
         let selected = (found, select, env);
-        match self.force_at(found.value(), || found.pos().or(select.pos)) {
+        match self.force_here(found.value(), || found.pos().or(select.pos)) {
             Ok(value) => Ok(value),
             Err(error) => Err(self.selected_frame(error, &selected)),
         }

@@ -27,19 +27,18 @@ impl Evaluator {
         }
     }
 
-    /// As [`Evaluator::force`], of what is not at hand, where the position takes a while to find. Only what is no thunk, or
-    /// not any more, needs it.
-    #[inline(always)]
-    pub(crate) fn force_at(&mut self, value: Value, pos: impl FnOnce() -> Pos) -> Result<Value> {
-        let is_thunk = value.kind() == Some(Kind::Thunk) && !self.heap.is_shared();
-        self.force_thunk(value, if is_thunk { Pos::NONE } else { pos() })
-    }
-
     #[inline(never)]
     fn force_thunk(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        self.force_here(value, || pos)
+    }
+
+    /// As [`Evaluator::force`], of what is not at hand, in the frame of the caller: where evaluation goes deep, returning
+    /// from a frame costs more than most that is done in it. Only what is no thunk, or not any more, needs the position.
+    #[inline(always)]
+    pub(crate) fn force_here(&mut self, value: Value, pos: impl FnOnce() -> Pos) -> Result<Value> {
         let header = value.header();
         if Kind::from_header(header) != Kind::Thunk || !self.claim(value, header) {
-            return self.force_other(value, pos);
+            return self.force_other(value, pos());
         }
         let used = self.uses.height();
         match self.run_thunk(ThunkCode::of_header(header), value.captures()) {
