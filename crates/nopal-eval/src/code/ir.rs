@@ -434,7 +434,7 @@ pub(crate) enum Op {
 pub(crate) struct Binary {
     pub(crate) op: Op,
     /// Of `==` and `!=`.
-    pub(crate) comparison: Comparison,
+    pub(crate) comparand: Comparand,
     pub(crate) lhs: Expr,
     pub(crate) rhs: Expr,
     pub(crate) pos: Pos,
@@ -442,23 +442,23 @@ pub(crate) struct Binary {
 
 impl Binary {
     pub(crate) fn new(op: Op, lhs: Expr, rhs: Expr, pos: Pos) -> Binary {
-        let comparison = match &rhs {
-            Expr::Const(value) if value.is_unique_string() => Comparison::WithUnique,
-            Expr::Const(value) if !value.is_object() => Comparison::WithImmediate,
-            _ => Comparison::WithAny,
+        let comparand = match &rhs {
+            Expr::Const(value) if value.is_unique_string() => Comparand::UniqueString,
+            Expr::Const(value) if !value.is_object() => Comparand::Immediate,
+            _ => Comparand::Any,
         };
-        Binary { op, comparison, lhs, rhs, pos }
+        Binary { op, comparand, lhs, rhs, pos }
     }
 }
 
 /// What a value is compared with.
 #[derive(Clone, Copy)]
-pub(crate) enum Comparison {
+pub(crate) enum Comparand {
     /// A constant that is a unique string.
-    WithUnique,
+    UniqueString,
     /// A constant that is an immediate value.
-    WithImmediate,
-    WithAny,
+    Immediate,
+    Any,
 }
 
 pub(crate) struct ConcatStrings {

@@ -2,7 +2,7 @@
 
 use nopal_syntax::interner::sym;
 
-use crate::code::ir::Comparison;
+use crate::code::ir::Comparand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
@@ -25,13 +25,13 @@ fn plainly_equal(a: Value, b: Value) -> Option<bool> {
 
 /// The same for an evaluated value and a constant.
 #[inline(always)]
-pub(super) fn equals_constant(value: Value, constant: Value, comparison: Comparison) -> Option<bool> {
-    match comparison {
-        Comparison::WithUnique if value == constant => Some(true),
-        Comparison::WithUnique if !value.is_object() || value.is_unique_string() => Some(false),
-        Comparison::WithImmediate if !value.is_object() => Some(value == constant),
-        Comparison::WithUnique | Comparison::WithImmediate => plainly_equal(value, constant),
-        Comparison::WithAny => None,
+pub(super) fn equals_constant(value: Value, constant: Value, comparand: Comparand) -> Option<bool> {
+    match comparand {
+        Comparand::UniqueString if value == constant => Some(true),
+        Comparand::UniqueString if !value.is_object() || value.is_unique_string() => Some(false),
+        Comparand::Immediate if !value.is_object() => Some(value == constant),
+        Comparand::UniqueString | Comparand::Immediate => plainly_equal(value, constant),
+        Comparand::Any => None,
     }
 }
 

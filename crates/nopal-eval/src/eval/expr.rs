@@ -129,7 +129,6 @@ impl Evaluator {
     #[inline(never)]
     fn eval_lambda(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
         let Expr::Lambda(lambda) = expr else { return misplaced() };
-        self.check_stack()?;
         let value = self.heap.closure(lambda, lambda.captures.len());
         for (index, from) in lambda.captures.iter().enumerate() {
             value.set_captured(index, env.get(*from));
@@ -186,7 +185,6 @@ impl Evaluator {
     #[inline(never)]
     fn eval_list(&mut self, expr: &'static Expr, env: Env) -> Result<Value> {
         let Expr::List(elements) = expr else { return misplaced() };
-        self.check_stack()?;
         let list = self.heap.list_to_fill(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let value = self.delay(element, env);
@@ -246,7 +244,7 @@ impl Evaluator {
             lhs => self.eval_leaf(lhs, env)?,
         };
         if let Expr::Const(b) = &binary.rhs
-            && let Some(equal) = equals_constant(a, *b, binary.comparison)
+            && let Some(equal) = equals_constant(a, *b, binary.comparand)
             && self.may_enter()
         {
             return Ok(Value::bool(equal == (binary.op == Op::Eq)));
@@ -329,7 +327,7 @@ impl Evaluator {
         result
     }
 
-    /// A call of a curried function with all its arguments, which go to their slots at once.
+    /// A call of a function with several arguments: if they are all it takes, they go to their slots at once.
     #[inline(never)]
     fn call_closure_with_all(&mut self, closure: Closure, call: &'static Call, env: Env) -> Result<Value> {
         let code = self.function(closure.lambda())?;
@@ -487,10 +485,12 @@ impl Evaluator {
     /// What is not where the look-up before says, or farther away.
     #[inline(never)]
     fn select_elsewhere(&mut self, select: &'static Select, base: Value, env: Env) -> Result<Value> {
-        if let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs())
-            && let Some(found) = attrs.find_cached(*name, cache)
-        {
-            return self.found(found, select, env);
+        if let ([Name::Static(name, cache)], Some(attrs)) = (select.path, base.as_attrs()) {
+            match (attrs.find_cached(*name, cache), &select.default) {
+                (Some(found), _) => return self.found(found, select, env),
+                (None, Some(default)) => return self.eval(default, env),
+                (None, None) => {}
+            }
         }
         self.select_along(select, base, env)
     }
