@@ -26,7 +26,7 @@ const LEAST_PART: usize = 3;
 
 /// More than that is filled where so little is kept that this part of what is filled at first is not: what a collection
 /// looks at besides costs as much however much was made.
-const KEPT_PART: usize = 10;
+const KEPT_PART: usize = 6;
 
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
 /// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
