@@ -756,3 +756,27 @@ impl ListBuilder {
         List(self.list)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_that_may_be_names_are_one_object() {
+        let mut heap = Heap::new(0, None);
+        let mut symbols = Interner::new();
+        let name = heap.constant_string(b"some-name");
+        heap.collect();
+        assert_eq!(heap.constant_string(b"some-name"), name);
+        assert_ne!(heap.constant_string(b"some-named"), name);
+        let made = heap.string(b"some-name");
+        assert!(made != name && made.as_str().unwrap().has_bytes_of(name.as_str().unwrap()));
+        assert_ne!(heap.constant_string(b"no name"), heap.constant_string(b"no name"));
+
+        assert_eq!(name.as_str().unwrap().known_symbol(), None);
+        let symbol = symbols.intern(b"some-name");
+        assert_eq!(heap.symbol_string(symbol, &symbols), name);
+        assert_eq!(name.as_str().unwrap().known_symbol(), Some(symbol));
+        assert_eq!(made.as_str().unwrap().known_symbol(), None);
+    }
+}
