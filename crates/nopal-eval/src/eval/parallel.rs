@@ -167,7 +167,10 @@ impl Team {
         }
         let has_work = helps && !state.offers.is_empty();
         if !has_work && !state.gives_up[usize::from(thread)] && still() {
+            // what the others offer from now on
+            self.hungry.fetch_add(usize::from(helps), Ordering::Relaxed);
             state = self.changed.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0;
+            self.hungry.fetch_sub(usize::from(helps), Ordering::Relaxed);
         }
         state.waits_for[usize::from(thread)] = None;
         let gives_up = std::mem::take(&mut state.gives_up[usize::from(thread)]);
