@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
+use super::chunk::Chunk;
 use super::heap::Heap;
 use super::roots;
-use super::space::{Chunk, Space};
+use super::space::Space;
 use super::word::{APP_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header_address, header_len};
 use super::world::Standing;
 use crate::code::ir::{Lambda, ThunkCode};
@@ -318,15 +319,13 @@ impl<const SHARED: bool> Marker<SHARED> {
     /// Marks an object; whether it was not marked.
     #[inline(always)]
     fn mark(object: *mut u64) -> bool {
-        let chunk = Chunk::of(object);
-        if SHARED { chunk.mark_among_others(object) } else { chunk.mark(object) }
+        Chunk::of(object).mark::<SHARED>(object)
     }
 
     /// Keeps the lines of an object that has so many words behind its header.
     #[inline(always)]
     fn keep_lines(object: *mut u64, payload: usize) {
-        let (chunk, bytes) = (Chunk::of(object), bytes_with(payload));
-        if SHARED { chunk.keep_lines_among_others(object, bytes) } else { chunk.keep_lines(object, bytes) }
+        Chunk::of(object).keep_lines::<SHARED>(object, bytes_with(payload));
     }
 
     /// Marks an object and its lines; if it was not marked, its places are looked at later.

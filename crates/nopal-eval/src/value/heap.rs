@@ -16,7 +16,7 @@ use super::attrs::Shape;
 use super::collect::payload_of;
 use super::limit::Limit;
 use super::objects::{List, NixStr, Root};
-use super::space::{FreeRun, RUN_BYTES, Run, SMALL_BYTES};
+use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged};
 use super::word::{
@@ -40,10 +40,10 @@ pub struct Heap {
     begin: *mut u64,
     next: *mut u64,
     end: *mut u64,
-    /// The runs after it, the next one last.
-    free: Vec<FreeRun>,
-    /// The runs before it, as far as they are not handed in.
-    full: Vec<Run>,
+    /// The block that it is in.
+    block: Option<Block>,
+    /// What was made before, as far as nobody was told.
+    made: Made,
     pub(super) world: Arc<World>,
     /// The number of this thread among those that take part.
     pub(super) thread: u8,
@@ -109,8 +109,8 @@ impl Heap {
             begin: std::ptr::null_mut(),
             next: std::ptr::null_mut(),
             end: std::ptr::null_mut(),
-            free: Vec::new(),
-            full: Vec::new(),
+            block: None,
+            made: Made::default(),
             world,
             thread,
             is_shared: thread != 0,
@@ -176,8 +176,7 @@ impl Heap {
 
     /// Bytes allocated so far, whether collected or not.
     pub fn allocated_bytes(&self) -> u64 {
-        let full = self.full.iter().map(|run| run.bytes() as u64).sum::<u64>();
-        self.world.space().total_bytes() + full + (self.next as u64 - self.begin as u64)
+        self.world.space().total_bytes() + self.made.bytes() as u64 + (self.next as u64 - self.begin as u64)
     }
 
     /// `words` zeroed words.
@@ -205,14 +204,12 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn refill(&mut self, bytes: usize) -> *mut u64 {
-        if bytes <= SMALL_BYTES
-            && let Some(object) = self.next_run(bytes)
-        {
+        let collects_always = self.world.collect_after_bytes == 0;
+        if !collects_always && let Some(object) = self.take_of_block(bytes) {
             return object;
         }
-        let stretch = if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { RUN_BYTES };
-        self.unchecked_bytes += if bytes > SMALL_BYTES { bytes } else { stretch };
-        if self.holds == 0 && self.unchecked_bytes >= stretch {
+        self.unchecked_bytes += if bytes > SMALL_BYTES { bytes } else { self.stretch_bytes() };
+        if self.holds == 0 && self.unchecked_bytes >= self.stretch_bytes() {
             self.unchecked_bytes = 0;
             if self.world.wants_stop() {
                 self.stand(|| ());
@@ -223,13 +220,7 @@ impl Heap {
             self.collect_if_due();
             self.keep_to_limit(bytes);
         }
-        let memory = if bytes > SMALL_BYTES {
-            self.world.space().big(bytes)
-        } else {
-            self.retire_runs();
-            self.world.space().runs(stretch, &mut self.free);
-            self.next_run(bytes)
-        };
+        let memory = if bytes > SMALL_BYTES { self.world.space().big(bytes) } else { self.take_of_blocks(bytes) };
         match memory {
             Some(object) => object,
             None => match Layout::from_size_align(bytes, 8) {
@@ -239,21 +230,48 @@ impl Heap {
         }
     }
 
-    /// Goes on with the next run that this thread has, and takes so many bytes of it.
-    fn next_run(&mut self, bytes: usize) -> Option<*mut u64> {
-        let run = self.free.pop()?.clear();
-        self.full.push(Run { begin: self.begin, end: self.next });
+    /// What is taken until this thread asks whether something is to be collected.
+    fn stretch_bytes(&self) -> usize {
+        if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { BLOCK_BYTES }
+    }
+
+    /// So many bytes of the block that this thread has.
+    fn take_of_block(&mut self, bytes: usize) -> Option<*mut u64> {
+        let most = self.stretch_bytes();
+        let block = self.block.as_mut()?;
+        if bytes > SMALL_BYTES {
+            let run = block.take_big(bytes)?;
+            self.made.big.push(run);
+            return Some(run.begin);
+        }
+        let run = block.take_run(most)?;
+        self.made.runs.push(Run { begin: self.begin, end: self.next });
         (self.begin, self.end) = (run.begin, run.end);
         self.next = run.begin.wrapping_byte_add(bytes);
         Some(run.begin)
     }
 
-    /// Gives up all runs.
+    /// So many bytes of the next block that has a run.
+    fn take_of_blocks(&mut self, bytes: usize) -> Option<*mut u64> {
+        loop {
+            self.retire_runs();
+            self.block = Some(self.world.space().block()?);
+            if let Some(object) = self.take_of_block(bytes) {
+                return Some(object);
+            }
+        }
+    }
+
+    /// Gives up its block.
     pub(super) fn retire_runs(&mut self) {
-        self.full.push(Run { begin: self.begin, end: self.next });
+        let Some(mut block) = self.block.take() else { return };
+        self.made.runs.push(Run { begin: self.begin, end: self.next });
         let mut space = self.world.space();
-        self.full.drain(..).for_each(|run| space.retire(run));
-        space.give_back(&mut self.free);
+        space.retire(&mut self.made);
+        if self.next < self.end {
+            block.put_back(self.next);
+        }
+        space.give_back(block);
         drop(space);
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
     }

@@ -1,6 +1,7 @@
 //! Values: the word, the heap objects, the heap. All `unsafe` of the crate but the value stack's is below this module.
 
 pub mod attrs;
+mod chunk;
 mod collect;
 pub mod heap;
 mod limit;

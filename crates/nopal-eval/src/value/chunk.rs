@@ -1,0 +1,341 @@
+//! Chunks: 32 MiB of address space, aligned to its size, so that an object's address leads to the bitmaps of its chunk.
+//!
+//! A thread changes the bitmaps of the blocks that it has ([`super::space::Block`]), whoever has the space those of blocks
+//! that nobody has, and the collector all of them. So their words are atomic, and hardly ever need to be.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Size and alignment of a chunk; untouched pages cost nothing.
+pub(super) const CHUNK_BYTES: usize = 32 << 20;
+
+/// The part of a chunk that little evaluations do not leave. What follows asks for huge pages: fewer faults, and fewer
+/// misses where addresses are translated.
+const SMALL_PAGES_BYTES: usize = 4 << 20;
+
+/// What survives or is reused as one.
+pub(super) const LINE_BYTES: usize = 32;
+
+/// Free lines fewer than these are not worth a run.
+const MIN_RUN_LINES: usize = 3;
+pub(super) const MIN_RUN_BYTES: usize = MIN_RUN_LINES * LINE_BYTES;
+
+/// An object larger than this gets a chunk of its own.
+pub(super) const LARGE_BYTES: usize = 64 << 10;
+
+/// Bits per word of a bitmap.
+const WORD_BITS: usize = 64;
+
+/// So many bytes have words of their own in each bitmap.
+pub(super) const APART_BYTES: usize = LINE_BYTES * WORD_BITS;
+
+/// Words of a bitmap with a bit per word of a chunk.
+const OBJECT_MAP_WORDS: usize = CHUNK_BYTES / 8 / WORD_BITS;
+
+/// Words of a bitmap with a bit per line of a chunk.
+const LINE_MAP_WORDS: usize = CHUNK_BYTES / LINE_BYTES / WORD_BITS;
+
+/// The begin of a chunk.
+#[repr(C)]
+struct Header {
+    /// Where objects begin: old ones; others are found when they are asked for.
+    starts: [AtomicU64; OBJECT_MAP_WORDS],
+    /// Old objects, and those that the collection that is going on has reached.
+    marks: [AtomicU64; OBJECT_MAP_WORDS],
+    /// Lines that those touch.
+    lines: [AtomicU64; LINE_MAP_WORDS],
+    /// Offset behind the last byte that was ever handed out; what follows is zero.
+    high: AtomicUsize,
+    /// Bytes of the one object of a chunk of its own; zero for other chunks.
+    large_bytes: AtomicUsize,
+}
+
+/// Offset of the first object of a chunk.
+const FIRST_OBJECT: usize = size_of::<Header>().next_multiple_of(LINE_BYTES);
+
+/// A chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk(NonNull<Header>);
+
+impl Chunk {
+    /// Maps a chunk for many objects.
+    pub(super) fn map() -> Option<Chunk> {
+        let chunk = Chunk::map_bytes(LARGE_BYTES)?;
+        chunk.header().high.store(FIRST_OBJECT, Relaxed);
+        Some(chunk)
+    }
+
+    /// Maps a chunk for one object of so many bytes.
+    pub(super) fn map_large(bytes: usize) -> Option<Chunk> {
+        let chunk = Chunk::map_bytes(bytes)?;
+        chunk.header().high.store(FIRST_OBJECT, Relaxed);
+        chunk.header().large_bytes.store(bytes, Relaxed);
+        chunk.set_start(chunk.first_object());
+        Some(chunk)
+    }
+
+    fn map_bytes(bytes: usize) -> Option<Chunk> {
+        let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
+        let reserved = wanted + CHUNK_BYTES;
+        // SAFETY: a new private mapping, wherever the system likes.
+        let begin = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                reserved,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }
+        .ok()?;
+        let address = begin as usize;
+        let aligned = address.next_multiple_of(CHUNK_BYTES);
+        // What lies before and behind is given back; if that fails it stays reserved, which costs no memory.
+        // SAFETY: both ranges are parts of the mapping just made, and outside of the chunk.
+        unsafe {
+            if aligned > address {
+                let _ = rustix::mm::munmap(begin, aligned - address);
+            }
+            let behind = aligned + wanted;
+            if address + reserved > behind {
+                let _ = rustix::mm::munmap(begin.byte_add(behind - address), address + reserved - behind);
+            }
+        }
+        // Where the system does not do it, pages stay small.
+        // SAFETY: the range is the end of the chunk.
+        let _ = unsafe {
+            let huge = begin.with_addr(aligned + SMALL_PAGES_BYTES);
+            rustix::mm::madvise(huge, wanted - SMALL_PAGES_BYTES, rustix::mm::Advice::LinuxHugepage)
+        };
+        Some(Chunk(NonNull::new(begin.with_addr(aligned).cast())?))
+    }
+
+    /// Gives the memory back; no object of it is left.
+    pub(super) fn unmap(self) {
+        let bytes = (FIRST_OBJECT + self.large_bytes()).next_multiple_of(CHUNK_BYTES);
+        // SAFETY: the mapping was made by `map_bytes` with this size, and the caller has no object of it left.
+        let _ = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
+    }
+
+    /// The chunk of an object.
+    #[inline(always)]
+    pub(super) fn of(object: *const u64) -> Chunk {
+        let header = object.map_addr(|address| address & !(CHUNK_BYTES - 1)).cast_mut().cast();
+        // SAFETY: objects lie in chunks, and no chunk lies at address zero.
+        Chunk(unsafe { NonNull::new_unchecked(header) })
+    }
+
+    #[inline(always)]
+    fn header(&self) -> &Header {
+        // SAFETY: a chunk begins with its header, which changes by atomic operations only.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn base(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// The address at an offset.
+    #[inline(always)]
+    pub(super) fn at(self, offset: usize) -> *mut u64 {
+        self.0.as_ptr().cast::<u64>().wrapping_byte_add(offset)
+    }
+
+    pub(super) fn is_large(self) -> bool {
+        self.large_bytes() != 0
+    }
+
+    /// Bytes of the one object of a chunk of its own.
+    pub(super) fn large_bytes(self) -> usize {
+        self.header().large_bytes.load(Relaxed)
+    }
+
+    pub(super) fn first_object(self) -> *mut u64 {
+        self.at(FIRST_OBJECT)
+    }
+
+    /// Hands out what lies between these offsets; from the result on it is zero.
+    pub(super) fn hand_out(self, begin: usize, end: usize) -> usize {
+        let high = self.header().high.load(Relaxed);
+        self.header().high.store(high.max(end), Relaxed);
+        high.clamp(begin, end)
+    }
+
+    #[inline(always)]
+    fn bit_of(self, object: *const u64) -> (usize, u64) {
+        let bit = (object as usize - self.base()) / 8;
+        (bit / WORD_BITS, 1 << (bit % WORD_BITS))
+    }
+
+    /// Marks an object; whether it was not marked before. `SHARED`: other threads mark at the same time.
+    #[inline(always)]
+    pub(super) fn mark<const SHARED: bool>(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object);
+        let map = &self.header().marks[word];
+        let marks = map.load(Relaxed);
+        if SHARED {
+            return marks & bit == 0 && map.fetch_or(bit, Relaxed) & bit == 0;
+        }
+        map.store(marks | bit, Relaxed);
+        marks & bit == 0
+    }
+
+    /// Takes the mark off an object.
+    pub(super) fn unmark(self, object: *const u64) {
+        let (word, bit) = self.bit_of(object);
+        let map = &self.header().marks[word];
+        map.store(map.load(Relaxed) & !bit, Relaxed);
+    }
+
+    /// Whether an object is marked, or was when another thread marked it.
+    #[inline(always)]
+    pub(super) fn is_marked(self, object: *const u64) -> bool {
+        let (word, bit) = self.bit_of(object);
+        self.header().marks[word].load(Relaxed) & bit != 0
+    }
+
+    /// Keeps the lines that an object of this size touches. `SHARED`: other threads do so at the same time.
+    #[inline(always)]
+    pub(super) fn keep_lines<const SHARED: bool>(self, object: *const u64, bytes: usize) {
+        if bytes > LARGE_BYTES {
+            return;
+        }
+        for_each_line_word(object as usize - self.base(), bytes, |word, bits| {
+            let map = &self.header().lines[word];
+            let lines = map.load(Relaxed);
+            if !SHARED {
+                map.store(lines | bits, Relaxed);
+            } else if lines & bits != bits {
+                map.fetch_or(bits, Relaxed);
+            }
+        });
+    }
+
+    /// Undoes [`Chunk::keep_lines`] for an object that shares no line with others.
+    pub(super) fn free_lines(self, object: *const u64, bytes: usize) {
+        for_each_line_word(object as usize - self.base(), bytes, |word, bits| {
+            let map = &self.header().lines[word];
+            map.store(map.load(Relaxed) & !bits, Relaxed);
+        });
+    }
+
+    pub(super) fn set_start(self, object: *const u64) {
+        let (word, bit) = self.bit_of(object);
+        let map = &self.header().starts[word];
+        map.store(map.load(Relaxed) | bit, Relaxed);
+    }
+
+    /// The last object that begins at or before an address in this chunk.
+    pub(super) fn object_before(self, address: usize) -> Option<*mut u64> {
+        let offset = address - self.base();
+        if self.is_large() {
+            return (offset >= FIRST_OBJECT).then_some(self.first_object());
+        }
+        if offset < FIRST_OBJECT || offset >= self.header().high.load(Relaxed) {
+            return None;
+        }
+        let (mut word, bit) = self.bit_of(self.at(offset & !7));
+        let starts = &self.header().starts;
+        let mut bits = starts[word].load(Relaxed) & (bit | (bit - 1));
+        while bits == 0 {
+            word = word.checked_sub(1)?;
+            bits = starts[word].load(Relaxed);
+        }
+        let index = word * WORD_BITS + (WORD_BITS - 1 - bits.leading_zeros() as usize);
+        Some(self.at(8 * index))
+    }
+
+    /// The first run of free lines between two offsets, of at least `least` and at most `most` bytes: begin and end as
+    /// offsets. The second of the two has words of its own in the bitmaps.
+    pub(super) fn free_run(self, from: usize, to: usize, least: usize, most: usize) -> Option<(usize, usize)> {
+        let kept = &self.header().lines[..to / APART_BYTES];
+        let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
+        let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
+        while let Some(begin) = some_free(kept, line) {
+            line = kept_line(kept, begin + MIN_RUN_LINES, (begin + most).min(to / LINE_BYTES));
+            if line - begin >= least {
+                return Some((begin * LINE_BYTES, line * LINE_BYTES));
+            }
+        }
+        None
+    }
+
+    /// Takes off all marks, and keeps no line. Nobody else uses the chunk.
+    pub(super) fn forget(self) {
+        let header = self.header();
+        if self.is_large() {
+            self.unmark(self.first_object());
+            return;
+        }
+        header.marks[..self.used_words()].iter().for_each(|word| word.store(0, Relaxed));
+        header.lines.iter().for_each(|word| word.store(0, Relaxed));
+    }
+
+    /// What is marked between two addresses, or everywhere, is what begins there. Nobody else uses the chunk.
+    pub(super) fn know_starts(self, between: Option<(*mut u64, *mut u64)>) {
+        let header = self.header();
+        let words = match between {
+            Some((begin, end)) => self.bit_of(begin).0..self.bit_of(end.wrapping_sub(1)).0 + 1,
+            None => 0..self.used_words(),
+        };
+        for (start, mark) in header.starts[words.clone()].iter().zip(&header.marks[words]) {
+            start.store(mark.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// Bytes of lines that are kept.
+    pub(super) fn kept_bytes(self) -> usize {
+        let used = self.header().high.load(Relaxed).div_ceil(APART_BYTES).min(LINE_MAP_WORDS);
+        let lines = self.header().lines[..used].iter().map(|word| word.load(Relaxed).count_ones() as usize);
+        lines.sum::<usize>() * LINE_BYTES
+    }
+
+    /// Words of a bitmap of objects that are used.
+    fn used_words(self) -> usize {
+        self.header().high.load(Relaxed).div_ceil(8 * WORD_BITS).min(OBJECT_MAP_WORDS)
+    }
+}
+
+/// Words of a bitmap of lines, and the bits in them, that stand for so many bytes (at least one) at an offset.
+#[inline(always)]
+fn for_each_line_word(offset: usize, bytes: usize, mut with: impl FnMut(usize, u64)) {
+    let (mut line, end) = (offset / LINE_BYTES, (offset + bytes).div_ceil(LINE_BYTES));
+    while line < end {
+        let first = line % WORD_BITS;
+        let count = (end - line).min(WORD_BITS - first);
+        with(line / WORD_BITS, u64::MAX >> (WORD_BITS - count) << first);
+        line += count;
+    }
+}
+
+/// The first line from `line` on that is free, as are those after it that a run needs.
+#[inline(always)]
+fn some_free(kept: &[AtomicU64], line: usize) -> Option<usize> {
+    let mut skipped = u64::MAX << (line % WORD_BITS);
+    for word in line / WORD_BITS..kept.len() {
+        let free = !kept[word].load(Relaxed);
+        let next = kept.get(word + 1).map_or(0, |next| !next.load(Relaxed));
+        let free = (1..MIN_RUN_LINES).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far))) & skipped;
+        if free != 0 {
+            return Some(word * WORD_BITS + free.trailing_zeros() as usize);
+        }
+        skipped = u64::MAX;
+    }
+    None
+}
+
+/// The first line from `line` to `end` that is kept; `end` if there is none.
+#[inline(always)]
+fn kept_line(kept: &[AtomicU64], line: usize, end: usize) -> usize {
+    let mut skipped = u64::MAX << (line % WORD_BITS);
+    let first = line / WORD_BITS;
+    for (word, lines) in (first..).zip(&kept[first.min(kept.len())..end.div_ceil(WORD_BITS)]) {
+        let bits = lines.load(Relaxed) & skipped;
+        if bits != 0 {
+            return end.min(word * WORD_BITS + bits.trailing_zeros() as usize);
+        }
+        skipped = u64::MAX;
+    }
+    end
+}
