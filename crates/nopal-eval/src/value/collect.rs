@@ -13,7 +13,7 @@ use super::heap::Heap;
 use super::roots;
 use super::space::Space;
 use super::word::{APP_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header_address, header_len};
-use super::world::Standing;
+use super::world::{Shared, Standing};
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::sync::{lock, wait};
 
@@ -93,54 +93,83 @@ impl Heap {
     }
 
     fn mark_and_sweep<'a>(&mut self, all: bool, threads: impl Iterator<Item = &'a Standing>) {
-        let mut present = 0;
+        let threads = threads.collect::<Vec<_>>();
         let world = self.world.clone();
         let mut space = world.space();
         space.prepare(all);
-        let mut marker = Marker::<false>::new(std::mem::take(&mut self.grey));
-        let mut shapes = world.shapes();
+        let grey = std::mem::take(&mut self.grey);
+        let unfinished = if threads.len() > 1 {
+            mark_together(grey, threads.len(), |marker| self.mark_roots(marker, all, &threads, &mut space))
+        } else {
+            let mut marker = Marker::<false>::new(grey, None);
+            self.mark_roots(&mut marker, all, &threads, &mut space);
+            marker.drain();
+            self.grey = marker.grey;
+            marker.unfinished
+        };
+        world.changed().extend(unfinished);
+        space.sweep(all);
+    }
+
+    fn mark_roots<const SHARED: bool>(
+        &mut self,
+        marker: &mut Marker<SHARED>,
+        all: bool,
+        threads: &[&Standing],
+        space: &mut Space,
+    ) {
+        let mut shapes = self.world.shapes();
         if all {
             shapes.table.iter().for_each(|(_, shape)| marker.object(shape.address()));
             shapes.young.clear();
         }
         shapes.young.drain(..).for_each(|shape| marker.object(shape.address()));
         drop(shapes);
-        let mut kept = world.kept();
+        let mut kept = self.world.kept();
         let old = if all { 0 } else { kept.old };
-        kept.values[old..].iter().for_each(|value| marker.object(value.object()));
+        for_each_fetched(&kept.values[old..], |object| {
+            marker.object(object);
+            marker.share();
+        });
         kept.old = kept.values.len();
         drop(kept);
-        let mut changed = world.changed();
+        let mut changed = self.world.changed();
         if !all {
             // what they refer to may be new
-            changed.iter().for_each(|value| marker.parts(value.object()));
+            for_each_fetched(&changed, |object| {
+                marker.parts(object);
+                marker.share();
+            });
         }
         changed.clear();
+        drop(changed);
         self.root_bytes = 0;
         for thread in threads {
-            present += 1;
             self.root_bytes += thread.native.1 - thread.native.0 + 8 * thread.slots.1;
             let (address, words) = thread.slots;
             (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
+            marker.share();
             roots::for_each_range(&thread.buffers, |range| {
                 for word in range {
-                    marker.word(&mut space, *word);
+                    marker.word(space, *word);
                 }
             });
             crate::native_stack::for_each_word_between(thread.native.0, thread.native.1, |word| {
-                marker.word(&mut space, word);
+                marker.word(space, word);
                 // a loop may hold only the end of what it walks over
-                marker.word(&mut space, word.wrapping_sub(8));
+                marker.word(space, word.wrapping_sub(8));
             });
         }
-        if present > 1 {
-            drain_together(&mut marker, present);
-        } else {
-            marker.drain();
+    }
+}
+
+/// Calls a function with objects, and has those that come next fetched meanwhile.
+fn for_each_fetched(values: &[Value], mut each: impl FnMut(*mut u64)) {
+    for (index, value) in values.iter().enumerate() {
+        if let Some(later) = values.get(index + TOGETHER / 2) {
+            prefetch(later.object());
         }
-        changed.append(&mut marker.unfinished);
-        self.grey = marker.grey;
-        space.sweep(all);
+        each(value.object());
     }
 }
 
@@ -193,75 +222,106 @@ const TOGETHER: usize = 32;
 /// A thread that marks hands over places when it has more than this many, and another one has none.
 const MANY: usize = 512;
 
-/// Places for threads that have none.
-#[derive(Default)]
+/// Threads that mark together, and places for those that have none.
 struct Pool {
-    parts: Vec<Vec<usize>>,
+    places: Mutex<Places>,
+    changed: Condvar,
     /// Threads that look for some.
-    idle: usize,
-    /// See [`Marker::unfinished`].
-    unfinished: Vec<usize>,
+    hungry: AtomicUsize,
 }
 
-/// Marks what can be reached from places, with so many threads.
-fn drain_together(marker: &mut Marker<false>, threads: usize) {
-    let grey = &mut marker.grey;
-    let part = grey.len().div_ceil(threads).max(1);
-    let parts = grey.chunks(part).map(|part| part.iter().map(|slot| *slot as usize).collect()).collect();
-    grey.clear();
-    let pool = (Mutex::new(Pool { parts, ..Pool::default() }), Condvar::new(), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| Marker::<true>::new(Vec::new()).drain_pool(&pool, threads));
+struct Places {
+    parts: Vec<Vec<usize>>,
+    /// Threads that mark.
+    threads: usize,
+}
+
+impl Pool {
+    /// Gives some of many places to a thread that has none.
+    fn share(&self, grey: &mut Vec<*mut u64>) {
+        if self.hungry.load(Ordering::Relaxed) > 0 {
+            // those that waited longest lead to most
+            let part = grey.drain(..grey.len() / 2).map(|slot| slot as usize).collect();
+            lock(&self.places).parts.push(part);
+            self.changed.notify_one();
         }
-        Marker::<true>::new(Vec::new()).drain_pool(&pool, threads);
-    });
-    let mut pool = lock(&pool.0);
-    marker.unfinished.extend(pool.unfinished.drain(..).map(|object| Value::from_object(object as *mut u64)));
+    }
+
+    /// Waits for places; none when no thread has any left.
+    fn take(&self) -> Option<Vec<usize>> {
+        let mut places = lock(&self.places);
+        self.hungry.fetch_add(1, Ordering::Relaxed);
+        while places.parts.is_empty() && self.hungry.load(Ordering::Relaxed) < places.threads {
+            places = wait(&self.changed, places);
+        }
+        let part = places.parts.pop();
+        match part {
+            Some(_) => _ = self.hungry.fetch_sub(1, Ordering::Relaxed),
+            None => self.changed.notify_all(),
+        }
+        part
+    }
+}
+
+/// Marks what can be reached from roots, with so many threads; the current one marks the roots. Returns what
+/// [`Marker::unfinished`] of all of them holds.
+fn mark_together(grey: Vec<*mut u64>, threads: usize, roots: impl FnOnce(&mut Marker<true>)) -> Vec<Value> {
+    let places = Mutex::new(Places { parts: Vec::new(), threads });
+    let pool = Pool { places, changed: Condvar::new(), hungry: AtomicUsize::new(0) };
+    let mark = || {
+        let mut marker = Marker::new(Vec::new(), Some(&pool));
+        marker.drain_pool(&pool);
+        marker.unfinished.into_iter().map(Shared).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let mut others = Vec::new();
+        for _ in 1..threads {
+            match std::thread::Builder::new().spawn_scoped(scope, mark) {
+                Ok(other) => others.push(other),
+                Err(_) => lock(&pool.places).threads -= 1,
+            }
+        }
+        let mut marker = Marker::new(grey, Some(&pool));
+        roots(&mut marker);
+        marker.drain_pool(&pool);
+        let theirs = others.into_iter().filter_map(|other| other.join().ok()).flatten().map(|Shared(value)| value);
+        marker.unfinished.into_iter().chain(theirs).collect()
+    })
 }
 
 /// Places that refer to objects which were not looked at. `SHARED`: other threads mark at the same time.
-struct Marker<const SHARED: bool> {
+struct Marker<'a, const SHARED: bool> {
     grey: Vec<*mut u64>,
     /// Objects that were reached while they are being built.
     unfinished: Vec<Value>,
+    pool: Option<&'a Pool>,
 }
 
-impl Marker<true> {
+impl Marker<'_, true> {
     /// Marks until no thread has anything left.
-    fn drain_pool(&mut self, pool: &(Mutex<Pool>, Condvar, AtomicUsize), threads: usize) {
-        let (mutex, changed, hungry) = pool;
+    fn drain_pool(&mut self, pool: &Pool) {
         loop {
-            let mut pool = lock(mutex);
-            pool.idle += 1;
-            hungry.store(pool.idle, Ordering::Relaxed);
-            while pool.parts.is_empty() && pool.idle < threads {
-                pool = wait(changed, pool);
-            }
-            let Some(part) = pool.parts.pop() else {
-                pool.unfinished.extend(self.unfinished.drain(..).map(|value| value.object() as usize));
-                changed.notify_all();
-                return;
-            };
-            pool.idle -= 1;
-            hungry.store(pool.idle, Ordering::Relaxed);
-            drop(pool);
+            self.drain();
+            let Some(part) = pool.take() else { return };
             self.grey.extend(part.into_iter().map(|slot| slot as *mut u64));
-            self.drain_sharing(|grey| {
-                if hungry.load(Ordering::Relaxed) > 0 {
-                    // those that waited longest lead to most
-                    let part = grey.drain(..grey.len() / 2).map(|slot| slot as usize).collect();
-                    lock(mutex).parts.push(part);
-                    changed.notify_one();
-                }
-            });
         }
     }
 }
 
-impl<const SHARED: bool> Marker<SHARED> {
-    fn new(grey: Vec<*mut u64>) -> Marker<SHARED> {
-        Marker { grey, unfinished: Vec::new() }
+impl<'a, const SHARED: bool> Marker<'a, SHARED> {
+    fn new(grey: Vec<*mut u64>, pool: Option<&'a Pool>) -> Marker<'a, SHARED> {
+        Marker { grey, unfinished: Vec::new(), pool }
+    }
+
+    /// Gives some places to a thread that has none, if there are many.
+    #[inline(always)]
+    fn share(&mut self) {
+        if SHARED
+            && self.grey.len() > MANY
+            && let Some(pool) = self.pool
+        {
+            pool.share(&mut self.grey);
+        }
     }
 
     /// A place that holds a value, or zero where none was stored yet.
@@ -281,18 +341,12 @@ impl<const SHARED: bool> Marker<SHARED> {
         }
     }
 
-    fn drain(&mut self) {
-        self.drain_sharing(|_| {});
-    }
-
-    /// Marks until no place is left; `share` may take some of many.
+    /// Marks until no place is left.
     #[inline(always)]
-    fn drain_sharing(&mut self, mut share: impl FnMut(&mut Vec<*mut u64>)) {
+    fn drain(&mut self) {
         let mut slots = [std::ptr::null_mut(); TOGETHER];
         while !self.grey.is_empty() {
-            if SHARED && self.grey.len() > MANY {
-                share(&mut self.grey);
-            }
+            self.share();
             let rest = self.grey.len().saturating_sub(TOGETHER);
             let slots = &mut slots[..self.grey.len() - rest];
             slots.copy_from_slice(&self.grey[rest..]);
