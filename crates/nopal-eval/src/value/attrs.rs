@@ -13,7 +13,6 @@ use rustc_hash::FxHasher;
 use super::heap::Heap;
 use super::roots::RootVec;
 use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
-use super::world::Shapes;
 use crate::code::ir::Cache;
 use crate::pos::Pos;
 use crate::pure::sort::{Order, order_of_texts};
@@ -21,15 +20,8 @@ use crate::pure::sort::{Order, order_of_texts};
 /// Most layers a set may have; one more and `//` makes a flat set.
 pub(super) const MAX_LAYERS: usize = 8;
 
-/// Most keys in all shapes that are made at run time and kept to be shared: a bound on memory. Later ones are not shared.
-const MAX_SHARED_KEYS: usize = 8 << 20;
-
-/// A shape of more keys is large.
-const LARGE_SHAPE: usize = 256;
-
-/// Most keys in large shapes that are shared. A set that grows step by step has a new large shape at each; those that are
-/// worth sharing, such as of all packages, are made early.
-const MAX_LARGE_SHARED_KEYS: usize = 256 << 10;
+/// Shapes that a thread finds without asking others: one for each of so many hashes.
+pub(super) const RECENT_SHAPES: usize = 1024;
 
 /// Keys and positions of attribute sets. A heap object: header, cached name order, position of the literal, keys,
 /// positions.
@@ -605,38 +597,31 @@ impl Heap {
 
     /// The shape of these keys, ascending, at these positions: one that is known, if there is room to know it.
     pub(super) fn shape_of(&mut self, keys: &[Symbol], positions: &[Pos]) -> Shape {
-        let len = keys.len();
-        let is_large = len > LARGE_SHAPE;
-        let shapes = self.world.shapes();
-        let (most, known) =
-            if is_large { (MAX_LARGE_SHARED_KEYS, shapes.large_keys) } else { (MAX_SHARED_KEYS, shapes.keys) };
-        drop(shapes);
-        if known + len > most {
-            return self.new_shape(keys, positions, false);
-        }
         let mut hasher = FxHasher::default();
         for (key, pos) in keys.iter().zip(positions) {
             hasher.write_u64((key.index() as u64) << 32 | u64::from(pos.raw()));
         }
         let hash = hasher.finish();
-        let same = |shape: &Shape| shape.keys() == keys && shape.positions() == positions;
-        let find = |shapes: &Shapes| {
-            shapes.table.find(hash, |(of, shape)| *of == hash && same(shape)).map(|(_, shape)| *shape)
+        let same = |(of, shape): &(u64, Shape)| *of == hash && shape.keys() == keys && shape.positions() == positions;
+        let recent = hash as usize % RECENT_SHAPES;
+        if let Some(known) = self.recent_shapes[recent].filter(same) {
+            return known.1;
+        }
+        let shapes = self.world.shapes();
+        let (known, has_room) = (shapes.find(hash, same), shapes.has_room(keys.len()));
+        drop(shapes);
+        let shape = match known {
+            Some(known) => known,
+            None if !has_room => return self.new_shape(keys, positions, false),
+            None => {
+                let shape = self.new_shape(keys, positions, true);
+                let mut shapes = self.world.shapes();
+                // another thread may have been quicker
+                let known = if self.is_shared { shapes.find(hash, same) } else { None };
+                known.unwrap_or_else(|| shapes.add(hash, shape))
+            }
         };
-        if let Some(known) = find(&self.world.shapes()) {
-            return known;
-        }
-        let shape = self.new_shape(keys, positions, true);
-        let mut shapes = self.world.shapes();
-        // another thread may have been quicker
-        if self.is_shared
-            && let Some(known) = find(&shapes)
-        {
-            return known;
-        }
-        *(if is_large { &mut shapes.large_keys } else { &mut shapes.keys }) += len;
-        shapes.table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
-        shapes.young.push(shape);
+        self.recent_shapes[recent] = Some((hash, shape));
         shape
     }
 }

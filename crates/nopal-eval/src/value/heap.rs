@@ -5,18 +5,18 @@
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use hashbrown::hash_table::Entry;
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::attrs::Shape;
+use super::attrs::{RECENT_SHAPES, Shape};
 use super::collect::payload_of;
 use super::limit::Limit;
 use super::objects::{List, NixStr, Root};
-use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES};
+use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES, Space};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged};
 use super::word::{
@@ -67,6 +67,8 @@ pub struct Heap {
     pub(super) merges: FxHashMap<(usize, usize), Merged>,
     pub(super) merge_entries: usize,
     pub(super) merge_memory: MergeMemory,
+    /// Shapes made at run time that this thread asked for lately, with their hashes.
+    pub(super) recent_shapes: Box<[Option<(u64, Shape)>]>,
     /// A shape, and the one with the same names and no positions.
     pub(super) bare: Option<(Shape, Shape)>,
     /// Memory for sets that are made: keys and positions.
@@ -126,6 +128,7 @@ impl Heap {
             merges: FxHashMap::default(),
             merge_entries: 0,
             merge_memory: MergeMemory::default(),
+            recent_shapes: vec![None; RECENT_SHAPES].into(),
             bare: None,
             keys: Vec::new(),
             positions: Vec::new(),
@@ -152,7 +155,7 @@ impl Heap {
 
     /// The current thread takes part no more.
     pub(crate) fn leave(&mut self) {
-        self.retire_runs();
+        drop(self.retire_runs());
         self.tell_changed();
         self.world.leave();
     }
@@ -241,11 +244,11 @@ impl Heap {
         let block = self.block.as_mut()?;
         if bytes > SMALL_BYTES {
             let run = block.take_big(bytes)?;
-            self.made.big.push(run);
+            self.made.add_big(run);
             return Some(run.begin);
         }
         let run = block.take_run(most)?;
-        self.made.runs.push(Run { begin: self.begin, end: self.next });
+        self.made.add(Run { begin: self.begin, end: self.next });
         (self.begin, self.end) = (run.begin, run.end);
         self.next = run.begin.wrapping_byte_add(bytes);
         Some(run.begin)
@@ -254,26 +257,28 @@ impl Heap {
     /// So many bytes of the next block that has a run.
     fn take_of_blocks(&mut self, bytes: usize) -> Option<*mut u64> {
         loop {
-            self.retire_runs();
-            self.block = Some(self.world.space().block()?);
+            let block = self.retire_runs().block()?;
+            self.block = Some(block);
             if let Some(object) = self.take_of_block(bytes) {
                 return Some(object);
             }
         }
     }
 
-    /// Gives up its block.
-    pub(super) fn retire_runs(&mut self) {
-        let Some(mut block) = self.block.take() else { return };
-        self.made.runs.push(Run { begin: self.begin, end: self.next });
-        let mut space = self.world.space();
-        space.retire(&mut self.made);
-        if self.next < self.end {
+    /// Gives up its block. Returns what it gave it to, for what is to be done at once.
+    pub(super) fn retire_runs(&mut self) -> MutexGuard<'_, Space> {
+        self.made.add(Run { begin: self.begin, end: self.next });
+        let mut block = self.block.take();
+        if let Some(block) = &mut block
+            && self.next < self.end
+        {
             block.put_back(self.next);
         }
-        space.give_back(block);
-        drop(space);
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
+        let made = self.made.finish();
+        let mut space = self.world.space();
+        space.retire(made, block);
+        space
     }
 
     /// From now on nothing is collected, so that values may be kept anywhere. Every call is paired with [`Heap::release`].

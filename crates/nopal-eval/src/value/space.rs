@@ -97,18 +97,52 @@ fn big(chunk: Chunk, begin: usize, end: usize, fresh: usize, bytes: usize) -> Ru
 #[derive(Default)]
 pub(super) struct Made {
     /// Objects in a row, ascending, in one block.
-    pub(super) runs: Vec<Run>,
+    runs: Vec<Filled>,
     /// Objects of more than [`SMALL_BYTES`].
-    pub(super) big: Vec<Run>,
+    big: Vec<Run>,
 }
 
 impl Made {
+    /// Takes note of objects in a row.
+    pub(super) fn add(&mut self, run: Run) {
+        if run.bytes() > 0 {
+            self.runs.push(Filled { run, is_known: false });
+        }
+    }
+
+    /// Takes note of an object of more than [`SMALL_BYTES`].
+    pub(super) fn add_big(&mut self, run: Run) {
+        self.big.push(run);
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.runs.iter().chain(&self.big).map(|run| run.bytes()).sum()
+        self.small_bytes() + self.big.iter().map(|run| run.bytes()).sum::<usize>()
+    }
+
+    fn small_bytes(&self) -> usize {
+        self.runs.iter().map(|filled| filled.run.bytes()).sum()
+    }
+
+    /// Takes it all, for [`Space::retire`]: what takes time is done before the space is locked.
+    pub(super) fn finish(&mut self) -> Finished {
+        let (small_bytes, bytes) = (self.small_bytes(), self.bytes());
+        let runs = self.runs.as_slice().into();
+        self.runs.clear();
+        Finished { runs, big: std::mem::take(&mut self.big), small_bytes, bytes }
     }
 }
 
+/// What a thread made in a block.
+pub(super) struct Finished {
+    runs: Box<[Filled]>,
+    big: Vec<Run>,
+    small_bytes: usize,
+    /// Bytes in both.
+    bytes: usize,
+}
+
 /// Objects in a row that were made since the last collection.
+#[derive(Clone, Copy)]
 struct Filled {
     run: Run,
     /// Whether their begins are in the bitmaps.
@@ -129,10 +163,8 @@ pub(super) struct Space {
     big_cursors: [(usize, usize); BIG_CLASSES],
     /// Blocks that were given back before they were used up.
     spare: Vec<Block>,
-    /// Parts of runs that were filled since the last collection; those of a block in a row, ascending.
-    filled: Vec<Filled>,
-    /// Where those of each block are: begin and end. Ascending by address when objects are looked for.
-    filled_blocks: Vec<(usize, usize)>,
+    /// By block, what of its runs was filled since the last collection. Ascending when objects are looked for.
+    filled: Vec<Box<[Filled]>>,
     /// Objects of more than [`SMALL_BYTES`] made since, which share no line with others. Their begins are in the bitmaps.
     big: Vec<Run>,
     /// Bytes in both, and in large objects made since.
@@ -181,30 +213,21 @@ impl Space {
         self.total_bytes
     }
 
-    /// Takes note of what a thread made.
-    pub(super) fn retire(&mut self, made: &mut Made) {
-        let begin = self.filled.len();
-        self.filled
-            .extend(made.runs.drain(..).filter(|run| run.bytes() > 0).map(|run| Filled { run, is_known: false }));
-        if begin < self.filled.len() {
-            self.filled_blocks.push((begin, self.filled.len()));
-        }
-        let bytes = self.filled[begin..].iter().map(|filled| filled.run.bytes()).sum::<usize>();
-        self.small_bytes += bytes;
-        self.count(bytes + made.big.iter().map(|run| run.bytes()).sum::<usize>());
-        self.big.append(&mut made.big);
-    }
-
-    /// Takes back a block that is not used up.
-    pub(super) fn give_back(&mut self, block: Block) {
-        if block.next < block.end {
-            self.spare.push(block);
-        }
-    }
-
     fn count(&mut self, bytes: usize) {
         self.filled_bytes += bytes;
         self.total_bytes += bytes as u64;
+    }
+
+    /// Takes note of what a thread made, and takes back the block that it has if that is not used up.
+    pub(super) fn retire(&mut self, made: Finished, block: Option<Block>) {
+        let Finished { runs, mut big, small_bytes, bytes } = made;
+        if !runs.is_empty() {
+            self.filled.push(runs);
+        }
+        self.big.append(&mut big);
+        self.small_bytes += small_bytes;
+        self.count(bytes);
+        self.spare.extend(block.filter(|block| block.next < block.end));
     }
 
     /// A block for one thread; none when the system has no memory.
@@ -271,8 +294,7 @@ impl Space {
 
     /// Prepares a collection: of all objects, or of those that are not old.
     pub(super) fn prepare(&mut self, all: bool) {
-        let filled = &self.filled;
-        self.filled_blocks.sort_by_key(|(begin, _)| filled[*begin].run.begin);
+        self.filled.sort_by_key(|block| block[0].run.begin);
         if all {
             self.by_address.iter().for_each(|chunk| chunk.forget());
         } else {
@@ -307,9 +329,8 @@ impl Space {
     /// What was filled since the last collection and holds an address.
     fn filled_at(&mut self, address: usize) -> Option<&mut Filled> {
         let begins_before = |filled: &Filled| filled.run.begin as usize <= address;
-        let after = self.filled_blocks.partition_point(|(begin, _)| begins_before(&self.filled[*begin]));
-        let (begin, end) = self.filled_blocks[after.checked_sub(1)?];
-        let block = &mut self.filled[begin..end];
+        let after = self.filled.partition_point(|block| begins_before(&block[0]));
+        let block = &mut self.filled[after.checked_sub(1)?];
         let after = block.partition_point(begins_before);
         block[..after].last_mut().filter(|filled| address < filled.run.end as usize)
     }
@@ -319,7 +340,7 @@ impl Space {
         if all {
             self.chunks.iter().for_each(|chunk| chunk.know_starts(None));
         } else {
-            for run in self.filled.iter().map(|filled| &filled.run).chain(&self.big) {
+            for run in self.filled.iter().flatten().map(|filled| &filled.run).chain(&self.big) {
                 Chunk::of(run.begin).know_starts(Some((run.begin, run.end)));
             }
         }
@@ -344,7 +365,6 @@ impl Space {
         self.live_bytes = live_bytes;
         self.spare.clear();
         self.filled.clear();
-        self.filled_blocks.clear();
         self.big.clear();
         self.filled_bytes = 0;
         self.small_bytes = 0;
@@ -407,17 +427,19 @@ mod tests {
                         0 => block.take_run(BLOCK_BYTES),
                         _ => block.take_big(100 + next_random() % 400),
                     };
-                    if let Some(run) = taken_now {
-                        taken.push((run.begin as usize, run.end as usize));
-                        if step % 2 == 0 {
-                            made.runs.push(run)
-                        } else {
-                            made.big.push(run)
+                    let given_back = match taken_now {
+                        Some(run) => {
+                            taken.push((run.begin as usize, run.end as usize));
+                            if step % 2 == 0 {
+                                made.add(run)
+                            } else {
+                                made.add_big(run)
+                            }
+                            None
                         }
-                        space.retire(&mut made);
-                    } else {
-                        space.give_back(blocks.swap_remove(at));
-                    }
+                        None => Some(blocks.swap_remove(at)),
+                    };
+                    space.retire(made.finish(), given_back);
                 }
             }
             taken.sort_unstable();

@@ -18,6 +18,16 @@ use super::word::Value;
 use crate::native_stack;
 use crate::sync::{lock, wait};
 
+/// Most keys in all shapes that are made at run time and kept to be shared: a bound on memory. Later ones are not shared.
+const MAX_SHARED_KEYS: usize = 8 << 20;
+
+/// A shape of more keys is large.
+const LARGE_SHAPE: usize = 256;
+
+/// Most keys in large shapes that are shared. A set that grows step by step has a new large shape at each; those that are
+/// worth sharing, such as of all packages, are made early.
+const MAX_LARGE_SHARED_KEYS: usize = 256 << 10;
+
 /// Shapes made at run time, with their hashes.
 #[derive(Default)]
 pub(super) struct Shapes {
@@ -25,8 +35,33 @@ pub(super) struct Shapes {
     /// Those of them that are not old.
     pub(super) young: Vec<Shape>,
     /// Keys in them, in all: in small ones and in large ones.
-    pub(super) keys: usize,
-    pub(super) large_keys: usize,
+    keys: usize,
+    large_keys: usize,
+}
+
+impl Shapes {
+    /// The shape with this hash for which `same` holds.
+    pub(super) fn find(&self, hash: u64, same: impl FnMut(&(u64, Shape)) -> bool) -> Option<Shape> {
+        self.table.find(hash, same).map(|(_, shape)| *shape)
+    }
+
+    /// Whether there is room for one more, of so many keys.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        if len > LARGE_SHAPE {
+            self.large_keys + len <= MAX_LARGE_SHARED_KEYS
+        } else {
+            self.keys + len <= MAX_SHARED_KEYS
+        }
+    }
+
+    /// Adds a shape that is not in the table, and returns it.
+    pub(super) fn add(&mut self, hash: u64, shape: Shape) -> Shape {
+        let len = shape.len();
+        *(if len > LARGE_SHAPE { &mut self.large_keys } else { &mut self.keys }) += len;
+        self.table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
+        self.young.push(shape);
+        shape
+    }
 }
 
 /// What is never to be collected.
@@ -188,7 +223,7 @@ impl Heap {
     /// Stands still while `wait` waits, and while somebody collects. `wait` must not touch a value.
     #[inline(never)]
     pub(crate) fn stand<T>(&mut self, wait: impl FnOnce() -> T) -> T {
-        self.retire_runs();
+        drop(self.retire_runs());
         self.tell_changed();
         let world = self.world.clone();
         let number = usize::from(self.thread);
