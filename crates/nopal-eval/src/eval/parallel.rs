@@ -434,7 +434,7 @@ impl Evaluator {
                 continue;
             }
             match self.heap.stand(|| team.nap(thread, owner, patience > 0, &still)) {
-                Woken::Look => {}
+                Woken::Look => patience = (patience + 1).min(PATIENCE),
                 Woken::GiveUp => return Err(self.give_up()),
             }
         }
