@@ -133,10 +133,13 @@ impl Team {
         None
     }
 
-    /// Lets somebody else do it, later.
+    /// Lets somebody else do it, after all that is offered now.
     fn give_back(&self, task: &Task) {
-        if let Some(offer) = lock(&self.state).offers.iter_mut().find(|offer| offer.id == task.offer) {
+        let mut state = lock(&self.state);
+        let at = state.offers.iter().position(|offer| offer.id == task.offer);
+        if let Some(mut offer) = at.and_then(|at| state.offers.remove(at)) {
             offer.values.push_front(task.value);
+            state.offers.push_back(offer);
         }
     }
 
@@ -168,9 +171,9 @@ impl Team {
         let has_work = helps && !state.offers.is_empty();
         if !has_work && !state.gives_up[usize::from(thread)] && still() {
             // what the others offer from now on
-            self.hungry.fetch_add(usize::from(helps), Ordering::Relaxed);
+            self.hungry.fetch_add(1, Ordering::Relaxed);
             state = self.changed.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0;
-            self.hungry.fetch_sub(usize::from(helps), Ordering::Relaxed);
+            self.hungry.fetch_sub(1, Ordering::Relaxed);
         }
         state.waits_for[usize::from(thread)] = None;
         let gives_up = std::mem::take(&mut state.gives_up[usize::from(thread)]);
@@ -434,7 +437,7 @@ impl Evaluator {
                 continue;
             }
             match self.heap.stand(|| team.nap(thread, owner, patience > 0, &still)) {
-                Woken::Look => patience = (patience + 1).min(PATIENCE),
+                Woken::Look => patience = PATIENCE,
                 Woken::GiveUp => return Err(self.give_up()),
             }
         }
