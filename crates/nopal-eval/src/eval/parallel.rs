@@ -73,6 +73,8 @@ pub(crate) struct Team {
 struct State {
     offers: VecDeque<Offer>,
     next_id: u64,
+    /// Threads that sleep until something changes.
+    sleepers: usize,
     /// By thread: the thread whose thunk it waits for.
     waits_for: [Option<u8>; MAX_THREADS],
     /// By thread: whether it is to give up, because others wait for it in a circle.
@@ -93,6 +95,7 @@ impl Team {
         let state = State {
             offers: VecDeque::new(),
             next_id: 0,
+            sleepers: 0,
             waits_for: [None; MAX_THREADS],
             gives_up: [false; MAX_THREADS],
         };
@@ -112,8 +115,7 @@ impl Team {
         let id = state.next_id;
         let values = values.iter().map(|value| Shared(*value)).collect();
         state.offers.push_back(Offer { id, values, ahead, depth });
-        drop(state);
-        self.changed.notify_all();
+        self.notify(&state);
         id
     }
 
@@ -150,7 +152,9 @@ impl Team {
         }
         let mut state = lock(&self.state);
         while state.offers.is_empty() && !self.is_ending.load(Ordering::Relaxed) {
+            state.sleepers += 1;
             state = wait(&self.changed, state);
+            state.sleepers -= 1;
         }
         self.hungry.fetch_sub(1, Ordering::Relaxed);
         !self.is_ending.load(Ordering::Relaxed)
@@ -166,13 +170,15 @@ impl Team {
                 return Woken::GiveUp;
             }
             state.gives_up[usize::from(owner)] = true;
-            self.changed.notify_all();
+            self.notify(&state);
         }
         let has_work = helps && !state.offers.is_empty();
         if !has_work && !state.gives_up[usize::from(thread)] && still() {
             // what the others offer from now on
             self.hungry.fetch_add(1, Ordering::Relaxed);
+            state.sleepers += 1;
             state = self.changed.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0;
+            state.sleepers -= 1;
             self.hungry.fetch_sub(1, Ordering::Relaxed);
         }
         state.waits_for[usize::from(thread)] = None;
@@ -184,8 +190,14 @@ impl Team {
     /// Wakes threads that wait for a thunk.
     #[cold]
     fn wake(&self) {
-        let _state = lock(&self.state);
-        self.changed.notify_all();
+        self.notify(&lock(&self.state));
+    }
+
+    /// Wakes those that sleep, if there are some: it takes a call of the system.
+    fn notify(&self, state: &State) {
+        if state.sleepers > 0 {
+            self.changed.notify_all();
+        }
     }
 
     fn end(&self) {

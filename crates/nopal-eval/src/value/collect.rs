@@ -19,50 +19,13 @@ use crate::sync::{lock, wait};
 
 use super::attrs::Shape;
 
-/// So many bytes are live for each that is filled before the next collection, at most.
-const LIVE_PER_FILLED: usize = 6;
-
-/// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
-const LEAST_PART: usize = 3;
-
-/// More than that is filled where so little is kept that this part of what is filled at first is not: what a collection
-/// looks at besides costs as much however much was made.
-const KEPT_PART: usize = 6;
-
-/// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
-/// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
-const FEW_SMALL: usize = 16;
-const SMALL_PART: usize = 8;
-
-/// When objects take so many times what was live when all were looked at last, all are looked at again,
-const GROWTH: usize = 2;
-
-/// unless they take less than so many times what is filled at first.
-const WORTH_ALL: usize = 3;
-
 impl Heap {
     /// Collects if enough was allocated since the last time for that to pay.
-    #[cold]
     pub(super) fn collect_if_due(&mut self) {
-        let first = self.world.collect_after_bytes;
-        let space = self.world.space();
-        let live = space.live_bytes();
-        let worth = if FEW_SMALL * space.small_bytes() < space.filled_bytes() {
-            first / SMALL_PART
-        } else {
-            first.saturating_sub(live).max(space.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first))
-        };
-        let (due, all) = match first {
-            0 => (0, self.collections().is_multiple_of(3)),
-            _ => (
-                // what has to be looked at anyway should not take more time than what was made
-                worth.max(live / LIVE_PER_FILLED).max(self.root_bytes),
-                live >= (GROWTH * space.least_live_bytes()).max(first.saturating_mul(WORTH_ALL)),
-            ),
-        };
-        let is_due = space.filled_bytes() >= due;
-        drop(space);
-        if is_due {
+        if self.world.collect_after_bytes == 0 {
+            self.collect_some(self.collections().is_multiple_of(3));
+        } else if self.world.is_due() {
+            let all = self.world.space().is_all_due();
             self.collect_some(all);
         }
     }
@@ -143,9 +106,8 @@ impl Heap {
         }
         changed.clear();
         drop(changed);
-        self.root_bytes = 0;
         for thread in threads {
-            self.root_bytes += thread.native.1 - thread.native.0 + 8 * thread.slots.1;
+            space.count_roots(thread.native.1 - thread.native.0 + 8 * thread.slots.1);
             let (address, words) = thread.slots;
             (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
             marker.share();

@@ -58,8 +58,6 @@ pub struct Heap {
     pub(super) limit: Limit,
     /// Memory for the collector's work list.
     pub(super) grey: Vec<*mut u64>,
-    /// Bytes of stacks, which were looked through by the last collection.
-    pub(super) root_bytes: usize,
     /// Old thunks that were changed since the last collection, and may refer to what is not old.
     pub(super) changed: Vec<Value>,
     failures: Vec<(Error, UseSet)>,
@@ -121,7 +119,6 @@ impl Heap {
             holds: 0,
             limit: Limit::new(max_memory_bytes),
             grey: Vec::new(),
-            root_bytes: 0,
             changed: Vec::new(),
             failures: Vec::new(),
             constants,

@@ -5,6 +5,9 @@
 //! 32 KiB at a time, and finds the runs in it without asking others. Large objects have a chunk of their own, which goes
 //! back to the system when they die.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::chunk::{APART_BYTES, CHUNK_BYTES, Chunk, LARGE_BYTES, LINE_BYTES, MIN_RUN_BYTES};
 
 /// What a thread takes at a time.
@@ -17,6 +20,27 @@ pub(super) const SMALL_BYTES: usize = MIN_RUN_BYTES;
 
 /// Logarithms of the sizes of objects that have no chunk of their own.
 const BIG_CLASSES: usize = LARGE_BYTES.ilog2() as usize + 1;
+
+/// So many bytes are live for each that is filled before the next collection, at most.
+const LIVE_PER_FILLED: usize = 6;
+
+/// Memory that is filled again after a collection that left little of it, as a part of what is filled at first.
+const LEAST_PART: usize = 3;
+
+/// More than that is filled where so little is kept that this part of what is filled at first is not: what a collection
+/// looks at besides costs as much however much was made.
+const KEPT_PART: usize = 6;
+
+/// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
+/// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
+const FEW_SMALL: usize = 16;
+const SMALL_PART: usize = 8;
+
+/// When objects take so many times what was live when all were looked at last, all are looked at again,
+const GROWTH: usize = 2;
+
+/// unless they take less than so many times what is filled at first.
+const WORTH_ALL: usize = 3;
 
 /// Memory to allocate from, or that was: a whole number of words.
 #[derive(Clone, Copy)]
@@ -179,17 +203,25 @@ pub(super) struct Space {
     kept_of_filled: (usize, usize),
     /// Bytes allocated over all.
     total_bytes: u64,
+    /// Bytes of stacks, which the last collection looked through.
+    root_bytes: usize,
+    /// See [`crate::Settings::collect_after_bytes`].
+    collect_after_bytes: usize,
+    /// Whether a collection pays.
+    is_due: Arc<AtomicBool>,
 }
 
 impl Space {
+    /// No memory; `is_due` says when a collection pays (see [`crate::Settings::collect_after_bytes`]).
+    pub(super) fn new(collect_after_bytes: usize, is_due: Arc<AtomicBool>) -> Space {
+        let mut space = Space::default();
+        (space.collect_after_bytes, space.is_due) = (collect_after_bytes, is_due);
+        space
+    }
+
     /// Bytes allocated since the last collection.
     pub(super) fn filled_bytes(&self) -> usize {
         self.filled_bytes
-    }
-
-    /// Bytes allocated since the last collection in objects of at most [`SMALL_BYTES`].
-    pub(super) fn small_bytes(&self) -> usize {
-        self.small_bytes
     }
 
     /// Bytes in objects that survived the last collection.
@@ -197,15 +229,34 @@ impl Space {
         self.live_bytes
     }
 
+    /// Bytes to fill before the next collection.
+    fn due_bytes(&self) -> usize {
+        let first = self.collect_after_bytes;
+        let worth = if FEW_SMALL * self.small_bytes < self.filled_bytes {
+            first / SMALL_PART
+        } else {
+            let until_kept = self.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first);
+            first.saturating_sub(self.live_bytes).max(until_kept)
+        };
+        // what has to be looked at anyway should not take more time than what was made
+        worth.max(self.live_bytes / LIVE_PER_FILLED).max(self.root_bytes)
+    }
+
     /// Bytes to fill until so many of them are kept, if it goes on as before the last collection.
-    pub(super) fn filled_until(&self, kept_bytes: usize) -> usize {
+    fn filled_until(&self, kept_bytes: usize) -> usize {
         let (kept, filled) = self.kept_of_filled;
         if kept == 0 { filled } else { (filled as u128 * kept_bytes as u128 / kept as u128) as usize }
     }
 
-    /// Bytes that were live when all objects were looked at last.
-    pub(super) fn least_live_bytes(&self) -> usize {
-        self.least_live_bytes
+    /// Whether the next collection looks at all objects.
+    pub(super) fn is_all_due(&self) -> bool {
+        let least = (GROWTH * self.least_live_bytes).max(self.collect_after_bytes.saturating_mul(WORTH_ALL));
+        self.live_bytes >= least
+    }
+
+    /// Takes note of bytes of stacks that a collection looks through.
+    pub(super) fn count_roots(&mut self, bytes: usize) {
+        self.root_bytes += bytes;
     }
 
     /// Bytes that were ever allocated.
@@ -216,6 +267,7 @@ impl Space {
     fn count(&mut self, bytes: usize) {
         self.filled_bytes += bytes;
         self.total_bytes += bytes as u64;
+        self.is_due.store(self.filled_bytes >= self.due_bytes(), Relaxed);
     }
 
     /// Takes note of what a thread made, and takes back the block that it has if that is not used up.
@@ -294,6 +346,7 @@ impl Space {
 
     /// Prepares a collection: of all objects, or of those that are not old.
     pub(super) fn prepare(&mut self, all: bool) {
+        self.root_bytes = 0;
         self.filled.sort_by_key(|block| block[0].run.begin);
         if all {
             self.by_address.iter().for_each(|chunk| chunk.forget());
@@ -370,6 +423,7 @@ impl Space {
         self.small_bytes = 0;
         self.cursor = (0, 0);
         self.big_cursors = Default::default();
+        self.is_due.store(false, Relaxed);
     }
 }
 

@@ -77,6 +77,8 @@ pub(super) struct Kept {
 /// See the module.
 pub(super) struct World {
     space: Mutex<Space>,
+    /// Whether a collection pays.
+    is_due: Arc<AtomicBool>,
     shapes: Mutex<Shapes>,
     /// Constants of code, and whatever else is never to be collected.
     kept: Mutex<Kept>,
@@ -123,8 +125,10 @@ const SPINS: usize = 1000;
 
 impl World {
     pub(super) fn new(collect_after_bytes: usize) -> World {
+        let is_due = Arc::new(AtomicBool::new(false));
         World {
-            space: Mutex::default(),
+            space: Mutex::new(Space::new(collect_after_bytes, is_due.clone())),
+            is_due,
             shapes: Mutex::default(),
             kept: Mutex::default(),
             changed: Mutex::default(),
@@ -147,6 +151,11 @@ impl World {
             std::hint::spin_loop();
         }
         lock(&self.space)
+    }
+
+    /// Whether a collection pays.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed)
     }
 
     pub(super) fn shapes(&self) -> MutexGuard<'_, Shapes> {
