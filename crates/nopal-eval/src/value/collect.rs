@@ -149,8 +149,8 @@ fn bytes_with(payload: usize) -> usize {
 /// How many words of an object follow its header and are used.
 #[inline]
 pub(super) fn payload_of(object: *mut u64) -> usize {
-    // SAFETY: callers pass objects, which begin with a header.
-    payload_with(unsafe { *object })
+    // SAFETY: callers pass objects, which begin with a header; another thread that marks may set a flag in it.
+    payload_with(unsafe { AtomicU64::from_ptr(object) }.load(Ordering::Relaxed))
 }
 
 /// The same, of an object that begins with such a header.
