@@ -431,16 +431,22 @@ pub(crate) fn decode_base64(digits: &str) -> Result<Vec<u8>, base64::DecodeError
 
 /// Lower-case hexadecimal of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut digits = Vec::with_capacity(2 * bytes.len());
-    let (fours, rest) = bytes.as_chunks::<4>();
-    for four in fours {
-        digits.extend_from_slice(&hex_digits(u32::from_be_bytes(*four)));
-    }
-    for byte in rest {
-        digits.extend_from_slice(&hex_digits(u32::from(*byte))[6..]);
-    }
+    let mut digits = Vec::new();
+    write_hex(bytes, &mut digits);
     // the digits are ASCII
     String::from_utf8(digits).unwrap_or_default()
+}
+
+/// Appends the lower-case hexadecimal of any bytes to `out`.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(2 * bytes.len());
+    let (fours, rest) = bytes.as_chunks::<4>();
+    for four in fours {
+        out.extend_from_slice(&hex_digits(u32::from_be_bytes(*four)));
+    }
+    for byte in rest {
+        out.extend_from_slice(&hex_digits(u32::from(*byte))[6..]);
+    }
 }
 
 /// The eight digits of a number, the highest first; all at once in one word.

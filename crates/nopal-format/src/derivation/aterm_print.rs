@@ -1,9 +1,7 @@
 //! Printing derivations as ATerms: one buffer, strings copied in runs between the characters that need a backslash.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{Derivation, DerivationOutput, InputOutputs};
-use crate::hash::hex;
+use crate::hash::{hex, write_hex};
 use crate::store_path::{StoreDir, StorePath, StorePathError};
 
 /// What stands in the place of output paths, in the outputs and in the environment variables of their names.
@@ -15,8 +13,9 @@ pub enum OutputMask {
     Blank,
 }
 
-/// Input derivations replaced by the hashes of what they yield.
-pub(super) type ReplacedInputs<'a> = BTreeMap<String, BTreeSet<&'a str>>;
+/// Input derivations replaced by the hashes of what they yield: each hash with one of the outputs needed. Ascending, each
+/// once.
+pub(super) type ReplacedInputs<'a> = Vec<([u8; 32], &'a str)>;
 
 impl Derivation {
     /// The text of the `.drv` file.
@@ -144,12 +143,12 @@ impl Derivation {
 /// The form that is hashed has, in the place of input derivations, the hashes of what they yield.
 pub(super) fn write_replaced_inputs(inputs: &ReplacedInputs, out: &mut Vec<u8>) {
     let mut list = List::new(out);
-    for (hash, outputs) in inputs {
+    for same in inputs.chunk_by(|(hash, _), (next, _)| hash == next) {
         let out = list.next();
-        out.push(b'(');
-        write_plain(hash.as_bytes(), out);
-        out.push(b',');
-        write_plain_list(outputs, out);
+        out.extend_from_slice(b"(\"");
+        write_hex(&same[0].0, out);
+        out.extend_from_slice(b"\",");
+        write_plain_list(same.iter().map(|(_, output)| output), out);
         out.push(b')');
     }
 }
@@ -207,7 +206,7 @@ fn write_plain(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_plain_list<S: AsRef<str>>(items: &BTreeSet<S>, out: &mut Vec<u8>) {
+fn write_plain_list(items: impl IntoIterator<Item = impl AsRef<str>>, out: &mut Vec<u8>) {
     out.push(b'[');
     let mut list = List::new(out);
     for item in items {

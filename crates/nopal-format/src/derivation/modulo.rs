@@ -1,16 +1,18 @@
 //! The hash of a derivation modulo its fixed-output inputs, and what follows from it: output paths and the path of
 //! the `.drv` file itself.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
 use super::{Derivation, DerivationKind, DerivationOutput};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
-use crate::hash::{Hash, HashAlgorithm, hex, sha256, sha256_bytes};
+use crate::hash::{Hash, HashAlgorithm, sha256, sha256_bytes};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
 
 /// Why a derivation's outputs cannot be computed; the wording is Nix's.
@@ -86,7 +88,11 @@ pub struct DrvHash {
 impl DrvHash {
     /// The hash that stands for an output; all outputs have the same.
     pub fn of_output(&self, output: &str) -> Option<Hash> {
-        self.outputs.iter().any(|name| &**name == output).then(|| self.hash())
+        self.has_output(output).then(|| self.hash())
+    }
+
+    fn has_output(&self, output: &str) -> bool {
+        self.outputs.iter().any(|name| &**name == output)
     }
 
     fn hash(&self) -> Hash {
@@ -229,26 +235,26 @@ impl Derivation {
     }
 
     /// The inputs as they are hashed, and whether the path of one is not known yet.
-    fn replaced_inputs<E: From<DerivationError>>(
+    fn replaced_inputs<H: Borrow<DrvHash>, E: From<DerivationError>>(
         &self,
-        lookup: &mut Lookup<'_, E>,
+        mut lookup: impl FnMut(&StorePath) -> Result<H, E>,
     ) -> Result<(ReplacedInputs<'_>, bool), E> {
         let mut is_deferred = false;
-        let mut inputs = ReplacedInputs::new();
+        let mut inputs = ReplacedInputs::with_capacity(self.input_drvs.len());
         for (path, needed) in &self.input_drvs {
             let input = lookup(path)?;
+            let input = input.borrow();
             is_deferred |= input.is_deferred;
             for output in &needed.outputs {
-                if input.of_output(output).is_none() {
+                if !input.has_output(output) {
                     return Err(DerivationError::NoHash { output: output.clone(), name: self.name.clone() }.into());
                 }
-            }
-            if !needed.outputs.is_empty() {
                 // all outputs have the same
-                let outputs: &mut BTreeSet<&str> = inputs.entry(hex(&input.hash)).or_default();
-                outputs.extend(needed.outputs.iter().map(String::as_str));
+                inputs.push((input.hash, output.as_str()));
             }
         }
+        inputs.sort_unstable();
+        inputs.dedup();
         Ok((inputs, is_deferred))
     }
 
@@ -361,7 +367,7 @@ pub struct Instantiated<'a> {
 /// Hashes of derivations already seen, so that each is computed once.
 #[derive(Debug, Clone, Default)]
 pub struct DrvHashes {
-    known: HashMap<StorePath, DrvHash>,
+    known: FxHashMap<StorePath, DrvHash>,
     // buffers
     scratch: Vec<u8>,
     tail: Vec<u8>,
@@ -484,7 +490,9 @@ impl DrvHashes {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         if !drv.is_fixed() {
             for input in drv.input_drvs.keys() {
-                self.get(dir, input, read)?;
+                if !self.known.contains_key(input) {
+                    self.get(dir, input, read)?;
+                }
             }
         }
         let (text_hash, hash) = self.finish(dir, drv)?;
@@ -500,10 +508,9 @@ impl DrvHashes {
     fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<(Hash, DrvHash), E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         let Self { known, scratch, tail, gaps, text } = self;
-        let mut lookup = |path: &StorePath| match known.get(path) {
-            Some(hash) => Ok(hash.clone()),
-            None => Err(E::from(DerivationError::Cycle { path: path.clone() })),
-        };
+        let find =
+            |path: &StorePath| known.get(path).ok_or_else(|| E::from(DerivationError::Cycle { path: path.clone() }));
+        let mut lookup = |path: &StorePath| find(path).cloned();
         let kind = drv.kind()?;
         let has_variables = drv.outputs.keys().all(|name| drv.env.contains_key(name.as_bytes()));
         text.clear();
@@ -523,8 +530,8 @@ impl DrvHashes {
             drv.write_aterm(dir, OutputMask::Show, text).map_err(wrap)?;
             return Ok((sha256(text), hash));
         }
-        let (inputs, is_deferred) = drv.replaced_inputs(&mut lookup)?;
-        let mut replaced = Vec::with_capacity(128 * inputs.len());
+        let (inputs, is_deferred) = drv.replaced_inputs(find)?;
+        let mut replaced = Vec::with_capacity(96 * inputs.len());
         write_replaced_inputs(&inputs, &mut replaced);
         tail.clear();
         gaps.clear();
