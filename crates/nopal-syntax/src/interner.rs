@@ -1,6 +1,7 @@
 //! Names as numbers: one table for all files of an evaluation, supplied by the caller.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
@@ -129,6 +130,8 @@ const EMPTY: Slot = Slot { id: u32::MAX, hash: 0 };
 struct Names {
     /// By number, each with whether it was made ahead.
     names: boxcar::Vec<(Box<[u8]>, bool)>,
+    /// No name with a smaller number was made ahead.
+    first_ahead: AtomicU32,
     /// The numbers by name; whoever adds one holds it.
     numbers: Mutex<Numbers>,
 }
@@ -154,7 +157,11 @@ impl Names {
 impl Interner {
     /// A table with only the names in [`sym`].
     pub fn new() -> Self {
-        let names = Names { names: boxcar::Vec::with_capacity(1024), numbers: Mutex::default() };
+        let names = Names {
+            names: boxcar::Vec::with_capacity(1024),
+            first_ahead: AtomicU32::new(u32::MAX),
+            numbers: Mutex::default(),
+        };
         let mut interner = Self { names: Arc::new(names), met: vec![EMPTY; 1024], met_count: 0, is_ahead: false };
         for name in WELL_KNOWN {
             interner.intern(name.as_bytes());
@@ -184,7 +191,8 @@ impl Interner {
 
     /// Was this name made ahead? Else all that have smaller numbers are before it in any case.
     pub fn is_made_ahead(&self, symbol: Symbol) -> bool {
-        self.names.names.get(symbol.index()).is_some_and(|(_, is_ahead)| *is_ahead)
+        symbol.0 >= self.names.first_ahead.load(Relaxed)
+            && self.names.names.get(symbol.index()).is_some_and(|(_, is_ahead)| *is_ahead)
     }
 
     /// The symbol of `name` if it has one.
@@ -235,6 +243,9 @@ impl Interner {
         }
         let id = u32::try_from(self.names.names.push((name.into(), self.is_ahead))).unwrap_or(EMPTY.id);
         assert!(id < EMPTY.id, "symbol table is full");
+        if self.is_ahead {
+            self.names.first_ahead.fetch_min(id, Relaxed);
+        }
         *bytes += name.len();
         table.insert_unique(spread(hash), (id, hash), |(_, hash)| spread(*hash));
         id
