@@ -11,8 +11,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 /// Size and alignment of a chunk; untouched pages cost nothing.
 pub(super) const CHUNK_BYTES: usize = 32 << 20;
 
-/// The part of a chunk that little evaluations do not leave. What follows asks for huge pages: fewer faults, and fewer
-/// misses where addresses are translated.
+/// The part of the first chunk that little evaluations do not leave, and of one with a large object. What follows asks for
+/// huge pages: fewer faults, and fewer misses where addresses are translated.
 const SMALL_PAGES_BYTES: usize = 4 << 20;
 
 /// What survives or is reused as one.
@@ -61,22 +61,22 @@ pub(super) struct Chunk(NonNull<Header>);
 
 impl Chunk {
     /// Maps a chunk for many objects.
-    pub(super) fn map() -> Option<Chunk> {
-        let chunk = Chunk::map_bytes(LARGE_BYTES)?;
+    pub(super) fn map(is_first: bool) -> Option<Chunk> {
+        let chunk = Chunk::map_bytes(LARGE_BYTES, if is_first { SMALL_PAGES_BYTES } else { 0 })?;
         chunk.header().high.store(FIRST_OBJECT, Relaxed);
         Some(chunk)
     }
 
     /// Maps a chunk for one object of so many bytes.
     pub(super) fn map_large(bytes: usize) -> Option<Chunk> {
-        let chunk = Chunk::map_bytes(bytes)?;
+        let chunk = Chunk::map_bytes(bytes, SMALL_PAGES_BYTES)?;
         chunk.header().high.store(FIRST_OBJECT, Relaxed);
         chunk.header().large_bytes.store(bytes, Relaxed);
         chunk.set_start(chunk.first_object());
         Some(chunk)
     }
 
-    fn map_bytes(bytes: usize) -> Option<Chunk> {
+    fn map_bytes(bytes: usize, small_pages_bytes: usize) -> Option<Chunk> {
         let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
         let reserved = wanted + CHUNK_BYTES;
         // SAFETY: a new private mapping, wherever the system likes.
@@ -105,8 +105,8 @@ impl Chunk {
         // Where the system does not do it, pages stay small.
         // SAFETY: the range is the end of the chunk.
         let _ = unsafe {
-            let huge = begin.with_addr(aligned + SMALL_PAGES_BYTES);
-            rustix::mm::madvise(huge, wanted - SMALL_PAGES_BYTES, rustix::mm::Advice::LinuxHugepage)
+            let huge = begin.with_addr(aligned + small_pages_bytes);
+            rustix::mm::madvise(huge, wanted - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
         };
         Some(Chunk(NonNull::new(begin.with_addr(aligned).cast())?))
     }

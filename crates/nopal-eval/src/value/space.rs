@@ -333,7 +333,7 @@ impl Space {
     }
 
     fn add_chunk(&mut self) -> Option<()> {
-        let chunk = Chunk::map()?;
+        let chunk = Chunk::map(self.chunks.is_empty())?;
         self.chunks.push(chunk);
         self.insert(chunk);
         Some(())
