@@ -384,10 +384,7 @@ impl Evaluator {
         env: Env,
     ) -> Result<Value> {
         self.enter(call.pos)?;
-        let mut args = [Value::NULL; INLINE_ARGS];
-        for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
-            *slot = if index == strict { self.argument_now(arg, true, env) } else { self.delay(arg, env) };
-        }
+        let args = self.arguments(call, strict, env);
         let result = self.call_curried(closure, &args[..call.args.len()], call.pos);
         self.leave();
         result
@@ -426,14 +423,20 @@ impl Evaluator {
     #[inline(never)]
     fn call_builtin_with_all(&mut self, def: &'static BuiltinDef, call: &'static Call, env: Env) -> Result<Value> {
         self.enter(call.pos)?;
-        let strict = def.strict_of(call.args.len());
+        let args = self.arguments(call, def.strict_of(call.args.len()), env);
+        let result = self.call_builtin(def, &args[..call.args.len()], call.pos);
+        self.leave();
+        result
+    }
+
+    /// The arguments of a call that has few, of which the one with this index is evaluated at once.
+    #[inline(always)]
+    fn arguments(&mut self, call: &'static Call, strict: usize, env: Env) -> [Value; INLINE_ARGS] {
         let mut args = [Value::NULL; INLINE_ARGS];
         for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
             *slot = if index == strict { self.argument_now(arg, true, env) } else { self.delay(arg, env) };
         }
-        let result = self.call_builtin(def, &args[..call.args.len()], call.pos);
-        self.leave();
-        result
+        args
     }
 
     /// The name of a step of an attribute path.
