@@ -65,7 +65,7 @@ struct Offer {
 pub(crate) struct Team {
     state: Mutex<State>,
     changed: Condvar,
-    /// Threads with nothing to do, those that were not started among them.
+    /// Threads with nothing to do: those that were not started, too, and those that wait for another one.
     hungry: AtomicUsize,
     is_ending: AtomicBool,
 }
