@@ -384,7 +384,8 @@ impl Evaluator {
         env: Env,
     ) -> Result<Value> {
         self.enter(call.pos)?;
-        let args = self.arguments(call, strict, env);
+        let mut args = [Value::NULL; INLINE_ARGS];
+        self.gather(&mut args, call, strict, env);
         let result = self.call_curried(closure, &args[..call.args.len()], call.pos);
         self.leave();
         result
@@ -423,20 +424,19 @@ impl Evaluator {
     #[inline(never)]
     fn call_builtin_with_all(&mut self, def: &'static BuiltinDef, call: &'static Call, env: Env) -> Result<Value> {
         self.enter(call.pos)?;
-        let args = self.arguments(call, def.strict_of(call.args.len()), env);
+        let mut args = [Value::NULL; INLINE_ARGS];
+        self.gather(&mut args, call, def.strict_of(call.args.len()), env);
         let result = self.call_builtin(def, &args[..call.args.len()], call.pos);
         self.leave();
         result
     }
 
-    /// The arguments of a call that has few, of which the one with this index is evaluated at once.
+    /// Gathers the arguments of a call that has few, of which the one with this index is evaluated at once.
     #[inline(always)]
-    fn arguments(&mut self, call: &'static Call, strict: usize, env: Env) -> [Value; INLINE_ARGS] {
-        let mut args = [Value::NULL; INLINE_ARGS];
+    fn gather(&mut self, args: &mut [Value; INLINE_ARGS], call: &'static Call, strict: usize, env: Env) {
         for (index, (slot, arg)) in args.iter_mut().zip(call.args).enumerate() {
             *slot = if index == strict { self.argument_now(arg, true, env) } else { self.delay(arg, env) };
         }
-        args
     }
 
     /// The name of a step of an attribute path.
