@@ -41,14 +41,16 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// A value as JSON, as `--json` prints it; forces everything in it.
+    /// A value as JSON, as `nix-instantiate --json` prints it; forces everything in it.
     pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
-        crate::builtins::json::answer_to_json(self, value, true)
+        let pos = self.determine_pos(value);
+        crate::builtins::json::answer_to_json(self, value, pos, true)
     }
 
-    /// As [`Self::print_json`], with paths as they are: they are not copied to the store.
+    /// As [`Self::print_json`], as `nix eval` does: paths are not copied to the store, and what is wrong with the value as a
+    /// whole has no place.
     pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
-        crate::builtins::json::answer_to_json(self, value, false)
+        crate::builtins::json::answer_to_json(self, value, Pos::NONE, false)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.

@@ -50,11 +50,11 @@ pub(crate) fn value_to_json(
 
 /// Evaluates `value` deeply and writes it as the JSON that the evaluator is made for, in parts if somebody wants to know
 /// them: the attributes of a set, or the elements of a list.
-pub(crate) fn answer_to_json(ev: &mut Evaluator, value: Value, copy_to_store: bool) -> Result<Vec<u8>> {
+pub(crate) fn answer_to_json(ev: &mut Evaluator, value: Value, pos: Pos, copy_to_store: bool) -> Result<Vec<u8>> {
     let mut parts = ev.parts.take();
     let contexts = &mut Gathered::default();
     let writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, parts: parts.as_mut() };
-    let text = write(ev, value, Pos::NONE, writer);
+    let text = write(ev, value, pos, writer);
     ev.parts = parts;
     text
 }
