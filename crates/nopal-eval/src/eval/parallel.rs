@@ -174,7 +174,7 @@ impl Team {
         }
         let has_work = helps && !state.offers.is_empty();
         if !has_work && !state.gives_up[usize::from(thread)] && still() {
-            // what the others offer from now on
+            // meanwhile the others offer what they come across
             self.hungry.fetch_add(1, Ordering::Relaxed);
             state.sleepers += 1;
             state = self.changed.wait_timeout(state, NAP).unwrap_or_else(PoisonError::into_inner).0;

@@ -62,15 +62,12 @@ pub(super) struct Chunk(NonNull<Header>);
 impl Chunk {
     /// Maps a chunk for many objects.
     pub(super) fn map(is_first: bool) -> Option<Chunk> {
-        let chunk = Chunk::map_bytes(LARGE_BYTES, if is_first { SMALL_PAGES_BYTES } else { 0 })?;
-        chunk.header().high.store(FIRST_OBJECT, Relaxed);
-        Some(chunk)
+        Chunk::map_bytes(LARGE_BYTES, if is_first { SMALL_PAGES_BYTES } else { 0 })
     }
 
     /// Maps a chunk for one object of so many bytes.
     pub(super) fn map_large(bytes: usize) -> Option<Chunk> {
         let chunk = Chunk::map_bytes(bytes, SMALL_PAGES_BYTES)?;
-        chunk.header().high.store(FIRST_OBJECT, Relaxed);
         chunk.header().large_bytes.store(bytes, Relaxed);
         chunk.set_start(chunk.first_object());
         Some(chunk)
@@ -108,7 +105,9 @@ impl Chunk {
             let huge = begin.with_addr(aligned + small_pages_bytes);
             rustix::mm::madvise(huge, wanted - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
         };
-        Some(Chunk(NonNull::new(begin.with_addr(aligned).cast())?))
+        let chunk = Chunk(NonNull::new(begin.with_addr(aligned).cast())?);
+        chunk.header().high.store(FIRST_OBJECT, Relaxed);
+        Some(chunk)
     }
 
     /// Gives the memory back; no object of it is left.

@@ -22,7 +22,7 @@ use super::attrs::Shape;
 impl Heap {
     /// Collects if enough was allocated since the last time for that to pay.
     pub(super) fn collect_if_due(&mut self) {
-        if self.world.collect_after_bytes == 0 {
+        if self.world.collects_always {
             self.collect_some(self.collections().is_multiple_of(3));
         } else if self.world.is_due() {
             let all = self.world.space().is_all_due();
@@ -60,11 +60,10 @@ impl Heap {
         let world = self.world.clone();
         let mut space = world.space();
         space.prepare(all);
-        let grey = std::mem::take(&mut self.grey);
         let unfinished = if threads.len() > 1 {
-            mark_together(grey, threads.len(), |marker| self.mark_roots(marker, all, &threads, &mut space))
+            mark_together(threads.len(), |marker| self.mark_roots(marker, all, &threads, &mut space))
         } else {
-            let mut marker = Marker::<false>::new(grey, None);
+            let mut marker = Marker::<false>::new(std::mem::take(&mut self.grey), None);
             self.mark_roots(&mut marker, all, &threads, &mut space);
             marker.drain();
             self.grey = marker.grey;
@@ -227,12 +226,12 @@ impl Pool {
 
 /// Marks what can be reached from roots, with so many threads; the current one marks the roots. Returns what
 /// [`Marker::unfinished`] of all of them holds.
-fn mark_together(grey: Vec<*mut u64>, threads: usize, roots: impl FnOnce(&mut Marker<true>)) -> Vec<Value> {
+fn mark_together(threads: usize, roots: impl FnOnce(&mut Marker<true>)) -> Vec<Value> {
     let places = Mutex::new(Places { parts: Vec::new(), threads });
     let pool = Pool { places, changed: Condvar::new(), hungry: AtomicUsize::new(0) };
     let mark = || {
         let mut marker = Marker::new(Vec::new(), Some(&pool));
-        marker.drain_pool(&pool);
+        marker.drain_pool();
         marker.unfinished.into_iter().map(Shared).collect::<Vec<_>>()
     };
     std::thread::scope(|scope| {
@@ -243,9 +242,9 @@ fn mark_together(grey: Vec<*mut u64>, threads: usize, roots: impl FnOnce(&mut Ma
                 Err(_) => lock(&pool.places).threads -= 1,
             }
         }
-        let mut marker = Marker::new(grey, Some(&pool));
+        let mut marker = Marker::new(Vec::new(), Some(&pool));
         roots(&mut marker);
-        marker.drain_pool(&pool);
+        marker.drain_pool();
         let theirs = others.into_iter().filter_map(|other| other.join().ok()).flatten().map(|Shared(value)| value);
         marker.unfinished.into_iter().chain(theirs).collect()
     })
@@ -261,10 +260,10 @@ struct Marker<'a, const SHARED: bool> {
 
 impl Marker<'_, true> {
     /// Marks until no thread has anything left.
-    fn drain_pool(&mut self, pool: &Pool) {
+    fn drain_pool(&mut self) {
         loop {
             self.drain();
-            let Some(part) = pool.take() else { return };
+            let Some(part) = self.pool.and_then(Pool::take) else { return };
             self.grey.extend(part.into_iter().map(|slot| slot as *mut u64));
         }
     }

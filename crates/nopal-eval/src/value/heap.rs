@@ -204,8 +204,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn refill(&mut self, bytes: usize) -> *mut u64 {
-        let collects_always = self.world.collect_after_bytes == 0;
-        if !collects_always && let Some(object) = self.take_of_block(bytes) {
+        if !self.world.collects_always
+            && let Some(object) = self.take_of_block(bytes)
+        {
             return object;
         }
         self.unchecked_bytes += if bytes > SMALL_BYTES { bytes } else { self.stretch_bytes() };
@@ -232,7 +233,7 @@ impl Heap {
 
     /// What is taken until this thread asks whether something is to be collected.
     fn stretch_bytes(&self) -> usize {
-        if self.world.collect_after_bytes == 0 { SMALL_BYTES } else { BLOCK_BYTES }
+        if self.world.collects_always { SMALL_BYTES } else { BLOCK_BYTES }
     }
 
     /// So many bytes of the block that this thread has.

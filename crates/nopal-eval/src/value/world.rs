@@ -92,8 +92,8 @@ pub(super) struct World {
     /// Whether all threads but the first are to end.
     ending: AtomicBool,
     pub(super) collections: AtomicU64,
-    /// See [`crate::Settings::collect_after_bytes`].
-    pub(super) collect_after_bytes: usize,
+    /// Whether all is looked through whenever memory is taken.
+    pub(super) collects_always: bool,
 }
 
 // SAFETY: values and shapes in the tables are words that only mean something to threads that take part in the evaluation;
@@ -137,7 +137,7 @@ impl World {
             stop: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             collections: AtomicU64::new(0),
-            collect_after_bytes,
+            collects_always: collect_after_bytes == 0,
         }
     }
 

@@ -375,6 +375,14 @@ pub struct DrvHashes {
     text: Vec<u8>,
 }
 
+/// The hash of an input, all of which are known by now.
+fn find<'a, E: From<DerivationError>>(
+    known: &'a FxHashMap<StorePath, DrvHash>,
+    path: &StorePath,
+) -> Result<&'a DrvHash, E> {
+    known.get(path).ok_or_else(|| DerivationError::Cycle { path: path.clone() }.into())
+}
+
 /// Reads a derivation that is not known yet.
 pub type ReadDrv<'a, E> = dyn FnMut(&StorePath) -> Result<Derivation, E> + 'a;
 
@@ -454,12 +462,26 @@ impl DrvHashes {
         drv: &Derivation,
         read: &mut ReadDrv<'_, E>,
     ) -> Result<Hash, E> {
-        if !drv.is_fixed() {
-            for input in drv.input_drvs.keys() {
+        self.know_inputs(dir, drv, read)?;
+        Ok(self.hash_known(dir, drv, OutputMask::Blank)?.hash())
+    }
+
+    /// Makes the hashes known that the one of a derivation follows from.
+    fn know_inputs<E: From<DerivationError>>(
+        &mut self,
+        dir: &StoreDir,
+        drv: &Derivation,
+        read: &mut ReadDrv<'_, E>,
+    ) -> Result<(), E> {
+        if drv.is_fixed() {
+            return Ok(());
+        }
+        for input in drv.input_drvs.keys() {
+            if !self.known.contains_key(input) {
                 self.get(dir, input, read)?;
             }
         }
-        Ok(self.hash_known(dir, drv, OutputMask::Blank)?.hash())
+        Ok(())
     }
 
     fn hash_known<E: From<DerivationError>>(
@@ -469,10 +491,7 @@ impl DrvHashes {
         mask: OutputMask,
     ) -> Result<DrvHash, E> {
         let known = &self.known;
-        let mut lookup = |path: &StorePath| match known.get(path) {
-            Some(hash) => Ok(hash.clone()),
-            None => Err(E::from(DerivationError::Cycle { path: path.clone() })),
-        };
+        let mut lookup = |path: &StorePath| find(known, path).cloned();
         drv.hash_modulo(dir, mask, &mut lookup, &mut self.scratch)
     }
 
@@ -488,13 +507,7 @@ impl DrvHashes {
         read: &mut ReadDrv<'_, E>,
     ) -> Result<Instantiated<'_>, E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
-        if !drv.is_fixed() {
-            for input in drv.input_drvs.keys() {
-                if !self.known.contains_key(input) {
-                    self.get(dir, input, read)?;
-                }
-            }
-        }
+        self.know_inputs(dir, drv, read)?;
         let (text_hash, hash) = self.finish(dir, drv)?;
         let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
         self.known.insert(path.clone(), hash);
@@ -508,9 +521,7 @@ impl DrvHashes {
     fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<(Hash, DrvHash), E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         let Self { known, scratch, tail, gaps, text } = self;
-        let find =
-            |path: &StorePath| known.get(path).ok_or_else(|| E::from(DerivationError::Cycle { path: path.clone() }));
-        let mut lookup = |path: &StorePath| find(path).cloned();
+        let mut lookup = |path: &StorePath| find(known, path).cloned();
         let kind = drv.kind()?;
         let has_variables = drv.outputs.keys().all(|name| drv.env.contains_key(name.as_bytes()));
         text.clear();
@@ -530,7 +541,7 @@ impl DrvHashes {
             drv.write_aterm(dir, OutputMask::Show, text).map_err(wrap)?;
             return Ok((sha256(text), hash));
         }
-        let (inputs, is_deferred) = drv.replaced_inputs(find)?;
+        let (inputs, is_deferred) = drv.replaced_inputs(|path| find(known, path))?;
         let mut replaced = Vec::with_capacity(96 * inputs.len());
         write_replaced_inputs(&inputs, &mut replaced);
         tail.clear();
