@@ -251,8 +251,8 @@ impl Chunk {
         let kept = &self.header().lines[..to / APART_BYTES];
         let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
         let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
-        while let Some(begin) = some_free(kept, line) {
-            line = kept_line(kept, begin + MIN_RUN_LINES, (begin + most).min(to / LINE_BYTES));
+        while let Some((begin, free)) = some_free(kept, line, least) {
+            line = kept_line(kept, begin + free, (begin + most).min(to / LINE_BYTES));
             if line - begin >= least {
                 return Some((begin * LINE_BYTES, line * LINE_BYTES));
             }
@@ -285,9 +285,16 @@ impl Chunk {
 
     /// Bytes of lines that are kept.
     pub(super) fn kept_bytes(self) -> usize {
-        let used = self.header().high.load(Relaxed).div_ceil(APART_BYTES).min(LINE_MAP_WORDS);
-        let lines = self.header().lines[..used].iter().map(|word| word.load(Relaxed).count_ones() as usize);
-        lines.sum::<usize>() * LINE_BYTES
+        self.kept_bytes_of(self.first_object(), self.header().high.load(Relaxed).min(CHUNK_BYTES) - FIRST_OBJECT)
+    }
+
+    /// Bytes of lines that are kept, of so many bytes from an address on.
+    pub(super) fn kept_bytes_of(self, begin: *mut u64, bytes: usize) -> usize {
+        let mut lines = 0;
+        for_each_line_word(begin as usize - self.base(), bytes, |word, bits| {
+            lines += (self.header().lines[word].load(Relaxed) & bits).count_ones() as usize;
+        });
+        lines * LINE_BYTES
     }
 
     /// Words of a bitmap of objects that are used.
@@ -308,16 +315,30 @@ fn for_each_line_word(offset: usize, bytes: usize, mut with: impl FnMut(usize, u
     }
 }
 
-/// The first line from `line` on that is free, as are those after it that a run needs.
+/// The first line from `line` on that is free, as are those after it that a run of `least` lines needs, as far as two words
+/// tell; and how many those are.
 #[inline(always)]
-fn some_free(kept: &[AtomicU64], line: usize) -> Option<usize> {
+fn some_free(kept: &[AtomicU64], line: usize, least: usize) -> Option<(usize, usize)> {
+    let least = least.clamp(MIN_RUN_LINES, WORD_BITS);
     let mut skipped = u64::MAX << (line % WORD_BITS);
     for word in line / WORD_BITS..kept.len() {
         let free = !kept[word].load(Relaxed);
         let next = kept.get(word + 1).map_or(0, |next| !next.load(Relaxed));
-        let free = (1..MIN_RUN_LINES).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far))) & skipped;
-        if free != 0 {
-            return Some(word * WORD_BITS + free.trailing_zeros() as usize);
+        // a bit says: so many lines from here on are free
+        let mut count = MIN_RUN_LINES;
+        let mut begins = (1..count).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far))) & skipped;
+        if begins != 0 && count < least {
+            let mut both = u128::from(next) << WORD_BITS | u128::from(free);
+            both &= both >> 1 & both >> 2;
+            while count < least {
+                let more = count.min(least - count);
+                both &= both >> more;
+                count += more;
+            }
+            begins &= both as u64;
+        }
+        if begins != 0 {
+            return Some((word * WORD_BITS + begins.trailing_zeros() as usize, least));
         }
         skipped = u64::MAX;
     }

@@ -4,6 +4,7 @@
 //! the tables of the heap. The native stack and the registers are scanned conservatively: a word that is the address of
 //! an object, or of a place in one, keeps that object. So a handle in a local variable needs no care.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -127,7 +128,7 @@ impl Heap {
 /// Calls a function with objects, and has those that come next fetched meanwhile.
 fn for_each_fetched(values: &[Value], mut each: impl FnMut(*mut u64)) {
     for (index, value) in values.iter().enumerate() {
-        if let Some(later) = values.get(index + TOGETHER / 2) {
+        if let Some(later) = values.get(index + TOGETHER) {
             prefetch(later.object());
         }
         each(value.object());
@@ -148,8 +149,7 @@ fn bytes_with(payload: usize) -> usize {
 /// How many words of an object follow its header and are used.
 #[inline]
 pub(super) fn payload_of(object: *mut u64) -> usize {
-    // SAFETY: callers pass objects, which begin with a header; another thread that marks may set a flag in it.
-    payload_with(unsafe { AtomicU64::from_ptr(object) }.load(Ordering::Relaxed))
+    payload_with(load(object))
 }
 
 /// The same, of an object that begins with such a header.
@@ -178,7 +178,39 @@ fn payload_with(header: u64) -> usize {
 }
 
 /// So many places are looked at together, so that what they refer to is fetched at the same time.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 16;
+
+/// Places that are looked at together.
+#[derive(Clone, Copy)]
+struct Batch {
+    slots: [*mut u64; TOGETHER],
+    len: usize,
+}
+
+impl Batch {
+    const EMPTY: Batch = Batch { slots: [std::ptr::null_mut(); TOGETHER], len: 0 };
+
+    /// Takes the last places of a list; it has none itself.
+    #[inline(always)]
+    fn take(&mut self, grey: &mut Vec<*mut u64>) {
+        let rest = grey.len().saturating_sub(TOGETHER);
+        self.len = grey.len() - rest;
+        self.slots[..self.len].copy_from_slice(&grey[rest..]);
+        grey.truncate(rest);
+    }
+
+    /// What is in the places.
+    #[inline(always)]
+    fn words(&self) -> impl Iterator<Item = u64> {
+        self.slots[..self.len].iter().map(|slot| load(*slot))
+    }
+
+    /// Its places, of which it has none from now on.
+    #[inline(always)]
+    fn drain(&mut self) -> &[*mut u64] {
+        &self.slots[..std::mem::take(&mut self.len)]
+    }
+}
 
 /// A thread that marks hands over places when it has more than this many, and another one has none.
 const MANY: usize = 512;
@@ -288,8 +320,7 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
     /// A place that holds a value, or zero where none was stored yet.
     #[inline(always)]
     fn slot(&mut self, slot: *mut u64) {
-        // SAFETY: slots are words of live objects or of a value stack.
-        let word = unsafe { *slot };
+        let word = load(slot);
         if word & 0b11 == 0 && word != 0 {
             self.grey.push(slot);
         }
@@ -302,31 +333,25 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
         }
     }
 
-    /// Marks until no place is left.
+    /// Marks until no place is left. A batch of places goes through three steps, each while others are fetched for it.
     #[inline(always)]
     fn drain(&mut self) {
-        let mut slots = [std::ptr::null_mut(); TOGETHER];
-        while !self.grey.is_empty() {
+        let mut batches = [Batch::EMPTY; 3];
+        for step in 0.. {
             self.share();
-            let rest = self.grey.len().saturating_sub(TOGETHER);
-            let slots = &mut slots[..self.grey.len() - rest];
-            slots.copy_from_slice(&self.grey[rest..]);
-            self.grey.truncate(rest);
-            for slot in &*slots {
-                // SAFETY: as for `slot`.
-                prefetch(unsafe { **slot } as *mut u64);
-            }
-            for slot in &*slots {
-                // SAFETY: as above.
-                prefetch_next(unsafe { **slot });
-            }
-            for slot in &*slots {
+            let [fetched, followed, looked_at] = [0, 2, 1].map(|ahead| (step + ahead) % 3);
+            batches[fetched].take(&mut self.grey);
+            batches[fetched].words().for_each(|word| prefetch(word as *mut u64));
+            batches[followed].words().for_each(prefetch_next);
+            for slot in batches[looked_at].drain() {
                 skip_indirection(*slot);
-                // SAFETY: as above.
-                let word = unsafe { **slot };
+                let word = load(*slot);
                 if word & 0b11 == 0 {
                     self.object(word as *mut u64);
                 }
+            }
+            if self.grey.is_empty() && batches.iter().all(|batch| batch.len == 0) {
+                return;
             }
         }
     }
@@ -363,14 +388,12 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
     /// the shape of a set is marked.
     #[inline(always)]
     fn extent(object: *mut u64) -> (usize, Range<usize>) {
-        // SAFETY: the object is live and has a header.
-        let header = unsafe { *object };
+        let header = load(object);
         let payload = payload_with(header);
         let end = 1 + payload;
         let places = match Kind::from_header(header) {
             Kind::Thunk | Kind::Blackhole | Kind::App => {
-                // SAFETY: as above; threads that mark see either header.
-                unsafe { AtomicU64::from_ptr(object) }.store(header | OLD_FLAG, Ordering::Relaxed);
+                store(object, header | OLD_FLAG);
                 1..end
             }
             Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1..end,
@@ -405,19 +428,23 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
     #[inline(always)]
     fn places(&mut self, object: *mut u64, places: Range<usize>) {
         let mut is_unfinished = false;
+        self.grey.reserve(places.len());
+        let mut len = self.grey.len();
         for index in places {
             let slot = object.wrapping_add(index);
-            // SAFETY: the object is live, and these are words of it.
-            let word = unsafe { *slot };
+            let word = load(slot);
             if word & 0b11 == 0 && word != 0 {
                 // most objects are known: to see it by the bitmap costs less than to fetch them
-                if !Chunk::of(word as *mut u64).is_marked(word as *mut u64) {
-                    self.grey.push(slot);
-                }
+                let is_known = Chunk::of(word as *mut u64).is_marked(word as *mut u64);
+                // SAFETY: there is room for all places. Which of them count is hard to predict, so none is branched on.
+                unsafe { self.grey.as_mut_ptr().add(len).write(slot) };
+                len += usize::from(!is_known);
             } else {
                 is_unfinished |= word == 0 || word == Value::UNSET.bits();
             }
         }
+        // SAFETY: so many were written.
+        unsafe { self.grey.set_len(len) };
         if is_unfinished {
             // what is stored there later may be new when this is old
             self.unfinished.push(Value::from_object(object));
@@ -428,24 +455,56 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
 /// What is fetched from memory as one.
 const CACHE_LINE_BYTES: usize = 64;
 
-/// Has fetched what is read next of an object: what an indirection leads to, what tells the size, or the second line.
+/// Reads a word of a live object (all have two) or of a value stack. Another thread that marks may change it meanwhile, to
+/// one that means the same.
+#[inline(always)]
+fn load(word: *mut u64) -> u64 {
+    // SAFETY: that is what callers pass.
+    unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Relaxed)
+}
+
+/// Changes such a word.
+#[inline(always)]
+fn store(word: *mut u64, value: u64) {
+    // SAFETY: as for `load`.
+    unsafe { AtomicU64::from_ptr(word) }.store(value, Ordering::Relaxed);
+}
+
+/// A set of kinds, as a bitmap.
+const fn kinds<const N: usize>(kinds: [Kind; N]) -> u32 {
+    let (mut set, mut index) = (0, 0);
+    while index < N {
+        set |= 1 << kinds[index] as u32;
+        index += 1;
+    }
+    set
+}
+
+/// Whether an object with this header is of one of these kinds.
+#[inline(always)]
+fn is_of(header: u64, kinds: u32) -> bool {
+    kinds >> Kind::from_header(header) as u32 & 1 != 0
+}
+
+/// What begins with the address of what tells its size.
+const DESCRIBED: u32 = kinds([Kind::Thunk, Kind::Pending, Kind::Closure, Kind::Attrs]);
+
+/// What is told apart by its cell.
+const SAME_CELL: u32 = kinds([Kind::Closure, Kind::Builtin, Kind::PartialApp, Kind::List, Kind::Float]);
+
+/// Has fetched what is read next of an object: what an indirection leads to, or what tells the size, and the second line.
 #[inline(always)]
 fn prefetch_next(word: u64) {
     if word & 0b11 != 0 {
         return;
     }
-    let value = Value::from_object(word as *mut u64);
-    let header = value.header();
-    match Kind::from_header(header) {
-        Kind::Indirection => prefetch(value.target().bits() as *mut u64),
-        Kind::Thunk | Kind::Pending | Kind::Closure => prefetch(header_address::<u64>(header).cast_mut()),
-        Kind::Attrs => {
-            prefetch(header_address::<u64>(header).cast_mut());
-            prefetch(value.object().wrapping_byte_add(CACHE_LINE_BYTES));
-        }
-        Kind::List => prefetch(value.object().wrapping_byte_add(CACHE_LINE_BYTES)),
-        _ => {}
-    }
+    let object = word as *mut u64;
+    let (header, second) = (load(object), load(object.wrapping_add(1)));
+    let behind = object.wrapping_byte_add(CACHE_LINE_BYTES);
+    let next = select_unpredictable(is_of(header, DESCRIBED), header_address::<u64>(header).cast_mut(), behind);
+    let is_indirection = is_of(header, kinds([Kind::Indirection]));
+    prefetch(select_unpredictable(is_indirection, second as *mut u64, next));
+    prefetch(behind);
 }
 
 /// Makes a place that holds an indirection hold its value, unless that is a function or a list: functions are equal only
@@ -453,15 +512,16 @@ fn prefetch_next(word: u64) {
 /// (Nor a float: one of them is not equal to itself.)
 #[inline(always)]
 fn skip_indirection(slot: *mut u64) {
-    // SAFETY: slots are words of live objects or of the value stack, and this one holds an object.
-    let value = Value::from_object(unsafe { *slot } as *mut u64);
-    if value.kind() == Some(Kind::Indirection) {
-        let target = value.target();
-        if !matches!(target.kind(), Some(Kind::Closure | Kind::Builtin | Kind::PartialApp | Kind::List | Kind::Float)) {
-            // SAFETY: as above.
-            unsafe { *slot = target.bits() };
-        }
+    let word = load(slot);
+    if word & 0b11 != 0 {
+        return;
     }
+    let object = word as *mut u64;
+    let (header, second) = (load(object), load(object.wrapping_add(1)));
+    let target = select_unpredictable(is_of(header, kinds([Kind::Indirection])), second, word);
+    let is_object = target & 0b11 == 0;
+    let is_same_cell = is_of(load(select_unpredictable(is_object, target, word) as *mut u64), SAME_CELL);
+    store(slot, select_unpredictable(is_same_cell, word, target));
 }
 
 /// Has memory fetched that will be read soon.

@@ -65,8 +65,8 @@ pub(super) struct Block {
     end: usize,
     /// Offset of what was never used, which is zero.
     fresh: usize,
-    /// There is no room for objects of so many bytes.
-    no_room: usize,
+    /// Offset from which room for objects of more than [`SMALL_BYTES`] is looked for, by the logarithm of their size.
+    big_next: [usize; BIG_CLASSES],
 }
 
 impl Block {
@@ -83,13 +83,11 @@ impl Block {
     /// Takes memory for one object of more than [`SMALL_BYTES`]: free lines in a row.
     pub(super) fn take_big(&mut self, bytes: usize) -> Option<Run> {
         let room = bytes.next_multiple_of(LINE_BYTES);
-        if room >= self.no_room {
-            return None;
-        }
-        let Some((begin, end)) = self.chunk.free_run(self.next, self.end, room, room) else {
-            self.no_room = room;
-            return None;
-        };
+        // what is larger than that has a chunk of its own
+        let next = self.big_next.get_mut(room.ilog2() as usize)?;
+        let found = self.chunk.free_run(self.next.max(*next), self.end, room, room);
+        *next = found.map_or(self.end, |(_, end)| end);
+        let (begin, end) = found?;
         Some(big(self.chunk, begin, end, self.fresh, bytes))
     }
 
@@ -197,6 +195,8 @@ pub(super) struct Space {
     small_bytes: usize,
     /// Bytes in objects that survived the last collection.
     live_bytes: usize,
+    /// Bytes of lines that they keep.
+    lines_bytes: usize,
     /// The same, after the last one that looked at all objects.
     least_live_bytes: usize,
     /// Of so many bytes that were filled, the last collection of what was new kept so many.
@@ -299,7 +299,7 @@ impl Space {
             };
             let end = (next + 1).next_multiple_of(BLOCK_BYTES);
             self.cursor = (index, end);
-            return Some(Block { chunk, next, end, fresh: chunk.hand_out(next, end), no_room: usize::MAX });
+            return Some(Block { chunk, next, end, fresh: chunk.hand_out(next, end), big_next: [0; BIG_CLASSES] });
         }
     }
 
@@ -388,16 +388,27 @@ impl Space {
         block[..after].last_mut().filter(|filled| address < filled.run.end as usize)
     }
 
+    /// What was filled since the last collection.
+    fn new_runs(&self) -> impl Iterator<Item = &Run> {
+        self.filled.iter().flatten().map(|filled| &filled.run).chain(&self.big)
+    }
+
     /// Ends a collection for which the same was prepared: what is not marked is free, and the rest is old.
     pub(super) fn sweep(&mut self, all: bool) {
         if all {
             self.chunks.iter().for_each(|chunk| chunk.know_starts(None));
         } else {
-            for run in self.filled.iter().flatten().map(|filled| &filled.run).chain(&self.big) {
+            for run in self.new_runs() {
                 Chunk::of(run.begin).know_starts(Some((run.begin, run.end)));
             }
         }
-        let mut live_bytes = self.chunks.iter().map(|chunk| chunk.kept_bytes()).sum();
+        if all {
+            self.lines_bytes = self.chunks.iter().map(|chunk| chunk.kept_bytes()).sum();
+        } else {
+            let kept = self.new_runs().map(|run| Chunk::of(run.begin).kept_bytes_of(run.begin, run.bytes()));
+            self.lines_bytes += kept.sum::<usize>();
+        }
+        let mut live_bytes = self.lines_bytes;
         self.by_address.retain(|chunk| {
             if !chunk.is_large() {
                 return true;
@@ -450,6 +461,17 @@ mod tests {
             space.sweep(false);
         }
         assert_eq!(space.chunks.len(), 1);
+    }
+
+    #[test]
+    fn no_block_has_room_for_a_large_object() {
+        let mut space = Space::default();
+        let mut block = space.block().unwrap();
+        assert!(block.take_big(LARGE_BYTES / 2).is_none());
+        assert!(block.take_big(1 << 20).is_none());
+        assert!(block.take_big(1000).is_some());
+        let large = space.big(1 << 20).unwrap();
+        assert_eq!(Chunk::of(large).large_bytes(), 1 << 20);
     }
 
     #[test]
