@@ -758,13 +758,11 @@ impl Evaluator {
                 None => set,
             });
         }
-        let mut all = AttrsBuilder::with_capacity(attrs.len() + literal.dynamic.len());
-        for (name, value, pos) in attrs.iter() {
-            all.insert(name, value, pos);
-        }
+        // most are often left out
+        let mut named = AttrsBuilder::with_capacity(0);
         for dynamic in literal.dynamic {
             if let Some(name) = self.dynamic_name(dynamic, env)? {
-                if let Some(before) = all.position_of(name) {
+                if let Some(before) = attrs.find(name).map(|found| found.pos()).or_else(|| named.position_of(name)) {
                     let place = self.show_pos(before);
                     let message = format!("dynamic attribute '{}' already defined at {place}", self.shown(name));
                     return Err(Error::eval(message).at(dynamic.pos));
@@ -773,10 +771,11 @@ impl Evaluator {
                     self.observe_delayed(&dynamic.value);
                 }
                 let value = self.dynamic_value(dynamic, name, env);
-                all.insert(name, value, dynamic.pos);
+                named.insert(name, value, dynamic.pos);
             }
         }
-        Ok(all.finish(&mut self.heap))
+        let named = named.finish(&mut self.heap).as_attrs();
+        Ok(named.map_or(set, |named| self.heap.union(attrs, named)))
     }
 
     /// The value of a dynamic attribute; if it is a function, that is called as the attribute.

@@ -126,8 +126,17 @@ impl Heap {
             }
             return self.merge(base, upper);
         }
+        self.union(left, right)
+    }
+
+    /// The same as a set without layers.
+    pub(crate) fn union(&mut self, left: Attrs, right: Attrs) -> Value {
         let (left, right) = (self.flat(left), self.flat(right));
-        self.merge(left, right)
+        match (left.is_empty(), right.is_empty()) {
+            (_, true) => left.0,
+            (true, _) => right.0,
+            _ => self.merge(left, right),
+        }
     }
 
     /// The union of sets without layers.
