@@ -230,7 +230,8 @@ impl Evaluator {
             Err(error) => return Err(error.trace(pos, "from call site")),
         };
         let mut used = 0;
-        let mut defaults = false;
+        let mut defaults = std::mem::take(&mut self.defaults);
+        defaults.clear();
         let mut walk = attrs.walk();
         for (formal, slot) in formals.list.iter().zip(1..) {
             match walk.next_of(formal.name) {
@@ -240,22 +241,17 @@ impl Evaluator {
                 }
                 None => match &formal.default {
                     Some(default) => {
-                        defaults = true;
-                        let made = self.allocate_delayed(default, env);
-                        env.frame.set(slot, made);
+                        env.frame.set(slot, self.allocate_delayed(default, env));
+                        defaults.push((default, slot));
                     }
                     None => return Err(self.missing_argument(lambda, formal.name, pos)),
                 },
             }
         }
-        if defaults {
-            let mut walk = attrs.walk();
-            for (formal, slot) in formals.list.iter().zip(1..) {
-                if let (Some(default), None) = (&formal.default, walk.next_of(formal.name)) {
-                    fill_delayed(default, env.frame.get(slot), env);
-                }
-            }
+        for (default, slot) in defaults.drain(..) {
+            fill_delayed(default, env.frame.get(slot), env);
         }
+        self.defaults = defaults;
         if !formals.ellipsis && used != attrs.len() {
             return Err(self.unexpected_argument(lambda, formals, attrs, pos));
         }

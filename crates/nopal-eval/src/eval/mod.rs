@@ -81,6 +81,8 @@ pub struct Evaluator {
     raise_code: Option<&'static crate::code::ir::ThunkCode>,
     /// A buffer for a text that is put together.
     text: Vec<u8>,
+    /// A buffer for the formals of a call that are not among its arguments, and their slots.
+    defaults: Vec<(&'static crate::code::ir::Delayed, u32)>,
     /// For finding unbound variables.
     scopes: nopal_syntax::scope::Checker,
     /// For the compiler.
@@ -175,6 +177,7 @@ impl Evaluator {
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
             text: Vec::new(),
+            defaults: Vec::new(),
             raise_code: None,
             raised: Vec::new(),
             scopes: nopal_syntax::scope::Checker::default(),

@@ -161,16 +161,17 @@ impl Chunk {
         high.clamp(begin, end)
     }
 
+    /// The word of a bitmap and the bit in it that stand for an object. (That the word exists is clear to the compiler.)
     #[inline(always)]
-    fn bit_of(self, object: *const u64) -> (usize, u64) {
-        let bit = (object as usize - self.base()) / 8;
+    fn bit_of(object: *const u64) -> (usize, u64) {
+        let bit = object as usize % CHUNK_BYTES / 8;
         (bit / WORD_BITS, 1 << (bit % WORD_BITS))
     }
 
     /// Marks an object; whether it was not marked before. `SHARED`: other threads mark at the same time.
     #[inline(always)]
     pub(super) fn mark<const SHARED: bool>(self, object: *const u64) -> bool {
-        let (word, bit) = self.bit_of(object);
+        let (word, bit) = Self::bit_of(object);
         let map = &self.header().marks[word];
         let marks = map.load(Relaxed);
         if SHARED {
@@ -182,7 +183,7 @@ impl Chunk {
 
     /// Takes the mark off an object.
     pub(super) fn unmark(self, object: *const u64) {
-        let (word, bit) = self.bit_of(object);
+        let (word, bit) = Self::bit_of(object);
         let map = &self.header().marks[word];
         map.store(map.load(Relaxed) & !bit, Relaxed);
     }
@@ -190,7 +191,7 @@ impl Chunk {
     /// Whether an object is marked, or was when another thread marked it.
     #[inline(always)]
     pub(super) fn is_marked(self, object: *const u64) -> bool {
-        let (word, bit) = self.bit_of(object);
+        let (word, bit) = Self::bit_of(object);
         self.header().marks[word].load(Relaxed) & bit != 0
     }
 
@@ -220,7 +221,7 @@ impl Chunk {
     }
 
     pub(super) fn set_start(self, object: *const u64) {
-        let (word, bit) = self.bit_of(object);
+        let (word, bit) = Self::bit_of(object);
         let map = &self.header().starts[word];
         map.store(map.load(Relaxed) | bit, Relaxed);
     }
@@ -234,7 +235,7 @@ impl Chunk {
         if offset < FIRST_OBJECT || offset >= self.header().high.load(Relaxed) {
             return None;
         }
-        let (mut word, bit) = self.bit_of(self.at(offset & !7));
+        let (mut word, bit) = Self::bit_of(self.at(offset & !7));
         let starts = &self.header().starts;
         let mut bits = starts[word].load(Relaxed) & (bit | (bit - 1));
         while bits == 0 {
@@ -275,7 +276,7 @@ impl Chunk {
     pub(super) fn know_starts(self, between: Option<(*mut u64, *mut u64)>) {
         let header = self.header();
         let words = match between {
-            Some((begin, end)) => self.bit_of(begin).0..self.bit_of(end.wrapping_sub(1)).0 + 1,
+            Some((begin, end)) => Self::bit_of(begin).0..Self::bit_of(end.wrapping_sub(1)).0 + 1,
             None => 0..self.used_words(),
         };
         for (start, mark) in header.starts[words.clone()].iter().zip(&header.marks[words]) {
