@@ -41,6 +41,8 @@ pub enum EngineError {
         is_mismatch: bool,
         /// Whether it is a name that must be one of a few, such as that of a hash algorithm. Nix then says where to read on.
         is_usage: bool,
+        /// What Nix has printed of the answer by then.
+        begun: Vec<u8>,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]

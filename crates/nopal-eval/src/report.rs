@@ -53,8 +53,22 @@ impl Evaluator {
         crate::builtins::json::answer_to_json(self, value, Pos::NONE, false)
     }
 
-    /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions.
+    /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions. If that fails,
+    /// [`Evaluator::begun_answer`] is what came before.
     pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
-        crate::builtins::xml::value_to_xml(self, value, strict, location, &mut Gathered::default(), Pos::NONE)
+        let contexts = &mut Gathered::default();
+        let (text, written) = crate::builtins::xml::value_to_xml(self, value, strict, location, contexts, Pos::NONE);
+        match written {
+            Ok(()) => Ok(text),
+            Err(error) => {
+                self.begun_answer = text;
+                Err(error)
+            }
+        }
+    }
+
+    /// What Nix has printed of an answer by the time that it fails.
+    pub fn begun_answer(&self) -> &[u8] {
+        &self.begun_answer
     }
 }

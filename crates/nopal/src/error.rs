@@ -7,6 +7,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use thiserror::Error;
 
+use crate::output;
+
 /// Exit code of an evaluation, a store or a network that failed.
 const FAILED: u8 = 1;
 /// Exit code of a command line that makes no sense.
@@ -158,6 +160,7 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
         Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
         Err(error) => error,
     };
+    print_begun(&error);
     let text = match &error {
         // sources that it quotes need not be UTF-8
         CliError::Engine(error) if let EngineError::Evaluation { report, .. } = &**error => report.clone(),
@@ -166,6 +169,15 @@ pub(crate) fn conclude(outcome: Result<ExitCode, CliError>) -> ExitCode {
     // there is nobody left to tell if standard error is closed
     let _ = io::stderr().lock().write_all(&[&text[..], b"\n"].concat());
     ExitCode::from(error.exit_code())
+}
+
+/// Prints what Nix prints of an answer before it fails.
+fn print_begun(error: &CliError) {
+    if let CliError::Engine(error) = error
+        && let EngineError::Evaluation { begun, .. } = &**error
+    {
+        let _ = output::data(begun);
+    }
 }
 
 /// Tells of an error in Nix's form, while the program goes on.
@@ -189,6 +201,7 @@ pub(crate) fn conclude_as_nix(outcome: Result<ExitCode, CliError>, program: &str
         Err(error) if error.is_broken_pipe() => return ExitCode::from(FAILED),
         Err(error) => error,
     };
+    print_begun(&error);
     let text = match &error {
         CliError::Engine(error) if let EngineError::Evaluation { report, is_usage, .. } = &**error => {
             if *is_usage {

@@ -16,12 +16,14 @@ pub(super) const DEFS: &[BuiltinDef] = &[def!("toXML", ["e"], to_xml, "An XML te
 
 fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut contexts = Gathered::default();
-    let text = value_to_xml(ev, args[0], true, false, &mut contexts, pos)?;
+    let (text, written) = value_to_xml(ev, args[0], true, false, &mut contexts, pos);
+    written?;
     let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&text, context))
 }
 
-/// Writes `value` as XML; `strict` evaluates it deeply, `location` adds source positions.
+/// Writes `value` as XML; `strict` evaluates it deeply, `location` adds source positions. If that fails, the document ends
+/// before what failed.
 pub(crate) fn value_to_xml(
     ev: &mut Evaluator,
     value: Value,
@@ -29,11 +31,11 @@ pub(crate) fn value_to_xml(
     location: bool,
     contexts: &mut Gathered,
     pos: Pos,
-) -> Result<Vec<u8>> {
+) -> (Vec<u8>, Result<()>) {
     let mut writer = Writer { xml: XmlWriter::new(), strict, location, contexts, seen: FxHashSet::default() };
     writer.xml.open("expr", &[]);
-    writer.value(ev, value, pos)?;
-    Ok(writer.xml.finish())
+    let written = writer.value(ev, value, pos);
+    (writer.xml.finish(), written)
 }
 
 struct Writer<'a> {

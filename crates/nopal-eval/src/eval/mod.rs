@@ -79,6 +79,8 @@ pub struct Evaluator {
     /// Errors of arguments that were computed before their calls and are about to be thrown, by number.
     raised: Vec<Option<Error>>,
     raise_code: Option<&'static crate::code::ir::ThunkCode>,
+    /// See [`Evaluator::begun_answer`].
+    pub(crate) begun_answer: Vec<u8>,
     /// A buffer for a text that is put together.
     text: Vec<u8>,
     /// A buffer for the formals of a call that are not among its arguments, and their slots.
@@ -176,6 +178,7 @@ impl Evaluator {
             search_path: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
+            begun_answer: Vec::new(),
             text: Vec::new(),
             defaults: Vec::new(),
             raise_code: None,
