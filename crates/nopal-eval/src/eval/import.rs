@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::access::Links;
 use crate::eval::expr::Env;
-use crate::host::{Message, SourceKey};
+use crate::eval::parse::warnings_of;
+use crate::host::SourceKey;
 use crate::pos::{Origin, Pos, PosBase};
 use crate::pure::path::{absolute, parent};
 use crate::settings::SearchPathEntry;
@@ -88,17 +89,12 @@ impl Evaluator {
         let syntax_origin = self.syntax_origin(origin);
         let source = nopal_syntax::source::Source { origin: &syntax_origin, text };
         let parsed = nopal_syntax::parse(text, &mut self.symbols, &options);
-        let warnings = match &parsed {
-            Ok(parsed) => &parsed.warnings,
-            Err(problem) => &problem.warnings,
-        };
+        let warnings = warnings_of(&parsed);
         if parsed.is_ok() && !warnings.is_empty() {
             // they quote the text
             self.positions.source(base.at(nopal_syntax::ast::Pos::at(0)));
         }
-        for warning in warnings {
-            self.emit(Message::Report(nopal_syntax::report::Report::of_warning(warning, &source).render(false)));
-        }
+        self.show_warnings(warnings, &source);
         let Parsed { mut ast, warnings, names } =
             parsed.map_err(|problem| syntax_error(&problem, &syntax_origin, text, base))?;
         if let Some(observer) = &mut self.observer {

@@ -3,7 +3,6 @@
 //! Variables are resolved when a text is compiled, as everywhere: a function keeps those that it was made with.
 
 use nopal_syntax::Symbol;
-use nopal_syntax::report::Report;
 use nopal_syntax::source::Source;
 use nopal_syntax::units::Units;
 use rustc_hash::FxHashMap;
@@ -12,7 +11,6 @@ use crate::code::compile::compile;
 use crate::code::ir::{Expr, ThunkCode};
 use crate::error::{ErrorKind, Result};
 use crate::eval::Evaluator;
-use crate::host::Message;
 use crate::pos::{Origin, Pos};
 use crate::value::{Attrs, AttrsBuilder, Root, Value};
 
@@ -117,20 +115,21 @@ impl Evaluator {
     /// They are bindings, and name a variable that does not exist.
     pub fn bind_interactive(&mut self, text: &[u8], dir: &[u8]) -> Result<Bound> {
         let options = self.parser_options();
+        let source = Source { origin: &nopal_syntax::source::Origin::String, text };
         let with_semicolon = [text, b";"].concat();
         let mut parsed = nopal_syntax::parser::parse_bindings(text, &mut self.symbols, &options);
         if let Err(problem) = &parsed {
-            self.show_warnings(&problem.warnings, text);
+            self.show_warnings(&problem.warnings, &source);
             parsed = nopal_syntax::parser::parse_bindings(&with_semicolon, &mut self.symbols, &options);
         }
         let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(problem) => {
-                self.show_warnings(&problem.warnings, text);
+                self.show_warnings(&problem.warnings, &source);
                 return Ok(if problem.unfinished { Bound::Unfinished } else { Bound::No });
             }
         };
-        self.show_warnings(&parsed.warnings, text);
+        self.show_warnings(&parsed.warnings, &source);
         let base = self.positions.add(Origin::Text, text.to_vec().into());
         let scope = self.interactive_scope();
         let source = self.source(parsed.ast, Units::default(), base, (Root::HOST, dir), Some(scope));
@@ -167,12 +166,5 @@ impl Evaluator {
         let scope = self.heap.keep(scope);
         self.interactive.scope = Some(scope);
         scope
-    }
-
-    fn show_warnings(&self, warnings: &[nopal_syntax::Diagnostic], text: &[u8]) {
-        let source = Source { origin: &nopal_syntax::source::Origin::String, text };
-        for warning in warnings {
-            self.emit(Message::Report(Report::of_warning(warning, &source).render(false)));
-        }
     }
 }
