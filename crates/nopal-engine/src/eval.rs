@@ -1,6 +1,7 @@
 //! Evaluation for the command line: expressions to text, and expressions to derivations.
 
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -8,6 +9,7 @@ use nopal_eval::context::Context;
 use nopal_eval::host::Host;
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
+use nopal_eval::pure::path::canonical;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{Attrs, AttrsBuilder, Root};
 use nopal_eval::{Coerce, Error, Evaluator, Pos, Settings, Value, with_stack};
@@ -125,7 +127,7 @@ impl Engine {
                 let mut text = match source {
                     Source::Expr(text) => evaluator.parse_to_text(text.as_bytes(), Origin::Text, dir)?,
                     Source::Stdin(text) => evaluator.parse_to_text(text, Origin::Stdin, dir)?,
-                    Source::File(path) => {
+                    Source::File(path) | Source::Import(path) => {
                         let (text, path) = match self.read_source(path) {
                             Ok(read) => read,
                             Err(error) => return Ok(Err(error.into())),
@@ -147,7 +149,8 @@ impl Engine {
 
     /// The text of a file, or of the `default.nix` of a directory, and its path.
     fn read_source(&self, path: &Path) -> Result<(Vec<u8>, PathBuf), EngineError> {
-        let mut path = self.config().working_dir.join(path);
+        let path = self.config().working_dir.join(path);
+        let mut path = PathBuf::from(OsString::from_vec(canonical(path.as_os_str().as_bytes())));
         if nopal_fs::is_dir(&path) {
             path.push("default.nix");
         }
@@ -367,7 +370,14 @@ fn root(evaluator: &mut Evaluator, shared: &Shared, source: &Source) -> Result<V
     match source {
         Source::Expr(text) => evaluator.eval_text(text.as_bytes(), working_dir),
         Source::Stdin(text) => evaluator.eval_stdin(text, working_dir),
-        Source::File(path) => file(evaluator, shared, path),
+        Source::File(path) => {
+            let (root, path) = file_path(evaluator, shared, path)?;
+            evaluator.eval_main_file(root, &path)
+        }
+        Source::Import(path) => {
+            let (root, path) = file_path(evaluator, shared, path)?;
+            evaluator.eval_file(root, &path)
+        }
         Source::Flake(flake) => Ok(crate::flake::select(evaluator, shared, flake)?.0),
     }
 }
@@ -393,13 +403,7 @@ fn select(
     evaluator.force(called, pos)
 }
 
-/// The value of `-f FILE`, which may also be `<nixpkgs>`.
-fn file(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<Value, Error> {
-    let (root, path) = file_path(evaluator, shared, path)?;
-    evaluator.eval_main_file(root, &path)
-}
-
-/// Where the file of `-f FILE` is.
+/// Where the file of `-f FILE` is, which may also be `<nixpkgs>`.
 pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path) -> Result<(Root, Vec<u8>), Error> {
     let text = path.as_os_str().as_bytes();
     if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
@@ -411,7 +415,7 @@ pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path)
         return Ok((Root::HOST, found));
     }
     let path: PathBuf = shared.config.working_dir.join(path);
-    Ok((Root::HOST, nopal_eval::pure::path::canonical(path.as_os_str().as_bytes())))
+    Ok((Root::HOST, canonical(path.as_os_str().as_bytes())))
 }
 
 pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {
@@ -429,9 +433,9 @@ pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[A
 }
 
 /// A value as JSON; `nix eval` does not copy paths to the store for it.
-fn json(evaluator: &mut Evaluator, value: Value, habits: &Habits) -> Result<Vec<u8>, Error> {
-    match habits {
-        Habits::Instantiate => evaluator.print_json(value),
+fn json(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Result<Vec<u8>, Error> {
+    match request.habits {
+        Habits::Instantiate => evaluator.print_json(value, request.strict),
         Habits::Eval { .. } => evaluator.print_json_in_place(value),
     }
 }
@@ -444,15 +448,12 @@ fn print(evaluator: &mut Evaluator, value: Value, request: &EvalRequest) -> Resu
                 Habits::Instantiate => "while generating the nix-instantiate output",
                 Habits::Eval { .. } => "while generating the eval command output",
             };
-            // `nix eval` copies paths to the store
-            let copy_to_store = request.habits != Habits::Instantiate;
-            let coerce = Coerce { copy_to_store, ..Coerce::NO_COPY };
-            let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, coerce)?;
+            let text = evaluator.coerce_to_string(value, Pos::NONE, &mut context, what, Coerce::STRING)?;
             return Ok(text.to_vec());
         }
-        EvalFormat::Json => json(evaluator, value, &request.habits)?,
+        EvalFormat::Json => json(evaluator, value, request)?,
         EvalFormat::PrettyJson => {
-            let text = json(evaluator, value, &request.habits)?;
+            let text = json(evaluator, value, request)?;
             Json::parse(&String::from_utf8_lossy(&text))
                 .map_err(|error| Error::eval(error.to_string()))?
                 .to_pretty()

@@ -12,6 +12,8 @@ use crate::flake::FlakeSource;
 pub enum Source {
     /// `-f FILE`: a file, or a directory with a `default.nix`.
     File(PathBuf),
+    /// The same, evaluated as `import` would: what fails says that it was in this file. So do the commands of `nix`.
+    Import(PathBuf),
     /// `--expr EXPR`, relative to the working directory.
     Expr(String),
     /// The expression on standard input, already read.
@@ -90,7 +92,7 @@ impl fmt::Display for Installable {
         match self {
             Self::Attr { source, attr_path } => {
                 match source {
-                    Source::File(path) => write!(f, "{}", path.display())?,
+                    Source::File(path) | Source::Import(path) => write!(f, "{}", path.display())?,
                     Source::Expr(_) => f.write_str("(expression)")?,
                     Source::Stdin(_) => f.write_str("(standard input)")?,
                     Source::Flake(flake) => f.write_str(&flake.text)?,

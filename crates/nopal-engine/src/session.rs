@@ -154,7 +154,7 @@ impl Session<'_> {
             let root = match source {
                 Source::Expr(text) => evaluator.eval_text(text.as_bytes(), dir)?,
                 Source::Stdin(text) => evaluator.eval_stdin(text, dir)?,
-                Source::File(path) => {
+                Source::File(path) | Source::Import(path) => {
                     let (root, path) = file_path(evaluator, shared, path)?;
                     evaluator.eval_file(root, &path)?
                 }

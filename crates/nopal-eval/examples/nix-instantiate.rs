@@ -362,7 +362,7 @@ fn print(ev: &mut Evaluator, args: &Args, value: Value) -> nopal_eval::Result<Ve
         return ev.print_xml(value, args.strict, args.location);
     }
     if args.json {
-        return ev.print_json(value);
+        return ev.print_json(value, args.strict);
     }
     if args.raw {
         let what = "while generating the nix-instantiate output";

@@ -41,16 +41,17 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// A value as JSON, as `nix-instantiate --json` prints it; forces everything in it.
-    pub fn print_json(&mut self, value: Value) -> Result<Vec<u8>> {
+    /// A value as JSON, as `nix-instantiate --json` prints it; forces everything in it if `strict`, else fails on what has
+    /// no value yet.
+    pub fn print_json(&mut self, value: Value, strict: bool) -> Result<Vec<u8>> {
         let pos = self.determine_pos(value);
-        crate::builtins::json::answer_to_json(self, value, pos, true)
+        crate::builtins::json::answer_to_json(self, value, pos, true, strict)
     }
 
-    /// As [`Self::print_json`], as `nix eval` does: paths are not copied to the store, and what is wrong with the value as a
+    /// As [`Self::print_json`], as `nix eval` does: all is forced, paths are not copied to the store, and what is wrong with the value as a
     /// whole has no place.
     pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
-        crate::builtins::json::answer_to_json(self, value, Pos::NONE, false)
+        crate::builtins::json::answer_to_json(self, value, Pos::NONE, false, true)
     }
 
     /// A value as XML, as `--xml` prints it; `strict` forces everything in it, `location` adds positions. If that fails,

@@ -304,7 +304,9 @@ impl Flakes<'_> {
                     return Err(Error::eval(message));
                 }
             },
-            _ if name == "publicKeys" => Attr::Str(String::from_utf8_lossy(&self.ev.print_json(value)?).into_owned()),
+            _ if name == "publicKeys" => {
+                Attr::Str(String::from_utf8_lossy(&self.ev.print_json(value, true)?).into_owned())
+            }
             _ => {
                 let found = self.ev.show_type(value);
                 return Err(Error::type_error(format!(

@@ -45,15 +45,21 @@ pub(crate) fn value_to_json(
     contexts: &mut Gathered,
     copy_to_store: bool,
 ) -> Result<Vec<u8>> {
-    write(ev, value, pos, Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, parts: None })
+    write(ev, value, pos, Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, strict: true, parts: None })
 }
 
-/// Evaluates `value` deeply and writes it as the JSON that the evaluator is made for, in parts if somebody wants to know
-/// them: the attributes of a set, or the elements of a list.
-pub(crate) fn answer_to_json(ev: &mut Evaluator, value: Value, pos: Pos, copy_to_store: bool) -> Result<Vec<u8>> {
+/// Writes `value` as the JSON that the evaluator is made for, in parts if somebody wants to know them: the attributes of a
+/// set, or the elements of a list. It is evaluated deeply if that is `strict`; else it fails on what nobody has asked for.
+pub(crate) fn answer_to_json(
+    ev: &mut Evaluator,
+    value: Value,
+    pos: Pos,
+    copy_to_store: bool,
+    strict: bool,
+) -> Result<Vec<u8>> {
     let mut parts = ev.parts.take();
     let contexts = &mut Gathered::default();
-    let writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, parts: parts.as_mut() };
+    let writer = Writer { out: Vec::new(), invalid: None, contexts, copy_to_store, strict, parts: parts.as_mut() };
     let text = write(ev, value, pos, writer);
     ev.parts = parts;
     text
@@ -73,6 +79,7 @@ struct Writer<'a> {
     invalid: Option<InvalidUtf8>,
     contexts: &'a mut Gathered,
     copy_to_store: bool,
+    strict: bool,
     /// The parts, until they are begun.
     parts: Option<&'a mut Parts>,
 }
@@ -89,7 +96,11 @@ fn plain_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
 
 impl<'a> Writer<'a> {
     fn ahead(&self) -> Ahead {
-        if self.copy_to_store { copying_ahead } else { plain_ahead }
+        match (self.strict, self.copy_to_store) {
+            (false, _) => |_, _| Ok(()),
+            (true, true) => copying_ahead,
+            (true, false) => plain_ahead,
+        }
     }
 
     fn string(&mut self, text: &[u8]) {
@@ -135,7 +146,7 @@ impl<'a> Writer<'a> {
     }
 
     fn level(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
-        let forced = ev.force(value, pos)?;
+        let forced = if self.strict { ev.force(value, pos)? } else { ev.with_time(value)?.forced() };
         match forced.view() {
             View::Int(i) => number::write_int(i, &mut self.out),
             View::Bool(b) => self.out.extend_from_slice(if b { b"true" } else { b"false" }),

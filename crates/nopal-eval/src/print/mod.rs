@@ -87,11 +87,11 @@ impl PrintOptions {
     };
 
     /// As `nix eval` prints.
-    pub const EVAL: PrintOptions =
-        PrintOptions { force: true, derivation_paths: true, errors: OnError::ThrowTopLevel, ..PrintOptions::PLAIN };
+    pub const EVAL: PrintOptions = PrintOptions { force: true, derivation_paths: true, ..PrintOptions::PLAIN };
 
     /// As the REPL prints, `max_depth` aside.
-    pub const INTERACTIVE: PrintOptions = PrintOptions { colours: true, pretty_indent: 2, ..PrintOptions::EVAL };
+    pub const INTERACTIVE: PrintOptions =
+        PrintOptions { errors: OnError::ThrowTopLevel, colours: true, pretty_indent: 2, ..PrintOptions::EVAL };
 }
 
 impl Evaluator {

@@ -28,7 +28,7 @@ fn run(text: &str, threads: usize, collect_after_bytes: usize) -> Outcome {
         let work = |ev: &mut Evaluator| {
             let value = ev.eval_text(text.as_bytes(), b"/")?;
             let value: Value = ev.force_deep(value)?;
-            ev.print_json(value)
+            ev.print_json(value, true)
         };
         let (evaluator, result) = evaluate(settings, &host, work);
         let result = match result {

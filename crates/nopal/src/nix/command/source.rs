@@ -59,7 +59,7 @@ impl Lookup {
                     return Err(CliError::usage("'--file' is not compatible with '--pure-eval'"));
                 }
                 line.common.set("pure-eval", "false");
-                Self::Expression(if file == "-" { stdin()? } else { Source::File(PathBuf::from(file)) })
+                Self::Expression(if file == "-" { stdin()? } else { Source::Import(PathBuf::from(file)) })
             }
             (None, Some(text)) => Self::Expression(Source::Expr(text)),
             (None, None) => Self::Word(Box::new(super::lock_flags(line)?)),
