@@ -124,6 +124,12 @@ pub enum EngineError {
     /// A word on the command line.
     #[error(transparent)]
     Installable(#[from] InstallableParseError),
+    /// There is no such source.
+    #[error("path '{}' does not exist", path.display())]
+    NoSource {
+        /// The file.
+        path: std::path::PathBuf,
+    },
     /// The store path is not there and nothing says how to make it.
     #[error("path '{path}' is not valid")]
     NotValid {
@@ -227,6 +233,7 @@ impl EngineError {
             | Self::Regex(_)
             | Self::Installable(_)
             | Self::NoProgram { .. }
+            | Self::NoSource { .. }
             | Self::NotValid { .. }
             | Self::Exists { .. }
             | Self::NoOutput { .. }

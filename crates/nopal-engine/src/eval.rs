@@ -147,6 +147,17 @@ impl Engine {
         })?
     }
 
+    /// The path that `<NAME>` stands for.
+    ///
+    /// # Errors
+    /// Nothing in the search path has that name, or it is a file of the evaluator's own.
+    pub fn find_file(&self, name: &str) -> Result<PathBuf, EngineError> {
+        self.shared.with_evaluator(|evaluator| match evaluator.find_file(name.as_bytes())? {
+            (Root::HOST, path) => Ok(PathBuf::from(OsString::from_vec(path))),
+            _ => Err(Error::eval(format!("'<{name}>' has no physical path"))),
+        })
+    }
+
     /// The text of a file, or of the `default.nix` of a directory, and its path.
     fn read_source(&self, path: &Path) -> Result<(Vec<u8>, PathBuf), EngineError> {
         let path = self.config().working_dir.join(path);
@@ -154,7 +165,10 @@ impl Engine {
         if nopal_fs::is_dir(&path) {
             path.push("default.nix");
         }
-        Ok((nopal_fs::read_file(&path)?, path))
+        match nopal_fs::read_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(EngineError::NoSource { path }),
+            text => Ok((text?, path)),
+        }
     }
 
     /// Evaluates an installable to the derivations it stands for, and writes them to the store.
@@ -422,7 +436,7 @@ pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[A
     let mut builder = AttrsBuilder::with_capacity(args.len());
     for arg in args {
         let (name, value) = match arg {
-            AutoArg::Expr { name, text } => (name, evaluator.eval_text(text.as_bytes(), working_dir)?),
+            AutoArg::Expr { name, text } => (name, evaluator.delay_text(text.as_bytes(), working_dir)?),
             AutoArg::Str { name, value } => (name, evaluator.heap.string(value.as_bytes())),
         };
         let name = evaluator.symbols.intern(name.as_bytes());

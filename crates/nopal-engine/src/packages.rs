@@ -192,10 +192,10 @@ fn join(path: &str, name: &str) -> String {
 /// Derivation and outputs that a derivation value stands for.
 pub(crate) fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
     let name = evaluator.symbols.intern(b"name");
-    let Some((name, pos)) = attrs.get_with_pos(name) else {
+    let Some(name) = attrs.get(name) else {
         return Err(Error::type_error("derivation name missing"));
     };
-    evaluator.force_string_no_ctx(name, pos, "while evaluating the 'name' attribute of a derivation")?;
+    evaluator.force_string_no_ctx(name, Pos::NONE, "while evaluating the 'name' attribute of a derivation")?;
     let what = "while evaluating the 'drvPath' attribute of a derivation";
     let name = evaluator.symbols.intern(b"drvPath");
     let Some((value, pos)) = attrs.get_with_pos(name) else {

@@ -340,7 +340,7 @@ fn one(ev: &mut Evaluator, args: &Args, file: &str, cwd: &[u8], stdin: &[u8]) ->
     };
     let mut auto = AttrsBuilder::with_capacity(args.args.len());
     for (name, text, is_expr) in &args.args {
-        let value = if *is_expr { ev.eval_text(text.as_bytes(), cwd)? } else { ev.heap.string(text.as_bytes()) };
+        let value = if *is_expr { ev.delay_text(text.as_bytes(), cwd)? } else { ev.heap.string(text.as_bytes()) };
         let name = ev.symbols.intern(name.as_bytes());
         auto.insert(name, value, Pos::NONE);
     }

@@ -191,6 +191,12 @@ impl Evaluator {
         self.eval_source(text, Origin::Text, dir)
     }
 
+    /// A thunk of an expression given as text, with relative paths relative to `dir`. That it can be parsed is seen at once.
+    pub fn delay_text(&mut self, text: &[u8], dir: &[u8]) -> Result<Value> {
+        let code = self.compile_source(text.to_vec().into(), Origin::Text, Root::HOST, dir, None)?;
+        Ok(self.heap.thunk(code, 0))
+    }
+
     /// Evaluates an expression read from standard input.
     pub fn eval_stdin(&mut self, text: &[u8], dir: &[u8]) -> Result<Value> {
         self.eval_source(text, Origin::Stdin, dir)

@@ -130,7 +130,8 @@ fn installables(engine: &Engine, request: &Request) -> Result<Vec<Installable>, 
 
 /// Makes a root and says where it is: what `--add-root` prints instead of the store path.
 pub(super) fn root(engine: &Engine, link: &Path, path: &StorePath) -> Result<String, CliError> {
-    let link = engine.config().working_dir.join(link);
+    // without `./`
+    let link: PathBuf = engine.config().working_dir.join(link).components().collect();
     engine.store()?.add_root(&link, path)?;
     Ok(link.display().to_string())
 }

@@ -70,9 +70,18 @@ impl Words {
         }
     }
 
-    /// The value of a flag.
+    /// The value of a flag that one command has.
     pub(crate) fn value(&mut self, flag: &str) -> Result<String, CliError> {
-        self.raw()?.ok_or_else(|| CliError::usage(format!("flag '{flag}' requires more arguments")))
+        self.raw()?.ok_or_else(|| CliError::usage(format!("'{flag}' requires an argument")))
+    }
+
+    /// The values of a flag that several commands have, of which Nix speaks in other words.
+    fn values<const N: usize>(&mut self, flag: &str) -> Result<[String; N], CliError> {
+        let mut values = [const { String::new() }; N];
+        for (given, value) in values.iter_mut().enumerate() {
+            *value = self.raw()?.ok_or_else(|| missing_values(flag, N, given))?;
+        }
+        Ok(values)
     }
 
     /// All words that are left.
@@ -93,6 +102,11 @@ impl Words {
         let text = word.into_string();
         text.map(Some).map_err(|word| CliError::usage(format!("'{}' is not UTF-8", word.display())))
     }
+}
+
+/// The error for a flag that has fewer values than it takes.
+pub(crate) fn missing_values(flag: &str, wanted: usize, given: usize) -> CliError {
+    CliError::usage(format!("flag '{flag}' requires {wanted} argument(s), but only {given} were given"))
 }
 
 /// Takes `-qlf` apart into `-q -l -f`, and `-j3` into `-j 3`: letters are flags, anything else is a value. The first must be
@@ -144,12 +158,12 @@ impl Common {
     pub(crate) fn take(&mut self, flag: &str, words: &mut Words) -> Result<bool, CliError> {
         match flag {
             "--arg" | "--argstr" => {
-                let values = [words.value(flag)?, words.value(flag)?];
+                let values = words.values(flag)?;
                 self.take_arg(flag, values)?;
             }
-            "-I" | "--include" => self.eval.include.push(words.value(flag)?),
+            "-I" | "--include" => self.eval.include.extend(words.values::<1>(flag)?),
             "--option" => {
-                let (name, value) = (words.value(flag)?, words.value(flag)?);
+                let [name, value] = words.values(flag)?;
                 self.option(name, value);
             }
             "--impure" => self.set("pure-eval", "false"),
@@ -159,14 +173,14 @@ impl Common {
             "-Q" | "--no-build-output" => self.build_logs = false,
             "-L" | "--print-build-logs" => self.build_logs = true,
             "-j" => {
-                let jobs = words.value(flag)?;
+                let [jobs] = words.values(flag)?;
                 self.set("max-jobs", &jobs);
             }
             "-k" => self.set("keep-going", "true"),
             "-K" => self.set("keep-failed", "true"),
             "--offline" => self.global.offline = true,
-            "--eval-store" => self.eval_store = Some(words.value(flag)?),
-            "--log-format" => drop(words.value(flag)?),
+            "--eval-store" => [self.eval_store] = words.values(flag)?.map(Some),
+            "--log-format" => drop(words.values::<1>(flag)?),
             "--readonly-mode" => self.read_only = true,
             "--repair" => self.repair = true,
             _ => return self.take_setting(flag, words),
@@ -204,9 +218,7 @@ impl Common {
                 setting
             }
             Some(SettingFlag::Valued(setting, append)) => {
-                let value = words.value(flag).map_err(|_| {
-                    CliError::usage(format!("flag '{flag}' requires 1 argument(s), but only 0 were given"))
-                })?;
+                let [value] = words.values(flag)?;
                 let name = if append { format!("extra-{}", setting.name) } else { setting.name.to_owned() };
                 self.set(&name, &value);
                 setting

@@ -57,19 +57,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let engine = context.settings.open(context.style)?;
     if request.mode == Mode::FindFile {
         for name in &request.operands {
-            // the one place that knows the search path is the evaluator
-            let name = name.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
-            let text = format!("toString (builtins.findFile builtins.nixPath \"{name}\")");
-            let (source, format) = (Source::Expr(text), EvalFormat::Raw);
-            let request = EvalRequest {
-                source,
-                attr_path: String::new(),
-                args: Vec::new(),
-                format,
-                strict: true,
-                habits: Habits::Instantiate,
-            };
-            output::data(&[engine.eval(&request)?, b"\n".to_vec()].concat())?;
+            output::line(&engine.find_file(name)?.display().to_string())?;
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -3,7 +3,7 @@
 use super::complete::{Cursor, completions};
 use super::{Action, Arg, Command, GLOBAL, Line};
 use crate::error::CliError;
-use crate::nix::flags::{Word, Words};
+use crate::nix::flags::{Word, Words, missing_values};
 use nopal_engine::suggest;
 use std::ffi::OsString;
 
@@ -130,7 +130,7 @@ impl Parser {
             let value = match self.words.value(word) {
                 Ok(value) => value,
                 Err(_) if self.cursor.as_ref().is_some_and(Cursor::is_set) => break,
-                Err(_) => return Err(missing(word, flag.labels.len(), number)),
+                Err(_) => return Err(missing_values(word, flag.labels.len(), number)),
             };
             if let Some(cursor) = &mut self.cursor
                 && cursor.is_at(&value)
@@ -212,10 +212,6 @@ impl Parser {
 
 fn unknown(word: &str) -> CliError {
     CliError::usage(format!("unrecognised flag '{word}'"))
-}
-
-fn missing(word: &str, wanted: usize, given: usize) -> CliError {
-    CliError::usage(format!("flag '{word}' requires {wanted} argument(s), but only {given} were given"))
 }
 
 fn needs_a_command(path: &[&'static Command], commands: &[Command]) -> CliError {
