@@ -52,7 +52,7 @@ impl Engine {
             }
             _ => {
                 let (value, _) = select_value(ev, &self.shared, source, attr_path, args)?;
-                app(ev, value, attr_path)
+                app(ev, value, "")
             }
         })
     }
@@ -123,9 +123,9 @@ impl Engine {
     }
 }
 
-/// The program of an app or a package that was found at `path`.
+/// The program of an app or a package that was found at `path` of a flake, or anywhere else.
 fn app(ev: &mut Evaluator, value: Value, path: &str) -> Result<App, Error> {
-    let attrs = ev.force_attrs(value, Pos::NONE, &format!("while evaluating the attribute '{path}'"))?;
+    let View::Attrs(attrs) = ev.force(value, Pos::NONE)?.view() else { return Err(missing("type", path)) };
     let kind = text(ev, attrs, "type", path)?;
     let is_app = matches!(path.split('.').next(), Some("apps" | "defaultApp"));
     let expected = if is_app { "app" } else { "derivation" };
@@ -165,10 +165,12 @@ fn app(ev: &mut Evaluator, value: Value, path: &str) -> Result<App, Error> {
 /// An attribute that must be there.
 fn attr(ev: &mut Evaluator, attrs: Attrs, name: &str, path: &str) -> Result<(Value, Pos), Error> {
     let symbol = ev.symbols.intern(name.as_bytes());
-    attrs.get_with_pos(symbol).ok_or_else(|| {
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        Error::eval(format!("attribute '{path}' does not exist"))
-    })
+    attrs.get_with_pos(symbol).ok_or_else(|| missing(name, path))
+}
+
+fn missing(name: &str, path: &str) -> Error {
+    let dot = if path.is_empty() { "" } else { "." };
+    Error::eval(format!("attribute '{path}{dot}{name}' does not exist"))
 }
 
 /// An attribute that must be there and a string.

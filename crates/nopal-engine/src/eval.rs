@@ -369,7 +369,8 @@ pub(crate) fn select_value(
     let args = auto_args(evaluator, shared.config.working_dir.as_os_str().as_bytes(), args)?;
     if let Source::Flake(flake) = source {
         if !args.is_empty() {
-            return Err(Error::eval("'--arg' and '--argstr' are incompatible with flakes"));
+            let message = "'--arg' and '--argstr' are incompatible with flakes";
+            return Err(Error::new(nopal_eval::ErrorKind::Usage, message));
         }
         return Ok((crate::flake::select(evaluator, shared, flake)?.0, Pos::NONE));
     }

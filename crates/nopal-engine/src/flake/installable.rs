@@ -248,7 +248,7 @@ impl Engine {
             let mut found = BTreeSet::new();
             for prefix in source.prefixes.iter().map(String::as_str).chain([""]) {
                 let path = format!("{prefix}{begin}");
-                let Ok((value, pos)) = flakes.ev.find_along(path.trim_end_matches('.'), outputs)? else { continue };
+                let Ok(Ok((value, pos))) = flakes.ev.find_along(path.trim_end_matches('.'), outputs) else { continue };
                 let View::Attrs(attrs) = flakes.ev.force(value, pos)?.view() else { continue };
                 let names = attrs.iter().map(|(symbol, ..)| flakes.ev.symbol_name(symbol).into_owned());
                 found.extend(names.filter(|found| found.starts_with(name)).map(|name| format!("{begin}{name}")));

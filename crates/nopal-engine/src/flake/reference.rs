@@ -41,7 +41,7 @@ impl Flakes<'_> {
         }
         let kind = nopal_fs::symlink_metadata_if_exists(&path).map_err(|error| Error::eval(error.to_string()))?;
         let Some(kind) = kind else {
-            return Err(Error::eval(format!("path '{}' does not exist", path.display())));
+            return Err(Error::eval(format!("getting status of \"{}\": No such file or directory", path.display())));
         };
         if !kind.is_dir() {
             if path.file_name() != Some("flake.nix".as_ref()) {

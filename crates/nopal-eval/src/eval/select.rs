@@ -45,8 +45,11 @@ impl Evaluator {
     /// that are like one that is missing.
     pub fn find_along(&mut self, path: &str, root: Value) -> Result<std::result::Result<(Value, Pos), Vec<String>>> {
         let (mut value, mut pos) = (root, Pos::NONE);
-        for name in parse_attr_path(path)? {
-            let View::Attrs(attrs) = self.force(value, pos)?.view() else { return Ok(Err(Vec::new())) };
+        let names = parse_attr_path(path)?;
+        for (index, name) in names.iter().enumerate() {
+            let View::Attrs(attrs) = self.force(value, pos)?.view() else {
+                return Err(Error::type_error(format!("'{}' is not an attribute set", names[..index].join("."))));
+            };
             let symbol = self.symbols.intern(name.as_bytes());
             match attrs.get_with_pos(symbol) {
                 Some(found) => (value, pos) = found,
