@@ -5,7 +5,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -24,6 +24,9 @@ const APPLICATION_ID: i64 = 0x6e6f_706c;
 /// How long to wait for another process that writes. Its transactions take milliseconds; a collector's batch with a
 /// slow disk can take seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two attempts at what SQLite does not wait for.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Readers kept open for the next query; more than the threads that usually ask at once is waste.
 const MAX_IDLE_READERS: usize = 4;
@@ -155,7 +158,7 @@ impl Database {
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "mmap_size", 64 * 1024 * 1024)?;
         if self.mode == OpenMode::ReadWrite {
-            let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+            let mode = to_wal(connection)?;
             if mode != "wal" {
                 // a file system without shared memory; the rollback journal is slower and as safe
                 connection.pragma_update_and_check(None, "journal_mode", "truncate", |row| row.get::<_, String>(0))?;
@@ -166,10 +169,12 @@ impl Database {
 
     /// The schema version, zero for a new file; an error for a file that is not ours or too new.
     fn check_header(&self, connection: &Connection) -> Result<i64, StoreError> {
-        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        // all at one moment: another process may be making it
+        let snapshot = connection.unchecked_transaction().map_err(|e| self.error(e))?;
+        let pragma = |name| snapshot.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let version = pragma("user_version").map_err(|e| self.error(e))?;
         let application = pragma("application_id").map_err(|e| self.error(e))?;
-        let tables: i64 = connection
+        let tables: i64 = snapshot
             .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
             .map_err(|e| self.error(e))?;
         if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
@@ -283,4 +288,20 @@ fn escape_uri(path: &Path) -> String {
         }
     }
     out
+}
+
+/// Changes the journal of a database to a write-ahead log, if it can. SQLite does not wait by itself for another process that
+/// is doing the same.
+fn to_wal(connection: &Connection) -> rusqlite::Result<String> {
+    let begin = Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begin.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            mode => return mode,
+        }
+    }
 }

@@ -221,3 +221,21 @@ fn the_same_path_may_be_added_at_once() {
     assert_eq!(scratch.objects_on_disk(), 6);
     assert!(scratch.store.verify(&Default::default()).unwrap().is_clean());
 }
+
+/// A store that is not there yet is made by one of those who want it, while the others wait.
+#[test]
+fn a_store_may_be_made_at_once() {
+    let scratch = Scratch::new();
+    for round in 0..20 {
+        let root = scratch.path(&format!("new-{round}"));
+        let start = std::sync::Barrier::new(6);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    start.wait();
+                    crate::support::open(&root).add_text("one", b"text", &BTreeSet::new()).unwrap();
+                });
+            }
+        });
+    }
+}
