@@ -153,15 +153,14 @@ impl Engine {
     /// Nothing in the search path has that name, or it is a file of the evaluator's own.
     pub fn find_file(&self, name: &str) -> Result<PathBuf, EngineError> {
         self.shared.with_evaluator(|evaluator| match evaluator.find_file(name.as_bytes())? {
-            (Root::HOST, path) => Ok(PathBuf::from(OsString::from_vec(path))),
+            (Root::HOST, path) => Ok(path_of(path)),
             _ => Err(Error::eval(format!("'<{name}>' has no physical path"))),
         })
     }
 
     /// The text of a file, or of the `default.nix` of a directory, and its path.
     fn read_source(&self, path: &Path) -> Result<(Vec<u8>, PathBuf), EngineError> {
-        let path = self.config().working_dir.join(path);
-        let mut path = PathBuf::from(OsString::from_vec(canonical(path.as_os_str().as_bytes())));
+        let mut path = path_of(absolute(&self.shared, path));
         if nopal_fs::is_dir(&path) {
             path.push("default.nix");
         }
@@ -429,8 +428,16 @@ pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path)
         let found = found.ok_or_else(|| Error::eval(format!("cannot fetch '{}'", path.display())))?;
         return Ok((Root::HOST, found));
     }
-    let path: PathBuf = shared.config.working_dir.join(path);
-    Ok((Root::HOST, canonical(path.as_os_str().as_bytes())))
+    Ok((Root::HOST, absolute(shared, path)))
+}
+
+/// A path given on the command line, without `.` and `..`.
+fn absolute(shared: &Shared, path: &Path) -> Vec<u8> {
+    canonical(shared.config.working_dir.join(path).as_os_str().as_bytes())
+}
+
+pub(crate) fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 pub(crate) fn auto_args(evaluator: &mut Evaluator, working_dir: &[u8], args: &[AutoArg]) -> Result<Attrs, Error> {

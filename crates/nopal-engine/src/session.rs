@@ -1,7 +1,7 @@
 //! An evaluation that goes on: many inputs, one evaluator, variables between them. What a read-eval-print loop is made
 //! of; reading and printing are the caller's.
 
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use nopal_format::StorePath;
 
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
-use crate::eval::{AutoArg, auto_args, evaluation_error, file_path};
+use crate::eval::{AutoArg, auto_args, evaluation_error, file_path, path_of};
 use crate::flake::FlakeSource;
 use crate::host::EvalHost;
 use crate::installable::Source;
@@ -298,13 +298,13 @@ impl Session<'_> {
             View::Path(_) | View::Str(_) => {
                 let what = "while evaluating the filename to edit";
                 let (_, path) = evaluator.coerce_to_path(value, Pos::NONE, &mut Context::EMPTY.clone(), what)?;
-                Ok((PathBuf::from(std::ffi::OsString::from_vec(path)), 0))
+                Ok((path_of(path), 0))
             }
             View::Closure(_) => {
                 let pos = evaluator.determine_pos(value);
                 match evaluator.positions.locate(pos) {
                     Some(location) if let Origin::File { root: Root::HOST, path } = &location.source.origin => {
-                        Ok((PathBuf::from(std::ffi::OsString::from_vec(path.clone())), location.line))
+                        Ok((path_of(path.clone()), location.line))
                     }
                     _ => {
                         let place = evaluator.show_pos(pos);

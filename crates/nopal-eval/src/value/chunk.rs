@@ -251,9 +251,10 @@ impl Chunk {
     pub(super) fn free_run(self, from: usize, to: usize, least: usize, most: usize) -> Option<(usize, usize)> {
         let kept = &self.header().lines[..to / APART_BYTES];
         let (least, most) = (least / LINE_BYTES, most / LINE_BYTES);
+        let sure = least.clamp(MIN_RUN_LINES, WORD_BITS);
         let mut line = from.max(FIRST_OBJECT) / LINE_BYTES;
-        while let Some((begin, free)) = some_free(kept, line, least) {
-            line = kept_line(kept, begin + free, (begin + most).min(to / LINE_BYTES));
+        while let Some(begin) = some_free(kept, line, sure) {
+            line = kept_line(kept, begin + sure, (begin + most).min(to / LINE_BYTES));
             if line - begin >= least {
                 return Some((begin * LINE_BYTES, line * LINE_BYTES));
             }
@@ -316,21 +317,20 @@ fn for_each_line_word(offset: usize, bytes: usize, mut with: impl FnMut(usize, u
     }
 }
 
-/// The first line from `line` on that is free, as are those after it that a run of `least` lines needs, as far as two words
-/// tell; and how many those are.
+/// The first line from `line` on with which at least `least` free ones begin, which are no fewer than a run has, and no more
+/// than a word tells of.
 #[inline(always)]
-fn some_free(kept: &[AtomicU64], line: usize, least: usize) -> Option<(usize, usize)> {
-    let least = least.clamp(MIN_RUN_LINES, WORD_BITS);
+fn some_free(kept: &[AtomicU64], line: usize, least: usize) -> Option<usize> {
     let mut skipped = u64::MAX << (line % WORD_BITS);
     for word in line / WORD_BITS..kept.len() {
         let free = !kept[word].load(Relaxed);
         let next = kept.get(word + 1).map_or(0, |next| !next.load(Relaxed));
-        // a bit says: so many lines from here on are free
-        let mut count = MIN_RUN_LINES;
-        let mut begins = (1..count).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far))) & skipped;
-        if begins != 0 && count < least {
+        // a bit says that so many lines from here on are free; most words have no run at all
+        let run = (1..MIN_RUN_LINES).fold(free, |all, far| all & (free >> far | next << (WORD_BITS - far)));
+        let mut begins = run & skipped;
+        if begins != 0 && MIN_RUN_LINES < least {
             let mut both = u128::from(next) << WORD_BITS | u128::from(free);
-            both &= both >> 1 & both >> 2;
+            let mut count = 1;
             while count < least {
                 let more = count.min(least - count);
                 both &= both >> more;
@@ -339,7 +339,7 @@ fn some_free(kept: &[AtomicU64], line: usize, least: usize) -> Option<(usize, us
             begins &= both as u64;
         }
         if begins != 0 {
-            return Some((word * WORD_BITS + begins.trailing_zeros() as usize, least));
+            return Some(word * WORD_BITS + begins.trailing_zeros() as usize);
         }
         skipped = u64::MAX;
     }

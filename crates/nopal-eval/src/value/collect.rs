@@ -344,8 +344,7 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
             batches[fetched].words().for_each(|word| prefetch(word as *mut u64));
             batches[followed].words().for_each(prefetch_next);
             for slot in batches[looked_at].drain() {
-                skip_indirection(*slot);
-                let word = load(*slot);
+                let word = skip_indirection(*slot);
                 if word & 0b11 == 0 {
                     self.object(word as *mut u64);
                 }
@@ -509,19 +508,21 @@ fn prefetch_next(word: u64) {
 
 /// Makes a place that holds an indirection hold its value, unless that is a function or a list: functions are equal only
 /// to themselves, and lists are shown as repeated only in the same place, so that nothing else may hold the very same one.
-/// (Nor a float: one of them is not equal to itself.)
+/// (Nor a float: one of them is not equal to itself.) Returns what it holds then.
 #[inline(always)]
-fn skip_indirection(slot: *mut u64) {
+fn skip_indirection(slot: *mut u64) -> u64 {
     let word = load(slot);
     if word & 0b11 != 0 {
-        return;
+        return word;
     }
     let object = word as *mut u64;
     let (header, second) = (load(object), load(object.wrapping_add(1)));
     let target = select_unpredictable(is_of(header, kinds([Kind::Indirection])), second, word);
     let is_object = target & 0b11 == 0;
     let is_same_cell = is_of(load(select_unpredictable(is_object, target, word) as *mut u64), SAME_CELL);
-    store(slot, select_unpredictable(is_same_cell, word, target));
+    let held = select_unpredictable(is_same_cell, word, target);
+    store(slot, held);
+    held
 }
 
 /// Has memory fetched that will be read soon.

@@ -65,8 +65,8 @@ pub(super) struct Block {
     end: usize,
     /// Offset of what was never used, which is zero.
     fresh: usize,
-    /// Offset from which room for objects of more than [`SMALL_BYTES`] is looked for, by the logarithm of their size.
-    big_next: [usize; BIG_CLASSES],
+    /// There is no room for objects of so many bytes.
+    no_room: usize,
 }
 
 impl Block {
@@ -83,11 +83,13 @@ impl Block {
     /// Takes memory for one object of more than [`SMALL_BYTES`]: free lines in a row.
     pub(super) fn take_big(&mut self, bytes: usize) -> Option<Run> {
         let room = bytes.next_multiple_of(LINE_BYTES);
-        // what is larger than that has a chunk of its own
-        let next = self.big_next.get_mut(room.ilog2() as usize)?;
-        let found = self.chunk.free_run(self.next.max(*next), self.end, room, room);
-        *next = found.map_or(self.end, |(_, end)| end);
-        let (begin, end) = found?;
+        if room >= self.no_room {
+            return None;
+        }
+        let Some((begin, end)) = self.chunk.free_run(self.next, self.end, room, room) else {
+            self.no_room = room;
+            return None;
+        };
         Some(big(self.chunk, begin, end, self.fresh, bytes))
     }
 
@@ -299,7 +301,7 @@ impl Space {
             };
             let end = (next + 1).next_multiple_of(BLOCK_BYTES);
             self.cursor = (index, end);
-            return Some(Block { chunk, next, end, fresh: chunk.hand_out(next, end), big_next: [0; BIG_CLASSES] });
+            return Some(Block { chunk, next, end, fresh: chunk.hand_out(next, end), no_room: usize::MAX });
         }
     }
 
