@@ -24,8 +24,8 @@ const OURS_IS: (u32, u32) = (2, 34);
 
 impl Nix {
     /// Builds ours, and links it into `folder` under Nix's names.
-    pub(crate) fn ours(root: &Path, folder: &Path, release: bool) -> Result<Self, String> {
-        let binary = build(root, release)?;
+    pub(crate) fn ours(root: &Path, folder: &Path, build: Build<'_>) -> Result<Self, String> {
+        let binary = self::build(root, build)?;
         let bin = folder.join("ours");
         fs::create_dir_all(&bin).map_err(|error| format!("cannot make {}: {error}", bin.display()))?;
         for name in ["nopal", "nix", "nix-instantiate", "nix-build", "nix-store", "patchelf"] {
@@ -108,14 +108,37 @@ pub(crate) fn feed(mut command: Command, input: &[u8]) -> Result<Output, String>
     })
 }
 
+/// How ours is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Build<'a> {
+    /// As while it is written.
+    Debug,
+    /// As users have it.
+    Release,
+    /// As users have it, but it counts what it does, into files in this folder.
+    Counting(&'a Path),
+}
+
+impl Build<'_> {
+    /// A build for users or not.
+    pub(crate) fn of(release: bool) -> Self {
+        if release { Self::Release } else { Self::Debug }
+    }
+}
+
 /// Builds the `nopal` binary and says where it is.
-pub(crate) fn build(root: &Path, release: bool) -> Result<PathBuf, String> {
+pub(crate) fn build(root: &Path, build: Build<'_>) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--quiet", "--package", "nopal", "--message-format", "json-render-diagnostics"])
         .current_dir(root);
-    if release {
-        cargo.arg("--release");
+    match build {
+        Build::Debug => {}
+        Build::Release => _ = cargo.arg("--release"),
+        // cargo does not know about the variable, so it must find nothing that is built already
+        Build::Counting(counts) => {
+            cargo.args(["--release", "--target-dir"]).arg(counts.join("target")).env("NOPAL_COUNT_INTO", counts);
+        }
     }
     let output = cargo.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !output.status.success() {

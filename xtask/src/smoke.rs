@@ -17,7 +17,7 @@ pub(crate) fn run(root: &Path) -> Result<bool, String> {
         eprintln!("smoke: SKIPPED: this machine has no apt, so nothing says where packages come from");
         return Ok(true);
     }
-    let binary = nix::build(root, false)?;
+    let binary = nix::build(root, nix::Build::Debug)?;
     let folder = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
     let home = folder.path().join("home");
     let nopal = folder.path().join("nopal");

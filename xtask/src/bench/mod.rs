@@ -5,12 +5,13 @@ mod corpora;
 mod elf;
 mod eval;
 mod measure;
+mod profile;
 mod start;
 mod store;
 
 pub(crate) use measure::watch;
 
-use crate::nix::Nix;
+use crate::nix::{Build, Nix};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     /// Count instructions of ours with callgrind instead of measuring time.
     #[arg(long)]
     callgrind: bool,
+    /// Run a build of ours that counts what it does, and write the profile that release builds read.
+    #[arg(long, conflicts_with_all = ["peer", "callgrind"])]
+    profile: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,12 +90,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     let folder = temporary.path().to_path_buf();
     let name = folder.file_name().unwrap_or_default();
     let peer_folder = options.peer_share.as_ref().map_or_else(|| folder.clone(), |inner| inner.join(name));
-    let peer = match (&options.peer, options.no_peer) {
+    let peer = match (&options.peer, options.no_peer || options.profile) {
         (_, true) => None,
         (Some(prefix), _) => Some(Nix::by_prefix(prefix)?),
         (None, _) => Nix::installed(),
     };
-    let ours = Nix::ours(root, &folder, true)?;
+    let counts = folder.join("counts");
+    let build = if options.profile { Build::Counting(&counts) } else { Build::Release };
+    let ours = Nix::ours(root, &folder, build)?;
     let bench = Bench { options, root, ours, peer, folder, peer_folder };
     let wanted = |what| options.what.is_empty() || options.what.contains(&what);
     measure::print_header(bench.peer.as_ref().map(|peer| peer.name.as_str()));
@@ -106,6 +112,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     }
     if wanted(What::Elf) && !options.callgrind {
         elf::run(&bench)?;
+    }
+    if options.profile {
+        profile::write(root, &counts)?;
     }
     Ok(true)
 }

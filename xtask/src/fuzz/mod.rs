@@ -7,7 +7,7 @@ mod grammar;
 mod mutate;
 mod shrink;
 
-use crate::nix::Nix;
+use crate::nix::{Build, Nix};
 use batch::{Fault, Outcome, Place, Question};
 use generate::Generator;
 use mutate::Corpus;
@@ -71,7 +71,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     let temporary = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
     let ours = match &options.ours {
         Some(folder) => Nix::in_folder(folder),
-        None => Nix::ours(root, temporary.path(), options.release)?,
+        None => Nix::ours(root, temporary.path(), Build::of(options.release))?,
     };
     let peer = match &options.cmd {
         Some(words) => Nix::by_prefix(words)?,

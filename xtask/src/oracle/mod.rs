@@ -11,7 +11,7 @@ mod experimental;
 mod library;
 mod suite;
 
-use crate::nix::Nix;
+use crate::nix::{Build, Nix};
 use std::path::{Path, PathBuf};
 
 /// What to compare with.
@@ -76,7 +76,7 @@ impl Tally {
 /// Runs everything asked for; true if all agree. The suites of others are counted, not judged.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     let folder = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
-    let ours = Nix::ours(root, folder.path(), options.release)?;
+    let ours = Nix::ours(root, folder.path(), Build::of(options.release))?;
     let peers = Nix::peers(&options.cmd)?;
     if peers.is_empty() {
         eprintln!("oracle: SKIPPED: no Nix is installed, and none is named by --cmd");

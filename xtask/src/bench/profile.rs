@@ -1,0 +1,44 @@
+//! The profile that release builds of ours read (`profile/rustc`): made of what a build that counts has counted.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Puts together what lies in the folder `counts`, in place of the profile that there is.
+pub(super) fn write(root: &Path, counts: &Path) -> Result<(), String> {
+    let version = said_by(Command::new("rustc").arg("-vV"))?;
+    let field = |name: &str| {
+        let found = version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        found.ok_or_else(|| format!("rustc does not tell its {name}"))
+    };
+    let (release, llvm) = (field("release")?, field("LLVM version")?);
+    let sysroot = said_by(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let tools = Path::new(sysroot.trim()).join("lib/rustlib").join(field("host")?).join("bin");
+    let folder = root.join("profile");
+    let profile = folder.join(format!("rustc-{release}-llvm-{llvm}.profdata"));
+    // what never ran is left out: that makes it a fifth as large
+    let mut merge = Command::new(tools.join("llvm-profdata"));
+    merge.args(["merge", "--sparse", "--output"]).arg(&profile).args(with_extension(counts, "profraw")?);
+    said_by(&mut merge).map_err(|error| format!("{error}\nto install it: rustup component add llvm-tools"))?;
+    for other in with_extension(&folder, "profdata")?.into_iter().filter(|path| *path != profile) {
+        fs::remove_file(&other).map_err(|error| format!("cannot remove {}: {error}", other.display()))?;
+    }
+    println!("written: {}", profile.display());
+    Ok(())
+}
+
+fn with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(paths.filter(|path| path.extension() == Some(OsStr::new(extension))).collect())
+}
+
+/// The standard output of a command that succeeds.
+fn said_by(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?} fails:\n{}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
