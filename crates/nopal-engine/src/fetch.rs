@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nopal_eval::host::{FetchRequest, Fetched, HostError, HostResult};
-use nopal_fetch::{FetchError, Request};
-use nopal_format::flake::Url;
+use nopal_fetch::{FetchError, Request, file_url_path};
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash, HashAlgorithm, StorePath, hash};
 use nopal_store::{AddOptions, PathInfo};
 
@@ -66,8 +65,7 @@ impl Fetch<'_> {
         if let Some(known) = self.known(name, ContentAddressMethod::Nar, sha256).map_err(failed)? {
             return Ok(without_attrs(known));
         }
-        Url::parse(url, &mut |_| {}).map_err(|error| HostError::Failed(error.to_string()))?;
-        let archive = self.download(url, None)?;
+        let archive = self.archive(url)?;
         let info = self.unpack(&archive, url, name)?;
         check_nar_hash(url, sha256, &info)?;
         Ok(without_attrs(info.path))
@@ -86,6 +84,26 @@ impl Fetch<'_> {
         let Some(store) = self.shared.existing_source_store()? else { return Ok(None) };
         store.add_temp_root(&path)?;
         Ok(store.is_valid(&path)?.then_some(path))
+    }
+
+    /// Downloads an archive. What is often mistaken for one on this machine is named.
+    pub(crate) fn archive(&self, url: &str) -> HostResult<PathBuf> {
+        if url.starts_with("file:") {
+            let path = file_url_path(url).map_err(failed)?;
+            let mistake = if !nopal_fs::exists(&path) {
+                Some("does not exist.")
+            } else if !nopal_fs::is_dir(&path) {
+                None
+            } else if nopal_fs::exists(&path.join(".git")) {
+                Some("is a git repository, not a tarball. Please use `git+file` as the scheme.")
+            } else {
+                Some("is a directory, not a file.")
+            };
+            if let Some(mistake) = mistake {
+                return Err(HostError::Failed(format!("tarball \"{}\" {mistake}", path.display())));
+            }
+        }
+        self.download(url, None)
     }
 
     /// Downloads into the cache, or takes what is there: with the promised hash, or recent.
@@ -161,8 +179,6 @@ fn check_nar_hash(url: &str, expected: Option<&Hash>, info: &PathInfo) -> HostRe
 
 fn mismatch(url: &str, expected: &Hash, got: &Hash) -> HostError {
     HostError::HashMismatch(format!(
-        "hash mismatch in file downloaded from '{url}':\n  specified: {}\n  got:       {}",
-        expected.sri(),
-        got.sri()
+        "hash mismatch in file downloaded from '{url}':\n  specified: {expected}\n  got:       {got}"
     ))
 }

@@ -98,7 +98,7 @@ pub enum ArchiveError {
     },
 }
 
-/// Unpacks an archive file, whatever its compression, into `dest`, which must not exist.
+/// Unpacks an archive file, whatever its compression, into `dest`, which must not exist. An empty file is an empty archive.
 ///
 /// # Errors
 /// See [`ArchiveError`]. What was unpacked until then stays.
@@ -113,6 +113,9 @@ pub fn unpack_file(archive: &Path, dest: &Path) -> Result<Unpacked, ArchiveError
         }
     }
     head.truncate(filled);
+    if head.is_empty() {
+        return unpack_tar(io::empty(), dest, Limits::default());
+    }
     if head.starts_with(zip::MAGIC) {
         return unpack_zip(&mut file, dest, Limits::default());
     }

@@ -150,7 +150,7 @@ impl Fetcher {
         let algorithm = request.hash.as_ref().map_or(HashAlgorithm::Sha256, Hash::algorithm);
         let limit = request.size_bytes.or(request.max_size_bytes).unwrap_or(self.config.max_size_bytes);
         let mut transfer = Transfer::new(place, target, &running, algorithm, limit, request.size_bytes);
-        if place.starts_with("file://") {
+        if place.starts_with("file:") {
             read_file(&mut transfer, place)?;
         } else if self.config.offline {
             return Err(FetchError::Offline { url: shown });
@@ -285,10 +285,15 @@ fn read_file(transfer: &mut Transfer<'_>, url: &str) -> Result<(), FetchError> {
 /// Bytes read at a time from a `file://` URL.
 const FILE_CHUNK_BYTES: usize = 256 << 10;
 
-/// The path of a `file:///…` or `file://localhost/…` URL.
-fn file_url_path(url: &str) -> Result<PathBuf, FetchError> {
-    let rest = url.strip_prefix("file://").unwrap_or(url);
+/// The path of a `file:///…`, `file://localhost/…` or `file:/…` URL. A query and a fragment mean nothing there.
+///
+/// # Errors
+/// It is not absolute.
+pub fn file_url_path(url: &str) -> Result<PathBuf, FetchError> {
+    let rest = url.strip_prefix("file:").unwrap_or(url);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
     let rest = rest.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
     if !rest.starts_with('/') {
         let reason = "a file URL names an absolute path of this machine".to_owned();
         return Err(FetchError::BadUrl { url: url.to_owned(), reason });

@@ -21,4 +21,4 @@ mod zip;
 
 pub use config::{FetchConfig, Proxies};
 pub use error::FetchError;
-pub use fetcher::{Fetched, Fetcher, Request};
+pub use fetcher::{Fetched, Fetcher, Request, file_url_path};

@@ -79,6 +79,7 @@ impl Flakes<'_> {
             locked.input = tree.input.clone().unwrap_or(wanted);
             flake = self.read_at(original, &resolved, &locked, &tree, input_path)?;
         }
+        self.ev.unmount_if_impure(&tree.store_path);
         flake.tree = Some(tree);
         Ok(flake)
     }

@@ -85,11 +85,16 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
     let mut result = check_locks(input, result)?;
     let (store_path, nar_hash) = add(shared, tree, result.name(), mount.as_ref())?;
     if let Some(promised) = input.nar_hash().map_err(invalid)?.filter(|promised| *promised != nar_hash) {
+        let (mut expected, mut got) = (promised, nar_hash);
+        if !matches!(input.kind(), "tarball" | "file") {
+            // as Nix says it (src/libexpr/paths.cc), which knows the hash itself only of those two
+            std::mem::swap(&mut expected, &mut got);
+        }
         return Err(HostError::HashMismatch(format!(
             "NAR hash mismatch in input '{}', expected '{}' but got '{}'",
             input.to_text().map_err(invalid)?,
-            promised.sri(),
-            nar_hash.sri()
+            expected.sri(),
+            got.sri()
         )));
     }
     if let Some(key) = key {

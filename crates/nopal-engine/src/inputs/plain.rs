@@ -72,7 +72,7 @@ pub(super) fn tarball(shared: &Shared, input: &Input) -> HostResult<Source> {
     let mount = named(&input)?;
     let url = input.need("url").map_err(invalid)?.to_owned();
     let fetch = Fetch { shared };
-    let (temp, root, newest) = fetch.unpack_to_temp(&fetch.download(&url, None)?, &url)?;
+    let (temp, root, newest) = fetch.unpack_to_temp(&fetch.archive(&url)?, &url)?;
     if newest > 0 && !input.attrs().contains_key("lastModified") {
         input.set("lastModified", Attr::Int(newest));
     }

@@ -8,11 +8,11 @@ use crate::builtins::{def, message};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
-use crate::host::FetchRequest;
+use crate::host::{FetchRequest, HostError};
 use crate::pos::Pos;
 use crate::pure::path;
 use crate::value::{AttrsBuilder, Value};
-use nopal_format::flake::{Attr, Attrs, Input};
+use nopal_format::flake::{Attr, Attrs, Input, Url};
 use nopal_format::store_path::{References, check_name};
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash};
 use nopal_syntax::interner::sym;
@@ -96,7 +96,7 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
     ev.check_uri(&url)?;
     let mut name = found.name.clone().unwrap_or_else(|| plain.name.as_bytes().to_vec());
     if name.is_empty() {
-        name = path::base_name(url.as_bytes()).to_vec();
+        name = path::base_name(url.trim_end_matches('/').as_bytes()).to_vec();
     }
     if let Err(error) = check_name(&name) {
         let advice = if found.name.is_some() {
@@ -138,11 +138,16 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
     }
     let sha256 = found.sha256;
     let request = if plain.unpack {
-        FetchRequest::Tarball { url, name, sha256 }
+        Url::parse(&url, &mut |_| {}).map_err(|error| Error::eval(error.to_string()))?;
+        FetchRequest::Tarball { url: url.clone(), name, sha256 }
     } else {
-        FetchRequest::File { url, name, sha256 }
+        FetchRequest::File { url: url.clone(), name, sha256 }
     };
-    let fetched = ev.host().fetch(&request).map_err(|error| ev.host_error(error, pos))?;
+    let fetched = ev.host().fetch(&request).map_err(|error| {
+        let of_input = plain.unpack && !matches!(error, HostError::HashMismatch(_));
+        let error = ev.host_error(error, pos);
+        if of_input { error.trace(Pos::NONE, format!("while fetching the input '{url}'")) } else { error }
+    })?;
     Ok(ev.store_path_string(&fetched.store_path))
 }
 

@@ -168,6 +168,7 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, face: Face) -> Result
         return Err(Error::eval(message).trace(Pos::NONE, format!("while fetching the input '{shown}'")));
     }
     let fetched = ev.fetch_tree(&input)?;
+    ev.unmount_if_impure(&fetched.store_path);
     ev.tree_value(&fetched, face == Face::Git, false)
 }
 

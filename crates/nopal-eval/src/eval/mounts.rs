@@ -19,6 +19,14 @@ impl Evaluator {
         self.mounts.extend(mount.map(|mount| (path, mount)));
     }
 
+    /// Has messages name a store object by its path again, unless evaluation is pure: only there does Nix read fetched trees
+    /// where they came from, and not the store.
+    pub fn unmount_if_impure(&mut self, path: &StorePath) {
+        if !self.settings.pure_eval {
+            self.mount(path, None);
+        }
+    }
+
     /// The mount that a path is in, and where in it.
     fn mount_of<'a>(&self, path: &'a [u8]) -> Option<(&Mount, &'a [u8])> {
         self.mounts.iter().find_map(|(mounted, mount)| {
@@ -77,6 +85,10 @@ impl Evaluator {
             (HostError::NotFound(_), Some((mount, rest))) => {
                 let message = [b"'", mount.shown.as_slice(), rest, b"' does not exist"].concat();
                 Error::new(ErrorKind::Host, message)
+            }
+            // the host names the place where the object would be
+            (HostError::NotFound(_), None) if path.starts_with(self.settings.store_dir.as_str().as_bytes()) => {
+                self.not_found(Root::HOST, path)
             }
             _ => self.host_error(error, Pos::NONE),
         }

@@ -146,9 +146,9 @@ impl Evaluator {
         self.print(value, PrintOptions::PLAIN).unwrap_or_default()
     }
 
-    /// A position as `file:line:column`.
+    /// A position as `file:line:column`, or `«none»:0`.
     pub fn show_pos(&self, pos: Pos) -> String {
-        let Some(location) = self.positions.locate(pos) else { return "«none»".to_owned() };
+        let Some(location) = self.positions.locate(pos) else { return "«none»:0".to_owned() };
         let origin: std::borrow::Cow<'_, str> = match &location.source.origin {
             Origin::File { root, path } => String::from_utf8_lossy(&self.shown_path(*root, path)).into_owned().into(),
             Origin::Text => "«string»".into(),

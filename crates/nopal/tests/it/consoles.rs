@@ -29,6 +29,7 @@ consoles! {
     elf_show
     eval
     eval_cache
+    fetch
     flakes
     nix
     nix_names

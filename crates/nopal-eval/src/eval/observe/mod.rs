@@ -250,13 +250,8 @@ impl Evaluator {
 
     fn trace_call(&self, what: &str, pos: Pos) {
         if self.observer.as_ref().is_some_and(|observer| observer.trace_calls) {
-            let (place, now) = (self.show_call_pos(pos), self.host().now_ns());
+            let (place, now) = (self.show_pos(pos), self.host().now_ns());
             self.emit(Message::Trace(format!("function-trace {what} {place} at {now}").into_bytes()));
         }
-    }
-
-    /// A position as Nix shows it here: with a line even where there is none.
-    fn show_call_pos(&self, pos: Pos) -> String {
-        if pos.is_none() { "«none»:0".to_owned() } else { self.show_pos(pos) }
     }
 }

@@ -108,13 +108,13 @@ impl Evaluator {
         let at = |pos: Pos| if pos.is_none() { String::new() } else { format!("{}:", self.show_pos(pos)) };
         match frame {
             Frame::Lambda { place, name, call } => {
-                let shown = self.show_call_pos(call.or(*place));
+                let shown = self.show_pos(call.or(*place));
                 name.map_or_else(|| shown.clone(), |name| format!("{shown}:{}", self.symbol_name(name)))
             }
             Frame::Builtin { name, call } => format!("{}primop {name}", at(*call)),
-            Frame::Functor { at } => format!("{}:functor", self.show_call_pos(*at)),
+            Frame::Functor { at } => format!("{}:functor", self.show_pos(*at)),
             Frame::Derivation { call, name } => format!("{}primop derivationStrict:{name}", at(*call)),
-            Frame::Other { call } => self.show_call_pos(*call),
+            Frame::Other { call } => self.show_pos(*call),
         }
     }
 }
