@@ -85,11 +85,9 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
     let mut result = check_locks(input, result)?;
     let (store_path, nar_hash) = add(shared, tree, result.name(), mount.as_ref())?;
     if let Some(promised) = input.nar_hash().map_err(invalid)?.filter(|promised| *promised != nar_hash) {
-        let (mut expected, mut got) = (promised, nar_hash);
-        if !matches!(input.kind(), "tarball" | "file") {
-            // as Nix says it (src/libexpr/paths.cc), which knows the hash itself only of those two
-            std::mem::swap(&mut expected, &mut got);
-        }
+        // in Nix's words, which are the wrong way round but for these two kinds (src/libexpr/paths.cc)
+        let right = matches!(input.kind(), "tarball" | "file");
+        let (expected, got) = if right { (promised, nar_hash) } else { (nar_hash, promised) };
         return Err(HostError::HashMismatch(format!(
             "NAR hash mismatch in input '{}', expected '{}' but got '{}'",
             input.to_text().map_err(invalid)?,
