@@ -29,7 +29,7 @@ const MARK: Style = "93";
 const FAINT: Style = "37";
 
 /// How text is laid out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Look {
     columns: usize,
     colour: bool,
@@ -54,7 +54,7 @@ impl Look {
 
 /// Lays out a document; every block, the last one included, is followed by an empty line.
 pub(super) fn render(source: &str, look: Look) -> String {
-    let mut writer = Writer::new(look);
+    let mut writer = Writer { look, ..Writer::default() };
     for event in Parser::new_ext(source, Options::ENABLE_TABLES) {
         writer.event(event);
     }
@@ -79,6 +79,7 @@ struct List {
     loose: bool,
 }
 
+#[derive(Default)]
 struct Writer {
     look: Look,
     out: String,
@@ -91,8 +92,8 @@ struct Writer {
     /// Whether a word has ended, so that what follows is a new one.
     apart: bool,
     styles: Vec<Style>,
-    /// Addresses of the links that are open; nothing where the text is the address.
-    links: Vec<Option<String>>,
+    /// The address of the link that is open, if its text is another one.
+    address: Option<String>,
     /// The code block that is open.
     code: Option<String>,
     alignments: Vec<Alignment>,
@@ -100,23 +101,6 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(look: Look) -> Self {
-        Self {
-            look,
-            out: String::new(),
-            around: Vec::new(),
-            lists: Vec::new(),
-            gap: false,
-            words: Vec::new(),
-            apart: true,
-            styles: Vec::new(),
-            links: Vec::new(),
-            code: None,
-            alignments: Vec::new(),
-            rows: Vec::new(),
-        }
-    }
-
     fn event(&mut self, event: Event<'_>) {
         match (event, &mut self.code) {
             (Event::Start(tag), _) => self.start(tag),
@@ -124,10 +108,7 @@ impl Writer {
             (Event::Text(text), Some(code)) => code.push_str(&text),
             (Event::Code(text), _) => self.styled(&text, CODE),
             (Event::SoftBreak, _) => self.apart = true,
-            (Event::HardBreak, _) => {
-                self.words.push(None);
-                self.apart = true;
-            }
+            (Event::HardBreak, _) => self.words.push(None),
             (Event::Rule, _) => {
                 let rule = self.look.paint(&"─".repeat(self.look.columns), FAINT);
                 self.block(&[rule]);
@@ -182,7 +163,7 @@ impl Writer {
             Tag::Link { link_type, dest_url, .. } => {
                 let is_address = matches!(link_type, LinkType::Autolink | LinkType::Email);
                 self.styles.push(if is_address { ADDRESS } else { LABEL });
-                self.links.push((!is_address).then(|| dest_url.into_string()));
+                self.address = (!is_address).then(|| dest_url.into_string());
             }
             Tag::Image { .. } => {
                 self.styled("[🖻 ", FAINT);
@@ -227,7 +208,7 @@ impl Writer {
             TagEnd::Emphasis | TagEnd::Strong => _ = self.styles.pop(),
             TagEnd::Link => {
                 self.styles.pop();
-                if let Some(Some(address)) = self.links.pop() {
+                if let Some(address) = self.address.take() {
                     self.apart = true;
                     self.styled(&address, ADDRESS);
                 }
@@ -292,7 +273,6 @@ impl Writer {
                 }
             }
         }
-        self.apart = true;
         let look = self.look;
         let painted = |line: &Vec<Run>| {
             let spans = line.chunk_by(|one, other| one.1 == other.1);
@@ -349,20 +329,16 @@ impl Writer {
 
     fn table(&mut self) {
         let rows = std::mem::take(&mut self.rows);
-        let look = self.look;
-        let cells = |row: &[String]| {
-            let columns = row.iter().enumerate().map(|(column, cell)| {
-                let width = rows.iter().filter_map(|row| row.get(column)).map(|cell| visible_width(cell)).max();
-                let how = self.alignments.get(column).copied().unwrap_or(Alignment::None);
-                aligned(cell, width.unwrap_or(0), how)
-            });
-            columns.collect::<Vec<_>>().join(&format!(" {} ", look.paint("│", MARK)))
+        let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| visible_width(cell)).max();
+        let widths: Vec<usize> = (0..self.alignments.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let bar = format!(" {} ", self.look.paint("│", MARK));
+        let line = |row: &Vec<String>| {
+            let columns = row.iter().zip(&widths).zip(&self.alignments);
+            columns.map(|((cell, width), alignment)| aligned(cell, *width, *alignment)).collect::<Vec<_>>().join(&bar)
         };
-        let mut lines: Vec<String> = rows.iter().map(|row| cells(row)).collect();
-        if let Some(head) = lines.first() {
-            let rule = head.split('│').map(|cell| "─".repeat(visible_width(cell))).collect::<Vec<_>>().join("┼");
-            lines.insert(1, look.paint(&(rule + "─"), MARK));
-        }
+        let mut lines: Vec<String> = rows.iter().map(line).collect();
+        let rule = widths.iter().enumerate().map(|(column, width)| "─".repeat(width + 1 + usize::from(column > 0)));
+        lines.insert(1.min(lines.len()), self.look.paint(&rule.collect::<Vec<_>>().join("┼"), MARK));
         self.block(&lines);
     }
 
