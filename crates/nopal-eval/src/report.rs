@@ -48,8 +48,8 @@ impl Evaluator {
         crate::builtins::json::answer_to_json(self, value, pos, true, strict)
     }
 
-    /// As [`Self::print_json`], as `nix eval` does: all is forced, paths are not copied to the store, and what is wrong with the value as a
-    /// whole has no place.
+    /// As [`Self::print_json`], as `nix eval` does: all is forced, paths are not copied to the store, and what is wrong with
+    /// the value as a whole has no place.
     pub fn print_json_in_place(&mut self, value: Value) -> Result<Vec<u8>> {
         crate::builtins::json::answer_to_json(self, value, Pos::NONE, false, true)
     }

@@ -4,6 +4,7 @@ use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::files::parse_sha256;
 use crate::builtins::flake::reading;
+use crate::builtins::tree::of_input;
 use crate::builtins::{def, message};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -144,9 +145,9 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
         FetchRequest::File { url: url.clone(), name, sha256 }
     };
     let fetched = ev.host().fetch(&request).map_err(|error| {
-        let of_input = plain.unpack && !matches!(error, HostError::HashMismatch(_));
+        let is_of_input = plain.unpack && !matches!(error, HostError::HashMismatch(_));
         let error = ev.host_error(error, pos);
-        if of_input { error.trace(Pos::NONE, format!("while fetching the input '{url}'")) } else { error }
+        if is_of_input { of_input(error, &url) } else { error }
     })?;
     Ok(ev.store_path_string(&fetched.store_path))
 }

@@ -69,11 +69,10 @@ impl Evaluator {
     /// It cannot be fetched, or is not what it should be.
     pub fn fetch_tree(&mut self, input: &Input) -> Result<Fetched> {
         let request = FetchRequest::Tree(input.clone());
-        let fetched = self.host().fetch(&request).map_err(|error| {
-            let error = self.host_error(error, Pos::NONE);
-            let shown = input.to_text().unwrap_or_default();
-            error.trace(Pos::NONE, format!("while fetching the input '{shown}'"))
-        })?;
+        let fetched = self
+            .host()
+            .fetch(&request)
+            .map_err(|error| of_input(self.host_error(error, Pos::NONE), &input.to_text().unwrap_or_default()))?;
         self.allow_path(&fetched.store_path);
         self.mount(&fetched.store_path, fetched.mount.clone());
         Ok(fetched)
@@ -129,6 +128,11 @@ impl Evaluator {
     }
 }
 
+/// An error of fetching an input.
+pub(super) fn of_input(error: Error, shown: &str) -> Error {
+    error.trace(Pos::NONE, format!("while fetching the input '{shown}'"))
+}
+
 fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, face: Face) -> Result<Value> {
     let who = if face == Face::Git { "fetchGit" } else { "fetchTree" };
     let forced = ev.force(value, pos)?;
@@ -165,7 +169,7 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, face: Face) -> Result
     if (kind == "tarball" || kind == "file") && relative_file(url) {
         let message =
             format!("{kind} '{url}' must use an absolute path. The 'file' scheme does not support relative paths.");
-        return Err(Error::eval(message).trace(Pos::NONE, format!("while fetching the input '{shown}'")));
+        return Err(of_input(Error::eval(message), &shown));
     }
     let fetched = ev.fetch_tree(&input)?;
     ev.unmount_if_impure(&fetched.store_path);

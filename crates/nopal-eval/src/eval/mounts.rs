@@ -81,13 +81,12 @@ impl Evaluator {
     #[cold]
     pub(super) fn read_error(&self, error: HostError, path: &[u8]) -> Error {
         match (&error, self.mount_of(path)) {
-            (HostError::NotFound(_), Some((mount, _))) if mount.is_worktree => self.not_found(Root::HOST, path),
-            (HostError::NotFound(_), Some((mount, rest))) => {
+            (HostError::NotFound(_), Some((mount, rest))) if !mount.is_worktree => {
                 let message = [b"'", mount.shown.as_slice(), rest, b"' does not exist"].concat();
                 Error::new(ErrorKind::Host, message)
             }
             // the host names the place where the object would be
-            (HostError::NotFound(_), None) if path.starts_with(self.settings.store_dir.as_str().as_bytes()) => {
+            (HostError::NotFound(_), _) if path.starts_with(self.settings.store_dir.as_str().as_bytes()) => {
                 self.not_found(Root::HOST, path)
             }
             _ => self.host_error(error, Pos::NONE),
