@@ -3,10 +3,14 @@
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
-/// Everything below a folder whose name ends in `.nix`, folders aside, in order and with what it is; links are not
-/// followed.
+/// Everything below a folder whose name ends in `.nix`, as [`below`] gives it.
 pub(crate) fn nix_below(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>, String> {
-    below(folder, &|path, _| path.extension().is_some_and(|extension| extension == "nix"))
+    with_extension(folder, "nix")
+}
+
+/// Everything below a folder whose name has an extension, as [`below`] gives it.
+pub(crate) fn with_extension(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, Metadata)>, String> {
+    below(folder, &|path, _| path.extension().is_some_and(|found| found == extension))
 }
 
 /// Everything below a folder that is wanted, folders aside, in order and with what it is; links are not followed.

@@ -115,8 +115,8 @@ pub(crate) enum Build<'a> {
     Debug,
     /// As users have it.
     Release,
-    /// As users have it, but it counts what it does, into files in this folder.
-    Counting(&'a Path),
+    /// As users have it, but it counts what it does, into files in the first folder. It is built in the second.
+    Counting(&'a Path, &'a Path),
 }
 
 impl Build<'_> {
@@ -136,8 +136,8 @@ pub(crate) fn build(root: &Path, build: Build<'_>) -> Result<PathBuf, String> {
         Build::Debug => {}
         Build::Release => _ = cargo.arg("--release"),
         // cargo does not know about the variable, so it must find nothing that is built already
-        Build::Counting(counts) => {
-            cargo.args(["--release", "--target-dir"]).arg(counts.join("target")).env("NOPAL_COUNT_INTO", counts);
+        Build::Counting(counts, target) => {
+            cargo.args(["--release", "--target-dir"]).arg(target).env("NOPAL_COUNT_INTO", counts);
         }
     }
     let output = cargo.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot run cargo: {error}"))?;

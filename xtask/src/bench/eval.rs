@@ -118,17 +118,9 @@ fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
 }
 
 fn micro(bench: &Bench<'_>) -> Result<Vec<(String, PathBuf)>, String> {
-    let folder = bench.root.join("bench/eval");
-    let entries = std::fs::read_dir(&folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
-    let mut found: Vec<(String, PathBuf)> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let name = path.file_name()?.to_str()?.strip_suffix(".nix")?.to_owned();
-            Some((name, path))
-        })
-        .collect();
-    found.sort();
-    Ok(found)
+    let found = crate::files::nix_below(&bench.root.join("bench/eval"))?;
+    let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(found.into_iter().map(|(path, _)| (name(&path), path)).collect())
 }
 
 /// The surroundings of a measurement: no store, unless one is named, and nothing remembered.

@@ -95,8 +95,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         (Some(prefix), _) => Some(Nix::by_prefix(prefix)?),
         (None, _) => Nix::installed(),
     };
-    let counts = folder.join("counts");
-    let build = if options.profile { Build::Counting(&counts) } else { Build::Release };
+    let (counts, target) = (folder.join("counts"), folder.join("target"));
+    let build = if options.profile { Build::Counting(&counts, &target) } else { Build::Release };
     let ours = Nix::ours(root, &folder, build)?;
     let bench = Bench { options, root, ours, peer, folder, peer_folder };
     let wanted = |what| options.what.is_empty() || options.what.contains(&what);

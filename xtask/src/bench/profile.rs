@@ -1,11 +1,11 @@
 //! The profile that release builds of ours read (`profile/rustc`): made of what a build that counts has counted.
 
-use std::ffi::OsStr;
+use crate::files::with_extension;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// Puts together what lies in the folder `counts`, in place of the profile that there is.
+/// Puts together the counts in a folder, in place of the profile that there is.
 pub(super) fn write(root: &Path, counts: &Path) -> Result<(), String> {
     let version = said_by(Command::new("rustc").arg("-vV"))?;
     let field = |name: &str| {
@@ -19,19 +19,14 @@ pub(super) fn write(root: &Path, counts: &Path) -> Result<(), String> {
     let profile = folder.join(format!("rustc-{release}-llvm-{llvm}.profdata"));
     // what never ran is left out: that makes it a fifth as large
     let mut merge = Command::new(tools.join("llvm-profdata"));
-    merge.args(["merge", "--sparse", "--output"]).arg(&profile).args(with_extension(counts, "profraw")?);
+    merge.args(["merge", "--sparse", "--output"]).arg(&profile);
+    merge.args(with_extension(counts, "profraw")?.into_iter().map(|(path, _)| path));
     said_by(&mut merge).map_err(|error| format!("{error}\nto install it: rustup component add llvm-tools"))?;
-    for other in with_extension(&folder, "profdata")?.into_iter().filter(|path| *path != profile) {
+    for (other, _) in with_extension(&folder, "profdata")?.into_iter().filter(|(path, _)| *path != profile) {
         fs::remove_file(&other).map_err(|error| format!("cannot remove {}: {error}", other.display()))?;
     }
     println!("written: {}", profile.display());
     Ok(())
-}
-
-fn with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    Ok(paths.filter(|path| path.extension() == Some(OsStr::new(extension))).collect())
 }
 
 /// The standard output of a command that succeeds.
