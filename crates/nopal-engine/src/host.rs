@@ -1,6 +1,6 @@
 //! The host that evaluation runs on: the file system, the store, the downloader, builds.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use nopal_eval::host::{
     Message, SourceKey, Wanted as EvalWanted,
 };
 use nopal_eval::{Error, Evaluator, Pos, Value};
-use nopal_format::derivation::DrvHashes;
+use nopal_format::derivation::{DrvHashes, Instantiated};
 use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_fs::{EntryKind, FileIdentity, FsError};
@@ -34,8 +34,8 @@ pub(crate) struct EvalHost {
     shared: Arc<Shared>,
     /// Whether store writes are only computed.
     read_only: bool,
-    /// Texts of derivations that this evaluation made; import from derivation and `storePath` read them.
-    made: Mutex<BTreeMap<StorePath, Arc<[u8]>>>,
+    /// Derivations that this evaluation made, with their texts where the store does not get them.
+    made: Mutex<HashMap<StorePath, Option<Arc<[u8]>>>>,
     /// What evaluation adds to the store, once it does: it becomes valid later, together.
     additions: OnceLock<Additions>,
     /// Trees fetched so far: within an evaluation an input does not change.
@@ -112,7 +112,7 @@ impl EvalHost {
         self.made().contains_key(path)
     }
 
-    fn made(&self) -> MutexGuard<'_, BTreeMap<StorePath, Arc<[u8]>>> {
+    fn made(&self) -> MutexGuard<'_, HashMap<StorePath, Option<Arc<[u8]>>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,20 +281,22 @@ impl Host for EvalHost {
         Ok(path)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
-        let text: Arc<[u8]> = text.into();
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()> {
+        let text = self.read_only.then(|| made.aterm.into());
         // held until it is given to the store: what refers to it must be given later
-        let mut made = self.made();
-        let known = made.insert(path.clone(), text.clone());
+        let mut all = self.made();
+        let known = all.insert(made.path.clone(), text);
         if known.is_none() && !self.read_only {
-            self.additions()?.derivation(path, derivation, text).map_err(failed)?;
+            self.additions()?.derivation(derivation, made).map_err(failed)?;
         }
         Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        let made = self.made().get(path).cloned();
-        match made {
+        // import from derivation and `storePath` read what was just made
+        let made = self.made().get(path).cloned().flatten();
+        let waiting = || self.additions.get().and_then(|additions| additions.pending_text(path));
+        match made.or_else(waiting) {
             Some(text) => self.shared.parse_derivation(path, &text).map_err(failed),
             None => self.shared.read_derivation(path).map_err(failed),
         }

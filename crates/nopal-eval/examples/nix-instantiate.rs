@@ -15,6 +15,7 @@ use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
 use nopal_eval::value::{AttrsBuilder, Root};
 use nopal_eval::{Evaluator, Host, HostError, MemHost, Pos, Settings, Value, evaluate};
+use nopal_format::derivation::Instantiated;
 use nopal_format::nar::Tree;
 use nopal_format::{ByteString, Derivation, StoreDir, StorePath};
 use nopal_syntax::parser::Lint;
@@ -122,13 +123,13 @@ impl Host for DevHost {
     fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath> {
         self.store.add_text(name, contents, references)
     }
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()> {
         // For comparing with another evaluator: every derivation as a file.
         if let Some(dir) = std::env::var_os("DERIVATIONS_DIR") {
-            let file = Path::new(&dir).join(path.base_name());
-            std::fs::write(&file, text).map_err(|e| failed(&file, "writing file", &e))?;
+            let file = Path::new(&dir).join(made.path.base_name());
+            std::fs::write(&file, made.aterm).map_err(|e| failed(&file, "writing file", &e))?;
         }
-        self.store.add_derivation(path, derivation, text)
+        self.store.add_derivation(derivation, made)
     }
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
         self.store.read_derivation(path)

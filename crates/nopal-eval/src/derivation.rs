@@ -413,7 +413,7 @@ impl Draft<'_> {
         let made = hashes.instantiate(&store_dir, &mut self.drv, &mut read).map_err(|HashFailure(error)| error);
         let path = made.and_then(|made| {
             if !ev.settings.read_only {
-                let added = host.add_derivation(&made.path, &self.drv, made.aterm);
+                let added = host.add_derivation(&self.drv, &made);
                 added.map_err(|error| ev.host_error(error, Pos::NONE))?;
             }
             Ok(made.path)

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nopal_format::derivation::Instantiated;
 use nopal_format::flake::Input;
 use nopal_format::{BuiltPath, ContentAddressMethod, Derivation, Hash, HashAlgorithm, StorePath};
 
@@ -198,8 +199,8 @@ pub trait Host: Send + Sync {
     /// Writes a text object; in read-only mode it only computes the path.
     fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> HostResult<StorePath>;
 
-    /// Writes a derivation, given with its name, its text and the path that follows from it.
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()>;
+    /// Writes a derivation, given with what it is in the store.
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()>;
 
     /// Reads a derivation that this evaluation did not make.
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation>;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use nopal_format::derivation::Instantiated;
 use nopal_format::nar::Tree;
 use nopal_format::store_path::References;
 use nopal_format::{
@@ -262,8 +263,8 @@ impl Host for MemHost {
         Ok(path)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
-        self.store(path, Tree::file(text.to_vec()), derivation.references().into_iter().collect());
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()> {
+        self.store(&made.path, Tree::file(made.aterm.to_vec()), derivation.references().into_iter().collect());
         Ok(())
     }
 

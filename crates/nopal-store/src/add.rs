@@ -125,10 +125,11 @@ impl Store {
         }
         self.writable("add a text")?;
         let fresh = texts.iter().zip(&paths).filter(|(_, path)| !valid.contains(path));
-        let staged =
-            fresh.map(|(text, path)| stage_text(path.clone(), text.contents.clone(), text.references.clone(), None));
-        let staged = staged.collect();
-        self.install(staged)?;
+        let staged = fresh.map(|(text, path)| {
+            let hash = Hash::of(HashAlgorithm::Sha256, &text.contents);
+            stage_text(path.clone(), text.contents.clone(), hash, text.references.clone(), None)
+        });
+        self.install(staged.collect())?;
         Ok(paths)
     }
 
@@ -194,18 +195,18 @@ impl Store {
     }
 }
 
-/// A text ready to be installed.
+/// A text ready to be installed, given with its SHA-256.
 pub(crate) fn stage_text(
     path: StorePath,
     bytes: Arc<[u8]>,
+    hash: Hash,
     references: BTreeSet<StorePath>,
     outputs: Option<BTreeMap<String, StorePath>>,
 ) -> Staged {
     let (nar_hash, nar_size) = hash_of_file(&bytes);
     let mut info = PathInfo::new(path, nar_hash, nar_size);
     info.references = references;
-    info.ca =
-        Some(ContentAddress { method: ContentAddressMethod::Text, hash: Hash::of(HashAlgorithm::Sha256, &bytes) });
+    info.ca = Some(ContentAddress { method: ContentAddressMethod::Text, hash });
     Staged { info, contents: Contents::File { bytes, executable: false }, outputs }
 }
 

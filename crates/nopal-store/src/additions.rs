@@ -1,11 +1,13 @@
 //! Additions beside the caller's work: what is given is written by a thread of its own, many paths at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use nopal_format::{Derivation, PathInfo, StorePath};
+use nopal_format::derivation::Instantiated;
+use nopal_format::{Derivation, Hash, HashAlgorithm, PathInfo, StorePath};
 use nopal_report::Activity;
 
 use crate::add::{AddOptions, stage_text};
@@ -15,8 +17,8 @@ use crate::store::Store;
 use crate::tree::EntryFilter;
 
 /// Paths that are worth a batch: of the cost of a batch, most is that of its sync and of the pages of the database that
-/// it touches.
-const BATCH_PATHS: usize = 2048;
+/// it touches. The last one is written when nothing else is left to do, and should not be long.
+const BATCH_PATHS: usize = 1024;
 
 /// So many bytes may wait in memory before whoever adds more has to wait, or to write them.
 const WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -47,7 +49,8 @@ struct State {
     given: u64,
     done: u64,
     /// Paths given and not yet valid.
-    pending: HashSet<StorePath>,
+    /// With their texts, if they are such.
+    pending: HashMap<StorePath, Option<Arc<[u8]>>>,
     /// Whether somebody writes a batch.
     writing: bool,
     closed: bool,
@@ -64,6 +67,7 @@ enum Item {
 struct Text {
     path: StorePath,
     bytes: Arc<[u8]>,
+    hash: Hash,
     references: BTreeSet<StorePath>,
     /// Of a derivation, those that are known before it is built.
     outputs: Option<BTreeMap<String, StorePath>>,
@@ -77,6 +81,20 @@ impl Item {
         }
     }
 
+    fn text(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Self::Text(text) => Some(text.bytes.clone()),
+            Self::Staged(_) => None,
+        }
+    }
+
+    fn references(&self) -> &BTreeSet<StorePath> {
+        match self {
+            Self::Text(text) => &text.references,
+            Self::Staged(staged) => &staged.info.references,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.bytes.len(),
@@ -86,7 +104,7 @@ impl Item {
 
     fn stage(self) -> Staged {
         match self {
-            Self::Text(text) => stage_text(text.path, text.bytes, text.references, text.outputs),
+            Self::Text(text) => stage_text(text.path, text.bytes, text.hash, text.references, text.outputs),
             Self::Staged(staged) => *staged,
         }
     }
@@ -99,12 +117,13 @@ impl Additions {
         Self { queue: Arc::new(queue), thread: Mutex::new(None) }
     }
 
-    /// Adds a derivation, given with its text and the path that follows from it.
-    pub fn derivation(&self, path: &StorePath, derivation: &Derivation, text: Arc<[u8]>) -> Result<(), StoreError> {
+    /// Adds a derivation, given with what it is in the store.
+    pub fn derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> Result<(), StoreError> {
         self.queue.store.writable("add a derivation")?;
         self.push(Item::Text(Text {
-            path: path.clone(),
-            bytes: text,
+            path: made.path.clone(),
+            bytes: made.aterm.into(),
+            hash: made.text_hash,
             references: derivation.references(),
             outputs: Some(known_outputs(self.queue.store.store_dir(), derivation)),
         }));
@@ -114,7 +133,8 @@ impl Additions {
     /// Adds a text file, given with the path that follows from it.
     pub fn text(&self, path: &StorePath, text: Arc<[u8]>, references: BTreeSet<StorePath>) -> Result<(), StoreError> {
         self.queue.store.writable("add a text")?;
-        self.push(Item::Text(Text { path: path.clone(), bytes: text, references, outputs: None }));
+        let hash = Hash::of(HashAlgorithm::Sha256, &text);
+        self.push(Item::Text(Text { path: path.clone(), bytes: text, hash, references, outputs: None }));
         Ok(())
     }
 
@@ -144,7 +164,12 @@ impl Additions {
 
     /// Whether a path was given that is not valid yet.
     pub fn is_pending(&self, path: &StorePath) -> bool {
-        self.queue.lock().pending.contains(path)
+        self.queue.lock().pending.contains_key(path)
+    }
+
+    /// The text that was given as a path that is not valid yet.
+    pub fn pending_text(&self, path: &StorePath) -> Option<Arc<[u8]>> {
+        self.queue.lock().pending.get(path)?.clone()
     }
 
     /// Waits until all that was given is valid.
@@ -166,9 +191,10 @@ impl Additions {
         while state.bytes > WAITING_BYTES {
             state = self.queue.proceed(state);
         }
-        if !state.pending.insert(item.path().clone()) {
-            return;
-        }
+        match state.pending.entry(item.path().clone()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(slot) => slot.insert(item.text()),
+        };
         state.given += 1;
         state.bytes += item.size();
         state.items.push(item);
@@ -250,10 +276,12 @@ impl Queue {
     }
 
     fn add(&self, paths: &[StorePath], items: Vec<Item>) -> Result<(), StoreError> {
-        self.store.add_temp_roots(paths)?;
-        let valid = self.store.valid_of(paths)?;
+        let store = &self.store;
+        store.protect(paths.iter().chain(items.iter().flat_map(Item::references)))?;
+        let _locks = store.lock_paths(paths)?;
+        let valid = store.valid_of(paths)?;
         let fresh = items.into_iter().filter(|item| !valid.contains(item.path()));
         let staged: Vec<Staged> = fresh.map(Item::stage).collect();
-        if staged.is_empty() { Ok(()) } else { self.store.install(staged) }
+        if staged.is_empty() { Ok(()) } else { store.install_locked(staged, &BTreeSet::new()) }
     }
 }

@@ -1,6 +1,7 @@
 //! The last steps of every addition: give the tree its name, make it durable, make it valid.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -83,19 +84,38 @@ impl Store {
     /// keep the contents they have.
     pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
         self.protect(staged.iter().flat_map(|staged| &staged.info.references))?;
-        let staged: BTreeMap<StorePath, Staged> =
-            staged.into_iter().map(|staged| (staged.info.path.clone(), staged)).collect();
-        let numbers = staged.keys().map(lock_number).collect();
-        let _locks = NumberLocks::acquire(&self.config().paths_lock(), &numbers)?;
-        let valid = self.valid_of(staged.keys())?;
+        let _locks = self.lock_paths(staged.iter().map(|staged| &staged.info.path))?;
+        let valid = self.valid_of(staged.iter().map(|staged| &staged.info.path))?;
+        self.install_locked(staged, &valid)
+    }
+
+    /// Has paths for itself, among all processes, as long as the result lives.
+    pub(crate) fn lock_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<NumberLocks, StoreError> {
+        let numbers = paths.into_iter().map(lock_number).collect();
+        Ok(NumberLocks::acquire(&self.config().paths_lock(), &numbers)?)
+    }
+
+    /// The same, for who has locked the paths, has asked which of them are valid, and holds temporary roots also on
+    /// what they refer to.
+    pub(crate) fn install_locked(
+        &self,
+        mut staged: Vec<Staged>,
+        valid: &BTreeSet<StorePath>,
+    ) -> Result<(), StoreError> {
+        // rows go into the database in the order of its index
+        staged.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
+        staged.dedup_by(|a, b| a.info.path == b.info.path);
         let mut placed = Placed { paths: Vec::new() };
         let mut entries = 0;
         let mut directory = CanonicalDirectory::open(self.physical_dir())?;
-        for staged in staged.values().filter(|staged| !valid.contains(&staged.info.path)) {
+        for staged in staged.iter().filter(|staged| !valid.contains(&staged.info.path)) {
             entries += self.place(staged, &mut directory, &mut placed)?;
         }
         self.make_durable(&placed.paths, entries)?;
-        let known: Vec<Registration<'_>> = staged.values().map(|staged| self.registration_of(staged)).collect();
+        let known: Vec<Registration<'_>> = staged.iter().map(|staged| self.registration_of(staged)).collect();
         let registered = self.register_all(&known, Persist::Soon);
         if registered.is_ok() {
             placed.paths.clear();
@@ -137,17 +157,18 @@ impl Store {
     }
 
     fn registration_of<'a>(&self, staged: &'a Staged) -> Registration<'a> {
+        let path = &staged.info.path;
         let outputs = match (&staged.outputs, &staged.contents) {
-            (Some(outputs), _) => Some(outputs.clone()),
-            (None, Contents::File { bytes, .. }) => self.outputs_in(&staged.info.path, bytes),
-            (None, Contents::Tree(..)) => self.outputs_of(&staged.info.path),
+            (Some(outputs), _) => Cow::Borrowed(outputs),
+            (None, Contents::File { bytes, .. }) => Cow::Owned(self.outputs_in(path, bytes).unwrap_or_default()),
+            (None, Contents::Tree(..)) => Cow::Owned(self.outputs_of(path).unwrap_or_default()),
         };
-        Registration { info: &staged.info, outputs: outputs.unwrap_or_default() }
+        Registration { info: &staged.info, outputs }
     }
 
     /// Makes paths valid whose trees are in place.
     pub(crate) fn register_all(&self, known: &[Registration<'_>], persist: Persist) -> Result<(), StoreError> {
-        self.database().write(persist, |writer| {
+        self.database().write_found(persist, |writer| {
             writer.register(known, now_s())?.map_err(|missing| StoreError::ReferenceNotValid {
                 path: self.print(&missing.path),
                 reference: self.print(&missing.reference),

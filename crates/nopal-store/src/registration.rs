@@ -3,6 +3,8 @@
 //! For each path: the path, SHA-256 of its archive in base 16, the archive's size, its deriver or an empty line, the
 //! number of its references, and these.
 
+use std::borrow::Cow;
+
 use nopal_format::{Hash, HashAlgorithm, PathInfo, StorePath};
 
 use crate::database::{Persist, Registration};
@@ -61,7 +63,7 @@ impl Store {
         }
         let known: Vec<Registration<'_>> = infos
             .iter()
-            .map(|info| Registration { info, outputs: self.outputs_of(&info.path).unwrap_or_default() })
+            .map(|info| Registration { info, outputs: Cow::Owned(self.outputs_of(&info.path).unwrap_or_default()) })
             .collect();
         self.register_all(&known, Persist::Now)
     }

@@ -11,6 +11,7 @@ use nopal_eval::host::{
 };
 use nopal_eval::uses::{self, Parts, Uses};
 use nopal_eval::{Error, Evaluator, Pos, Value};
+use nopal_format::derivation::Instantiated;
 use nopal_format::{BuiltPath, Derivation, SingleDerivedPath, StorePath};
 use nopal_fs::FileIdentity;
 
@@ -476,11 +477,11 @@ impl Host for RecordingHost {
         answer
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()> {
         if !self.inner.is_read_only() {
-            self.note_written(path, derivation.input_drvs.keys().chain(&derivation.input_srcs));
+            self.note_written(&made.path, derivation.input_drvs.keys().chain(&derivation.input_srcs));
         }
-        self.inner.add_derivation(path, derivation, text)
+        self.inner.add_derivation(derivation, made)
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nopal_format::derivation::DrvHashes;
+use nopal_format::derivation::{DrvHashes, Instantiated};
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_syntax::Symbol;
 
@@ -559,8 +559,8 @@ impl Host for Quiet {
         self.host.add_text(name, contents, references)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, text: &[u8]) -> HostResult<()> {
-        self.host.add_derivation(path, derivation, text)
+    fn add_derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> HostResult<()> {
+        self.host.add_derivation(derivation, made)
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {

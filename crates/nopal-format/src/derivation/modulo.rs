@@ -362,6 +362,8 @@ pub struct Instantiated<'a> {
     pub path: StorePath,
     /// Its text.
     pub aterm: &'a [u8],
+    /// The SHA-256 of its text.
+    pub text_hash: Hash,
 }
 
 /// Hashes of derivations already seen, so that each is computed once.
@@ -511,7 +513,7 @@ impl DrvHashes {
         let (text_hash, hash) = self.finish(dir, drv)?;
         let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
         self.known.insert(path.clone(), hash);
-        Ok(Instantiated { path, aterm: &self.text })
+        Ok(Instantiated { path, aterm: &self.text, text_hash })
     }
 
     /// Fills in output paths, leaves the ATerm in `text` and returns its hash, and the one for those that will need it.

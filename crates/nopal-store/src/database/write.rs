@@ -1,10 +1,11 @@
 //! Changes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nopal_format::signature::Signature;
 use nopal_format::{PathInfo, Realisation, StorePath};
-use rusqlite::params;
+use rusqlite::{CachedStatement, params};
 
 use crate::database::Reader;
 use crate::error::StoreError;
@@ -37,7 +38,7 @@ pub(crate) struct Registration<'a> {
     /// The path and what is known of it.
     pub(crate) info: &'a PathInfo,
     /// Of a derivation, its outputs that are known before they are built.
-    pub(crate) outputs: BTreeMap<String, StorePath>,
+    pub(crate) outputs: Cow<'a, BTreeMap<String, StorePath>>,
 }
 
 impl<'a> Writer<'a> {
@@ -50,20 +51,22 @@ impl<'a> Writer<'a> {
     ) -> Result<Result<(), MissingReference>, StoreError> {
         let mut ids: HashMap<&StorePath, i64> = HashMap::with_capacity(known.len());
         let mut fresh = Vec::with_capacity(known.len());
+        let mut insert = self.prepare(
+            "insert into ValidPaths
+             (path, nar_hash, nar_size, registration_time, deriver, ultimate, signatures, ca)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             on conflict (path) do nothing",
+        )?;
         for one in known {
             let path = &one.info.path;
-            if let Some(id) = self.insert(one.info, now_s)? {
+            if let Some(id) = self.insert(&mut insert, one.info, now_s)? {
                 ids.insert(path, id);
                 fresh.push((one.info, id));
             } else if let Some(before) = self.reader.path_info(path)? {
                 self.update(&before, one.info)?;
             }
         }
-        let mut statement = self
-            .reader
-            .transaction
-            .prepare_cached("insert or ignore into Refs (referrer, reference) values (?1, ?2)")
-            .map_err(|e| self.reader.database.error(e))?;
+        let mut insert = self.prepare("insert or ignore into Refs (referrer, reference) values (?1, ?2)")?;
         for (info, id) in fresh {
             for reference in &info.references {
                 let target = match ids.get(reference) {
@@ -76,7 +79,7 @@ impl<'a> Writer<'a> {
                         target
                     }
                 };
-                statement.execute([id, target]).map_err(|e| self.reader.database.error(e))?;
+                insert.execute([id, target]).map_err(|e| self.reader.database.error(e))?;
             }
         }
         for one in known.iter().filter(|one| !one.outputs.is_empty()) {
@@ -89,7 +92,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Returns nothing if the path is valid already.
-    fn insert(&self, info: &PathInfo, now_s: i64) -> Result<Option<i64>, StoreError> {
+    fn insert(&self, insert: &mut CachedStatement<'_>, info: &PathInfo, now_s: i64) -> Result<Option<i64>, StoreError> {
         let known = i64::try_from(info.registration_time_seconds).unwrap_or(i64::MAX);
         let time = if known == 0 { now_s } else { known };
         let size = i64::try_from(info.nar_size).map_err(|_| self.reader.database.corrupt("a NAR size over 2^63"))?;
@@ -103,13 +106,7 @@ impl<'a> Writer<'a> {
             join_words(&info.signatures),
             info.ca.as_ref().map(ToString::to_string),
         ];
-        let inserted = self.execute(
-            "insert into ValidPaths
-             (path, nar_hash, nar_size, registration_time, deriver, ultimate, signatures, ca)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             on conflict (path) do nothing",
-            row,
-        )?;
+        let inserted = insert.execute(row).map_err(|e| self.reader.database.error(e))?;
         Ok((inserted == 1).then(|| self.reader.transaction.last_insert_rowid()))
     }
 
@@ -207,8 +204,11 @@ impl<'a> Writer<'a> {
 
     /// Returns how many rows were changed.
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        let mut statement = self.reader.transaction.prepare_cached(sql).map_err(|e| self.reader.database.error(e))?;
-        statement.execute(params).map_err(|e| self.reader.database.error(e))
+        self.prepare(sql)?.execute(params).map_err(|e| self.reader.database.error(e))
+    }
+
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        self.reader.transaction.prepare_cached(sql).map_err(|e| self.reader.database.error(e))
     }
 }
 

@@ -66,7 +66,7 @@ fn trees_files_and_derivations_are_added() {
     let mut read = |_: &StorePath| -> Result<Derivation, StoreError> { unreachable!("it has no inputs") };
     let mut hashes = DrvHashes::new();
     let made = hashes.instantiate(scratch.store.store_dir(), &mut derivation, &mut read).unwrap();
-    additions.derivation(&made.path, &derivation, made.aterm.into()).unwrap();
+    additions.derivation(&derivation, &made).unwrap();
     assert!(additions.is_pending(&made.path));
     assert!(!scratch.store.is_valid(&made.path).unwrap());
     additions.finish().unwrap();
@@ -80,7 +80,7 @@ fn trees_files_and_derivations_are_added() {
     assert!(store.verify(&Default::default()).unwrap().is_clean());
     // nothing is written a second time
     let before = fs::metadata(store.physical_path(&made.path)).unwrap().ino();
-    additions.derivation(&made.path, &derivation, made.aterm.into()).unwrap();
+    additions.derivation(&derivation, &made).unwrap();
     additions.finish().unwrap();
     assert_eq!(fs::metadata(store.physical_path(&made.path)).unwrap().ino(), before);
 }
