@@ -259,6 +259,8 @@ impl BuildError {
             | Self::NothingToCheck { .. } => FailureKind::Rejected,
             Self::HashMismatch { .. } => FailureKind::HashMismatch,
             Self::NotDeterministic { .. } => FailureKind::NotDeterministic,
+            // what cannot be executed is taken for a builder that failed, as in Nix
+            Self::Sandbox(SandboxError::Execute { .. }) => FailureKind::Build,
             Self::Sandbox(_) | Self::Fs(_) | Self::Store { .. } | Self::System { .. } => FailureKind::Machine,
             _ => FailureKind::Build,
         }

@@ -128,10 +128,11 @@ impl Job<'_> {
         }
         self.store.fetch_sources(&self.derivation.input_srcs).map_err(store_error)?;
         self.store_text()?;
-        let activity = self
-            .config
-            .reporter
-            .start(Activity::Build { drv_path: self.store.print(self.drv_path), name: self.derivation.name.clone() });
+        let activity = self.config.reporter.start(Activity::Build {
+            drv_path: self.store.print(self.drv_path),
+            name: self.derivation.name.clone(),
+            check: self.check,
+        });
         let inputs = self.input_closure()?;
         let scratch = Scratch::new_in(self.builds_dir, self.config.build_dir.as_deref())?;
         let places = self.places(&scratch, &known, &valid)?;

@@ -79,7 +79,7 @@ pub enum RealiseError {
         reason: String,
     },
     /// A derivation does not have an output.
-    #[error("derivation '{drv_path}' does not have wanted outputs '{output}'")]
+    #[error("derivation '{drv_path}' does not have output '{output}'")]
     NoSuchOutput {
         /// Its logical path.
         drv_path: String,

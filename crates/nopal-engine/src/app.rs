@@ -13,7 +13,7 @@ use crate::eval::{AutoArg, select_value};
 use crate::flake::FlakeSource;
 use crate::installable::{Installable, Source};
 use crate::items::Item;
-use crate::packages::wanted;
+use crate::packages::installed;
 use crate::realise::Wanted;
 use crate::run::program_name;
 use crate::session::package_place;
@@ -96,7 +96,7 @@ impl Engine {
             if !ev.is_derivation(attrs)? {
                 return Err(wrong());
             }
-            let mut wanted = wanted(ev, attrs, "")?;
+            let mut wanted = installed(ev, attrs, "")?;
             if wanted.output.is_empty() {
                 wanted.output = "out".to_owned();
             }
@@ -138,7 +138,7 @@ fn app(ev: &mut Evaluator, value: Value, path: &str) -> Result<App, Error> {
         let needs = needs(ev, program.context())?;
         return Ok(App { needs, program: program.to_lossy().into_owned() });
     }
-    let mut found = wanted(ev, attrs, path)?;
+    let mut found = installed(ev, attrs, path)?;
     if found.output.is_empty() {
         found.output = "out".to_owned();
     }

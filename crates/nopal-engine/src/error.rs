@@ -137,7 +137,7 @@ pub enum EngineError {
         path: String,
     },
     /// A derivation does not have an output.
-    #[error("derivation '{drv_path}' does not have wanted outputs '{output}'")]
+    #[error("derivation '{drv_path}' does not have output '{output}'")]
     NoOutput {
         /// The derivation.
         drv_path: String,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nopal_eval::context::Context;
 use nopal_eval::host::Host;
@@ -20,7 +20,7 @@ use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::host::EvalHost;
 use crate::installable::{Installable, Source};
-use crate::packages::derivations;
+use crate::packages::{Outputs, derivations};
 use crate::realise::{RealiseOptions, Wanted};
 
 /// An argument for functions on the way to the result.
@@ -175,15 +175,36 @@ impl Engine {
     /// # Errors
     /// Evaluation fails, or something else than derivations comes of it.
     pub fn instantiate(&self, what: &Installable, args: &[AutoArg]) -> Result<Vec<Wanted>, EngineError> {
+        self.instantiate_outputs(what, args, Outputs::Installed, &mut Vec::new())
+    }
+
+    /// The same, for some outputs. If one of the derivations fails, `made` gets those before it.
+    ///
+    /// # Errors
+    /// As [`Engine::instantiate`].
+    pub fn instantiate_outputs(
+        &self,
+        what: &Installable,
+        args: &[AutoArg],
+        outputs: Outputs,
+        made: &mut Vec<Wanted>,
+    ) -> Result<Vec<Wanted>, EngineError> {
         match what {
             Installable::Attr { source: Source::Flake(flake), .. } => {
                 self.shared.with_threads(|evaluator| crate::flake::derivation(evaluator, &self.shared, flake))
             }
-            Installable::Attr { source, attr_path } => self.shared.answer(&("instantiate", what, args), |evaluator| {
-                let value = select(evaluator, &self.shared, source, attr_path, args)?;
-                let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
-                derivations(evaluator, value, args, attr_path)
-            }),
+            Installable::Attr { source, attr_path } => {
+                let before = Mutex::new(Vec::new());
+                let answer = self.shared.answer(&("instantiate", what, args, outputs), |evaluator| {
+                    let value = select(evaluator, &self.shared, source, attr_path, args)?;
+                    let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
+                    let mut made = before.lock().unwrap_or_else(PoisonError::into_inner);
+                    made.clear();
+                    derivations(evaluator, value, args, attr_path, outputs, &mut made)
+                });
+                *made = before.into_inner().unwrap_or_else(PoisonError::into_inner);
+                answer
+            }
             Installable::Deb { name, version } => {
                 let spec = version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}={version}"));
                 let pinned = self.shared.pin(&[spec])?;
@@ -245,8 +266,11 @@ impl Shared {
         evaluate: impl FnOnce(Arc<EvalHost>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         let host = Arc::new(EvalHost::new(self.clone(), self.config.read_only_eval));
-        let result = evaluate(host.clone())?;
-        host.flush()?;
+        let result = evaluate(host.clone());
+        // what was made before something failed stays, as in Nix
+        let flushed = host.flush();
+        let result = result?;
+        flushed?;
         Ok(result)
     }
 

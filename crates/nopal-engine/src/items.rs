@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::eval::{AutoArg, auto_args, select_value};
 use crate::installable::{Installable, Source};
-use crate::packages::derivations;
+use crate::packages::{Outputs, derivations};
 use crate::realise::Wanted;
 
 /// One thing that an installable stands for.
@@ -43,7 +43,7 @@ impl Engine {
             let args = auto_args(evaluator, self.config().working_dir.as_os_str().as_bytes(), args)?;
             // each derivation once, with all outputs that are asked of it
             let mut found: Vec<Wanted> = Vec::new();
-            for wanted in derivations(evaluator, value, args, attr_path)? {
+            for wanted in derivations(evaluator, value, args, attr_path, Outputs::Installed, &mut Vec::new())? {
                 match found.iter_mut().find(|known| known.drv_path == wanted.drv_path) {
                     Some(known) => {
                         known.outputs.extend(wanted.outputs);

@@ -54,6 +54,7 @@ pub use nopal_import::debian::Explanation;
 pub use nopal_syntax::parser::Lint;
 pub use nopal_syntax::printer::identifier;
 pub use observe::{Destination, ObserveConfig};
+pub use packages::Outputs;
 pub use realise::{Built, RealiseOptions, Wanted};
 pub use recorded::EvaluationCache;
 pub use relocation::{Parcel, Relocated};

@@ -13,24 +13,48 @@ use nopal_format::StorePath;
 use crate::realise::Wanted;
 use crate::recorded::Answer;
 
-/// The derivations that a value stands for, each once, in order of attribute names.
+/// Which outputs are wanted of a derivation that a value stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// The one that the value itself is, as `nix-build` and `nix-instantiate` take it.
+    Chosen,
+    /// Those that the derivation is installed with.
+    Installed,
+}
+
+/// The derivations that a value stands for, each once, in order of attribute names. If one of them fails, `made` gets
+/// those before it.
 pub(crate) fn derivations(
     evaluator: &mut Evaluator,
     value: Value,
     args: Attrs,
     attr: &str,
+    outputs: Outputs,
+    made: &mut Vec<Wanted>,
 ) -> Result<Vec<Wanted>, Error> {
     let parts = evaluator.parts.take();
-    let mut search =
-        Search { args, found: Vec::new(), done: BTreeMap::new(), parts, sets: Vec::new(), known: BTreeSet::new() };
+    let (found, done, sets, known) = Default::default();
+    let mut search = Search { args, outputs, found, late: None, done, parts, sets, known };
     let result = search.all(evaluator, value, attr);
     evaluator.parts = search.parts;
-    result.map(|()| search.found)
+    result?;
+    match search.late {
+        None => Ok(search.found),
+        Some(error) => {
+            *made = search.found;
+            Err(error)
+        }
+    }
 }
 
 struct Search {
     args: Attrs,
+    outputs: Outputs,
     found: Vec<Wanted>,
+    /// What is wrong with the first derivation that has a name and nothing else. Nix looks for all derivations before it
+    /// evaluates the first: what fails when the others are looked for is reported before this, and this without the way
+    /// to it.
+    late: Option<Error>,
     /// Sets that were taken, by their words, and the parts in which they were.
     done: BTreeMap<u64, usize>,
     /// The parts of the answer, if somebody wants to know them.
@@ -166,7 +190,17 @@ impl Search {
                 place.insert(self.sets.len());
                 // or another one might come to lie in its place
                 evaluator.heap.keep(attrs.value());
-                let wanted = wanted(evaluator, attrs, attr)?;
+                check_name(evaluator, attrs)?;
+                if self.late.is_some() {
+                    return Ok(true);
+                }
+                let wanted = match wanted(evaluator, attrs, attr, self.outputs) {
+                    Ok(wanted) => wanted,
+                    Err(error) => {
+                        self.late = Some(error);
+                        return Ok(true);
+                    }
+                };
                 if self.known.contains(&wanted.drv_path) {
                     // it may be the very set of a part that was not evaluated, and then is to be left out
                     return Err(Error::eval("a derivation may have been taken before"));
@@ -189,13 +223,22 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Derivation and outputs that a derivation value stands for.
-pub(crate) fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+fn check_name(evaluator: &mut Evaluator, attrs: Attrs) -> Result<(), Error> {
     let name = evaluator.symbols.intern(b"name");
     let Some(name) = attrs.get(name) else {
         return Err(Error::type_error("derivation name missing"));
     };
-    evaluator.force_string_no_ctx(name, Pos::NONE, "while evaluating the 'name' attribute of a derivation")?;
+    let what = "while evaluating the 'name' attribute of a derivation";
+    evaluator.force_string_no_ctx(name, Pos::NONE, what).map(drop)
+}
+
+/// Derivation and outputs that a derivation value stands for.
+pub(crate) fn installed(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Result<Wanted, Error> {
+    check_name(evaluator, attrs)?;
+    wanted(evaluator, attrs, attr, Outputs::Installed)
+}
+
+fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str, outputs: Outputs) -> Result<Wanted, Error> {
     let what = "while evaluating the 'drvPath' attribute of a derivation";
     let name = evaluator.symbols.intern(b"drvPath");
     let Some((value, pos)) = attrs.get_with_pos(name) else {
@@ -215,12 +258,15 @@ pub(crate) fn wanted(evaluator: &mut Evaluator, attrs: Attrs, attr: &str) -> Res
         }
         None => String::new(),
     };
-    let outputs = outputs(evaluator, attrs, &output)?;
+    let outputs = match outputs {
+        Outputs::Chosen => vec![output.clone()],
+        Outputs::Installed => outputs_to_install(evaluator, attrs, &output)?,
+    };
     Ok(Wanted { drv_path, outputs, output, attr: attr.to_owned() })
 }
 
 /// The outputs that the derivation is installed with: the one that was chosen, those of `meta.outputsToInstall`, or all.
-fn outputs(evaluator: &mut Evaluator, attrs: Attrs, chosen: &str) -> Result<Vec<String>, Error> {
+fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs, chosen: &str) -> Result<Vec<String>, Error> {
     let all = output_names(evaluator, attrs)?;
     let name = evaluator.symbols.intern(b"outputSpecified");
     if let Some((value, pos)) = attrs.get_with_pos(name) {

@@ -26,6 +26,8 @@ pub enum Activity {
         drv_path: String,
         /// Its name, for a short line.
         name: String,
+        /// Whether its outputs are there and are only compared.
+        check: bool,
     },
     /// A tree is added to the store; progress counts bytes.
     AddToStore {

@@ -203,7 +203,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A path inside a store path that is not there.
-    #[error("'{inner}' does not exist in '{path}'")]
+    #[error("path '{path}/{inner}' does not exist")]
     NoSuchEntry {
         /// The store path.
         path: String,

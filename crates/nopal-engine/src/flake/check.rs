@@ -10,7 +10,7 @@ use nopal_syntax::Symbol;
 use super::{Flakes, LockFlags, Locked};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::packages::wanted;
+use crate::packages::installed;
 use crate::realise::Wanted;
 
 /// How a flake is checked.
@@ -261,7 +261,7 @@ impl Check<'_, '_> {
         if !self.flakes.ev.is_derivation(attrs)? {
             return Err(not_one());
         }
-        let mut found = wanted(self.flakes.ev, attrs, path)?;
+        let mut found = installed(self.flakes.ev, attrs, path)?;
         let shown = self.flakes.ev.settings.store_dir.print(&found.drv_path);
         self.say(format!("derivation evaluated to {shown}"));
         let system = path.strip_prefix("checks.").and_then(|rest| rest.split('.').next());

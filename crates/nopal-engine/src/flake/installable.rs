@@ -9,7 +9,7 @@ use super::{Flakes, LockFlags};
 use crate::engine::{Engine, Shared};
 use crate::error::EngineError;
 use crate::items::{Item, single};
-use crate::packages::wanted;
+use crate::packages::installed;
 use crate::realise::Wanted;
 
 /// A flake as the source of values.
@@ -155,7 +155,7 @@ pub(crate) fn items(ev: &mut nopal_eval::Evaluator, shared: &Shared, source: &Fl
     if let Some(attrs) = value.as_attrs()
         && ev.is_derivation(attrs)?
     {
-        let mut found = wanted(ev, attrs, &path)?;
+        let mut found = installed(ev, attrs, &path)?;
         found.outputs = outputs(ev, attrs)?;
         return Ok(vec![Item::Outputs(found)]);
     }

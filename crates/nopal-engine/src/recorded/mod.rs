@@ -157,12 +157,17 @@ impl Shared {
         let inner = EvalHost::new(self.clone(), self.config.read_only_eval);
         let host = Arc::new(RecordingHost::new(self.clone(), inner, rest));
         let known = host.known_parts();
-        let (answer, parts, code) = self.evaluate_ahead(host.clone(), move |evaluator| {
+        let evaluated = self.evaluate_ahead(host.clone(), move |evaluator| {
             evaluator.parts = Some(Parts { known: known.clone(), ..Parts::default() });
             let answer = work(evaluator)?;
             let parts = evaluator.parts.take().unwrap_or_default();
             Ok((answer, parts, (start.elapsed() >= worth).then(|| code(evaluator))))
-        })?;
+        });
+        if evaluated.is_err() {
+            // what was made before something failed stays, as in Nix; that is what is told, whatever the store says
+            let _ = host.inner().flush();
+        }
+        let (answer, parts, code) = evaluated?;
         Ok(Evaluated { answer, ending: host.end(parts), host, code })
     }
 

@@ -205,12 +205,14 @@ fn all(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let length = ev.force_int(args[1], pos, "while evaluating the second argument passed to builtins.genList")?;
-    // An object's length has 32 bits; a list that long would not fit the memory either.
-    let Some(count) = u32::try_from(length).ok() else {
-        return Err(Error::eval(format!("cannot create list of size {length}")).at(pos));
-    };
+    let impossible = || Err(Error::eval(format!("cannot create list of size {length}")).at(pos));
+    if length < 0 {
+        return impossible();
+    }
     let what = "while evaluating the first argument passed to builtins.genList";
     let f = ev.force_function(args[0], Pos::NONE, what)?;
+    // An object's length has 32 bits; a list that long would not fit the memory either.
+    let Ok(count) = u32::try_from(length) else { return impossible() };
     let mut result = ev.heap.list_builder(count as usize);
     for i in 0..count {
         let index = ev.heap.int(i64::from(i));

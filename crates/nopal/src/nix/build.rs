@@ -5,7 +5,7 @@ use super::{failures, missing};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
-use nopal_engine::{Engine, Installable, RealiseOptions, Source};
+use nopal_engine::{Engine, Installable, Outputs, RealiseOptions, Source};
 use nopal_format::StorePath;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     let args = common.auto_args();
     let mut wanted = Vec::new();
     for installable in installables(&engine, &request)? {
-        for mut item in engine.instantiate(&installable, &args)? {
+        for mut item in engine.instantiate_outputs(&installable, &args, Outputs::Chosen, &mut Vec::new())? {
             // these commands build the one output that a value stands for
             if !item.output.is_empty() {
                 item.outputs = vec![item.output.clone()];

@@ -46,6 +46,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         garbage::sweep(&engine, &options)?;
         return Ok(ExitCode::SUCCESS);
     }
+    garbage::look(&engine)?;
     let dead = engine.store()?.collect_garbage(&options)?.deleted.len();
     output::line(&format!("{dead} store paths would be deleted"))?;
     Ok(ExitCode::SUCCESS)

@@ -128,7 +128,9 @@ fn text(failure: &Failure, teller: Teller) -> String {
         }
         // for Nix the process that could not become the builder is the builder
         BuildError::Sandbox(error @ SandboxError::Execute { .. }) => {
-            paths(cannot("builder failed with exit code 1.".to_owned())) + &format!("\nerror: {error}")
+            let error = error.to_string();
+            let words = error.split(" (os error ").next().unwrap_or(&error);
+            paths(cannot("builder failed with exit code 1.".to_owned())) + &format!("\nerror: {words}")
         }
         BuildError::Dependencies { .. } => paths(cannot(format!("{}.", failure.error))),
         BuildError::Platform { .. } | BuildError::Features { .. } | BuildError::NoJobs => {

@@ -4,7 +4,7 @@ use super::flags::{Common, Words, unknown_flag};
 use crate::commands::installables::stdin;
 use crate::error::CliError;
 use crate::output;
-use nopal_engine::{Engine, EvalFormat, EvalRequest, Habits, Installable, Source};
+use nopal_engine::{Engine, EvalFormat, EvalRequest, Habits, Installable, Outputs, Source};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -128,7 +128,12 @@ fn one(
     let attr_path = attr_path.to_owned();
     let args = common.auto_args();
     if request.mode == Mode::Instantiate {
-        let wanted = engine.instantiate(&Installable::Attr { source, attr_path }, &args)?;
+        let what = Installable::Attr { source, attr_path };
+        let mut before = Vec::new();
+        let (wanted, failure) = match engine.instantiate_outputs(&what, &args, Outputs::Chosen, &mut before) {
+            Ok(all) => (all, None),
+            Err(error) => (before, Some(error)),
+        };
         for item in wanted {
             let path = engine.config().store_dir.print(&item.drv_path);
             if item.output.is_empty() {
@@ -151,7 +156,7 @@ fn one(
             let suffix = if item.output == "out" { String::new() } else { format!("!{}", item.output) };
             output::line(&format!("{shown}{suffix}"))?;
         }
-        return Ok(());
+        return failure.map_or(Ok(()), |error| Err(error.into()));
     }
     let format = match request.format {
         Format::Nix => EvalFormat::Instantiate,

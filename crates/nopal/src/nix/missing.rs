@@ -2,6 +2,7 @@
 
 use crate::error::CliError;
 use nopal_engine::{Engine, Wanted};
+use nopal_format::StorePath;
 use nopal_report::Level;
 
 /// Tells what is not valid and will be built or fetched.
@@ -19,6 +20,16 @@ pub(crate) fn print_always(engine: &Engine, wanted: &[Wanted]) -> Result<(), Cli
         eprintln!("{line}");
     }
     Ok(())
+}
+
+/// Tells that nothing is known of how to make a path. Returns the error of whoever needs it.
+pub(crate) fn unknown(engine: &Engine, path: &StorePath) -> CliError {
+    let printed = engine.config().store_dir.print(path);
+    engine.config().reporter.message(Level::Notice, format!("don't know how to build these paths:\n  {printed}"));
+    CliError::Found(match path.is_derivation() {
+        true => format!("failed to obtain derivation of '{printed}'"),
+        false => format!("path '{printed}' is required, but there is no substituter that can build it"),
+    })
 }
 
 fn text(engine: &Engine, wanted: &[Wanted]) -> Result<Vec<String>, CliError> {

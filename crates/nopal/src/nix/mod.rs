@@ -52,6 +52,15 @@ pub(crate) fn show_manual(program: &str) -> CliError {
     }
 }
 
+/// An error, in Nix's words, if there is nothing at an absolute path.
+fn existing(path: &Path) -> Result<(), CliError> {
+    match nopal_fs::symlink_metadata_if_exists(path)? {
+        Some(_) => Ok(()),
+        // Nix puts the root of the file system before the path
+        None => Err(CliError::Found(format!("path '/{}' does not exist", path.display()))),
+    }
+}
+
 /// Tells the version, and with `--verbose` also where everything is.
 fn tell_version(program: &str, common: &flags::Common) -> Result<ExitCode, CliError> {
     let mut lines = vec![format!("{program} (Nix) {VERSION}")];

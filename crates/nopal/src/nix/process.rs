@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 /// Becomes a program that is looked for in `PATH`; returns only if that fails.
@@ -13,6 +14,13 @@ pub(crate) fn replace<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> CliErr
 /// Becomes a program; returns only if that fails.
 pub(crate) fn become_program(command: &mut Command) -> CliError {
     let error = command.exec();
-    let program = command.get_program().to_string_lossy().into_owned();
-    CliError::Found(format!("unable to execute '{program}': {error}"))
+    cannot_execute(Path::new(command.get_program()), &error)
+}
+
+/// Tells that a program could not be executed.
+pub(crate) fn cannot_execute(program: &Path, error: &std::io::Error) -> CliError {
+    let (program, error) = (program.display(), error.to_string());
+    // the number says nothing that the words do not
+    let words = error.split(" (os error ").next().unwrap_or(&error);
+    CliError::Found(format!("unable to execute '{program}': {words}"))
 }

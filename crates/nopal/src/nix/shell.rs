@@ -8,7 +8,9 @@ use super::quote::shell_word;
 use crate::commands::installables::stdin;
 use crate::env_vars;
 use crate::error::CliError;
-use nopal_engine::{AutoArg, Engine, EvalFormat, EvalRequest, Habits, Installable, RealiseOptions, Source, Wanted};
+use nopal_engine::{
+    AutoArg, Engine, EvalFormat, EvalRequest, Habits, Installable, Outputs, RealiseOptions, Source, Wanted,
+};
 use nopal_format::{BuiltPath, Derivation, StorePath};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -236,7 +238,7 @@ fn derivation(
         }
         for attr_path in attrs {
             let what = Installable::Attr { source: source.clone(), attr_path: attr_path.clone() };
-            found.extend(engine.instantiate(&what, &args)?);
+            found.extend(engine.instantiate_outputs(&what, &args, Outputs::Chosen, &mut Vec::new())?);
         }
     }
     match &found[..] {

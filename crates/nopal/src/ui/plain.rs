@@ -61,10 +61,11 @@ impl Sink for Lines {
                 if told {
                     print(describe(&activity).as_bytes());
                 }
-                if let Activity::Build { name, drv_path } = activity {
+                if let Activity::Build { name, drv_path, check } = activity {
                     let as_nix = self.style.manner != Manner::Ours && self.style.verbosity >= Verbosity::Usual;
                     if as_nix {
-                        print(format!("building '{drv_path}'...").as_bytes());
+                        let what = if check { "checking outputs of" } else { "building" };
+                        print(format!("{what} '{drv_path}'...").as_bytes());
                     }
                     builds.insert(id, Build { name, start: Instant::now(), told: told || as_nix });
                 }

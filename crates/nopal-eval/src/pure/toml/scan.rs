@@ -101,7 +101,7 @@ impl<'a> Parser<'a> {
             self.comment()?;
             if self.at < self.text.len() && !self.newline() {
                 let title = "toml::parse_file: newline (or EOF) expected";
-                return fail(Issue::new(title, self.at, "expected 0x0a(LINE FEED) or "));
+                return fail(Issue::new(title, self.at, "expected 0x0a(LINE FEED) or \r\n"));
             }
             return Ok(());
         }

@@ -5,6 +5,7 @@ use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Line, SOURCE};
 use crate::output;
 use nopal_engine::{EngineError, Item};
+use nopal_report::Level;
 use std::process::ExitCode;
 
 /// `nix log`.
@@ -35,7 +36,14 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
         }
     };
     match engine.build_log(&engine.config().store_dir.print(&path)) {
-        Ok(log) => output::data(&log)?,
+        Ok(log) => {
+            let from = line.context()?.settings.store_url();
+            engine
+                .config()
+                .reporter
+                .message(Level::Notice, format!("got build log for '{}' from '{from}'", target.word));
+            output::data(&log)?;
+        }
         Err(EngineError::NoLog { .. }) => {
             return Err(CliError::Found(format!("build log of '{}' is not available", target.word)));
         }

@@ -34,7 +34,10 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
         None => None,
         Some("1") => Some(PathInfoFormat::V1),
         Some("2") => Some(PathInfoFormat::V2),
-        Some(other) => return Err(CliError::Found(format!("unsupported path info JSON format version {other}"))),
+        Some(other) => {
+            let message = format!("unsupported path info JSON format version {other}; supported versions are 1 and 2");
+            return Err(CliError::Found(message));
+        }
     };
     let (engine, targets) = open(&mut line)?;
     let paths = store_paths(&engine, &line, &targets, Realise::Nothing)?;

@@ -72,7 +72,7 @@ fn build_items(
         match item {
             Item::Path(path) => {
                 if !engine.substitute_path(&path)? {
-                    engine.store()?.path_info(&path)?;
+                    return Err(missing::unknown(engine, &path));
                 }
                 items.push(Err(path));
             }
@@ -96,13 +96,18 @@ fn build_items(
         .collect())
 }
 
-/// Looks up what targets name, without building anything.
+/// Looks up what targets name, without building anything; tells what is not there, as Nix does.
 pub(crate) fn look_up(engine: &Engine, line: &Line, targets: &[Target]) -> Result<Vec<Resolved>, CliError> {
     let mut found = Vec::new();
+    let mut not_built = Vec::new();
+    let mut unknown = Vec::new();
     for target in targets {
         for item in target.items(engine, line)? {
             let wanted = match item {
                 Item::Path(path) => {
+                    if !engine.store()?.is_valid(&path)? {
+                        unknown.push(path.clone());
+                    }
                     found.push(Resolved::Path(path));
                     continue;
                 }
@@ -112,14 +117,20 @@ pub(crate) fn look_up(engine: &Engine, line: &Line, targets: &[Target]) -> Resul
             for name in &wanted.outputs {
                 if !outputs.contains_key(name) {
                     let drv = engine.config().store_dir.print(&wanted.drv_path);
-                    return Err(CliError::Found(format!("derivation '{drv}' does not have wanted outputs '{name}'")));
+                    return Err(CliError::Found(format!("derivation '{drv}' does not have output '{name}'")));
                 }
             }
             if !wanted.outputs.is_empty() {
                 outputs.retain(|name, _| wanted.outputs.contains(name));
             }
-            found.push(Resolved::Built { drv: wanted.drv_path, outputs });
+            found.push(Resolved::Built { drv: wanted.drv_path.clone(), outputs });
+            not_built.push(wanted);
         }
+    }
+    missing::print(engine, &not_built)?;
+    for path in &unknown {
+        // what fails for that is told by whoever needs it
+        let _ = missing::unknown(engine, path);
     }
     Ok(found)
 }
@@ -131,7 +142,13 @@ pub(crate) fn derivations(engine: &Engine, line: &Line, targets: &[Target]) -> R
         for item in target.items(engine, line)? {
             found.insert(match item {
                 Item::Outputs(wanted) => wanted.drv_path,
-                Item::Path(path) if path.is_derivation() => path,
+                Item::Path(path) if path.is_derivation() => {
+                    if !engine.store()?.is_valid(&path)? {
+                        let printed = engine.config().store_dir.print(&path);
+                        return Err(CliError::Found(format!("path '{printed}' is not a valid store path")));
+                    }
+                    path
+                }
                 Item::Path(path) => {
                     let first = engine.store()?.valid_derivers(&path)?.into_iter().next();
                     let message = || CliError::Found(format!("'{}' does not have a known deriver", target.word));

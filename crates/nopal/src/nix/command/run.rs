@@ -4,7 +4,9 @@ use super::paths::realise_items;
 use super::source::What;
 use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, ENVIRONMENT, EVAL, FLAKE, Line, SOURCE};
-use nopal_engine::{Installable, Purpose, RunPlan};
+use crate::nix::process::cannot_execute;
+use nopal_build::run::RunError;
+use nopal_engine::{EngineError, Installable, Purpose, RunPlan};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -42,6 +44,9 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let folder = std::env::current_dir().map_err(CliError::WorkingDir)?;
     let variables = engine.config().environment.clone();
     let arguments = line.args.iter().skip(1).map(OsString::from).collect();
-    let never = engine.run_in(plan, arguments, variables, folder)?;
-    match never {}
+    match engine.run_in(plan, arguments, variables, folder) {
+        Ok(never) => match never {},
+        Err(EngineError::Run(RunError::Execute { program, source })) => Err(cannot_execute(&program, &source)),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -50,6 +50,7 @@ pub(super) fn collect(engine: &Engine, settings: &Settings, request: &Request) -
     if !options.dry_run {
         return sweep(engine, &options);
     }
+    look(engine)?;
     let dead = store.collect_garbage(&options)?.deleted;
     let listed: Vec<_> = match request.has("--print-live") {
         false => dead,
@@ -61,6 +62,14 @@ pub(super) fn collect(engine: &Engine, settings: &Settings, request: &Request) -
 /// The roots that are shown: those that outlive the process that asks.
 pub(in crate::nix) fn shown_roots(roots: &[Root]) -> impl Iterator<Item = &Root> {
     roots.iter().filter(|root| !matches!(root.reason, RootReason::OpenStore(_)))
+}
+
+/// Tells that what is dead is looked for.
+pub(in crate::nix) fn look(engine: &Engine) -> Result<(), CliError> {
+    let store = engine.store()?;
+    store.reporter().message(Level::Notice, "finding garbage collector roots...");
+    store.reporter().message(Level::Notice, "determining live/dead paths...");
+    Ok(())
 }
 
 /// Collects garbage and tells of it as Nix does.
@@ -83,7 +92,7 @@ fn tell(engine: &Engine, report: &GcReport) -> Result<(), CliError> {
 /// `--delete`.
 pub(super) fn delete(engine: &Engine, settings: &Settings, request: &Request) -> Result<(), CliError> {
     request.only(&["--ignore-liveness"])?;
-    let paths = request.operands.iter().map(|word| Ok(crate::commands::store::resolve(engine, word)?.0));
+    let paths = request.operands.iter().map(|word| Ok(super::resolve(engine, word)?.0));
     delete_paths(engine, settings, paths.collect::<Result<Vec<_>, CliError>>()?, request.has("--ignore-liveness"))
 }
 
@@ -99,6 +108,7 @@ pub(in crate::nix) fn delete_paths(
     let mut options = options(settings);
     options.scope = GcScope::Only(valid);
     options.ignore_liveness = ignore_liveness;
+    store.reporter().message(Level::Notice, "finding garbage collector roots...");
     let report = match store.collect_garbage(&options) {
         Err(StoreError::InUse { path, .. }) => {
             output::line("0 store paths deleted, 0.0 KiB freed")?;

@@ -7,15 +7,16 @@ mod registration;
 use super::failures::{self, Teller};
 use super::flags::{Common, Words};
 use super::missing;
-use crate::commands::store::resolve;
 use crate::error::CliError;
 use crate::output;
 use crate::settings::Settings;
-use nopal_engine::{Engine, Installable, RealiseOptions, Wanted};
+use nopal_engine::{Engine, EngineError, Installable, RealiseOptions, Wanted};
 use nopal_format::content_address::ContentAddressMethod;
 use nopal_format::store_path::References;
 use nopal_format::{ContentAddress, Hash, HashAlgorithm, StorePath};
+use nopal_report::Level;
 use nopal_store::{AddOptions, VerifyOptions};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,10 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     if operation == Operation::Dump {
         // any tree will do, in a store or not
         request.only(&[])?;
+        let path = std::path::absolute(request.one_operand()?).map_err(CliError::Output)?;
+        super::existing(&path)?;
         let mut stdout = std::io::stdout().lock();
-        nopal_store::dump_tree(Path::new(request.one_operand()?), &mut stdout)?;
+        nopal_store::dump_tree(&path, &mut stdout)?;
         stdout.flush().map_err(CliError::Output)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -193,7 +196,15 @@ fn perform(
         Operation::ReadLog => {
             request.only(&[])?;
             for word in &request.operands {
-                output::data(&engine.build_log(&engine.config().store_dir.print(&resolve(engine, word)?.0))?)?;
+                let path = engine.config().store_dir.print(&resolve(engine, word)?.0);
+                match engine.build_log(&path) {
+                    Ok(log) => output::data(&log)?,
+                    Err(EngineError::NoLog { .. }) => {
+                        let message = format!("build log of derivation '{path}' is not available");
+                        return Err(CliError::Found(message));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Operation::PrintEnv => registration::print_env(engine, request)?,
@@ -212,6 +223,17 @@ fn perform(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The store path that a word names or lies in, with the rest of it.
+fn resolve(engine: &Engine, word: &str) -> Result<(StorePath, String), CliError> {
+    let file = engine.config().working_dir.join(word);
+    crate::commands::store::resolve(engine, word).map_err(|error| {
+        match matches!(error, CliError::Usage { .. }) && !file.starts_with(engine.config().store_dir.as_str()) {
+            true => CliError::Found(format!("path {file:?} is not in the Nix store")),
+            false => error,
+        }
+    })
+}
+
 /// The store paths that words name, each once, in order.
 fn all_paths(engine: &Engine, words: &[String]) -> Result<Vec<StorePath>, CliError> {
     let mut paths = words.iter().map(|word| Ok(resolve(engine, word)?.0)).collect::<Result<Vec<_>, CliError>>()?;
@@ -226,6 +248,7 @@ fn add(engine: &Engine, files: &[String], options: impl Fn(&str) -> AddOptions) 
     for file in files {
         let path = engine.config().working_dir.join(file);
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        super::existing(&path)?;
         let info = store.add_path(&path, &options(&name), None)?;
         output::line(&store.print(&info.path))?;
     }
@@ -279,16 +302,21 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
         let (name, outputs) = word.split_once('!').unwrap_or((word, ""));
         let (path, _) = resolve(engine, name)?;
         store.add_temp_root(&path)?;
-        if path.is_derivation() {
+        if !engine.substitute_path(&path)? {
+            if request.has("--ignore-unknown") {
+                continue;
+            }
+            let error = missing::unknown(engine, &path);
+            if !request.has("--dry-run") {
+                return Err(error);
+            }
+        } else if path.is_derivation() {
             let suffix = if outputs.is_empty() { String::new() } else { format!("!{outputs}") };
             let what = Installable::StorePath(format!("{}{suffix}", store.print(&path)));
             items.push(Ok(wanted.len()));
             wanted.extend(engine.instantiate(&what, &[])?);
-        } else if engine.substitute_path(&path)? {
+        } else {
             items.push(Err(path));
-        } else if !request.has("--ignore-unknown") {
-            eprintln!("don't know how to build these paths:\n  {}", store.print(&path));
-            return Err(CliError::Found(format!("path '{}' does not exist and cannot be created", store.print(&path))));
         }
     }
     missing::print(engine, &wanted)?;
@@ -302,14 +330,15 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
     }
     let mut lines = Vec::new();
     for (number, item) in items.into_iter().enumerate() {
-        let mut outputs: Vec<(String, StorePath)> = match item {
+        let outputs: Vec<(String, StorePath)> = match item {
             Ok(index) => built[index].outputs.clone(),
             Err(path) => vec![("out".to_owned(), path)],
         };
-        outputs.sort();
+        let mut of_item = BTreeSet::new();
         for (output, path) in outputs {
-            lines.push(rooted(engine, request.root.as_deref(), request.no_gc_warning, &path, number, &output)?);
+            of_item.insert(rooted(engine, request.root.as_deref(), request.no_gc_warning, &path, number, &output)?);
         }
+        lines.extend(of_item);
     }
     if request.no_output {
         return Ok(());
@@ -362,6 +391,13 @@ fn verify(engine: &Engine, request: &Request) -> Result<ExitCode, CliError> {
     request.only(&["--check-contents", "--repair"])?;
     request.no_operands()?;
     let store = engine.store()?;
+    let tell = |step| store.reporter().message(Level::Notice, step);
+    tell("reading the Nix store...");
+    tell("checking path existence...");
+    if request.has("--check-contents") {
+        tell("checking link hashes...");
+        tell("checking store hashes...");
+    }
     let report =
         store.verify(&VerifyOptions { contents: request.has("--check-contents"), ..VerifyOptions::default() })?;
     for problem in &report.database {

@@ -1,7 +1,6 @@
 //! `nix-store --query`.
 
-use super::Request;
-use crate::commands::store::resolve;
+use super::{Request, resolve};
 use crate::error::CliError;
 use crate::output;
 use crate::settings::Settings;
@@ -212,12 +211,26 @@ impl Asker<'_> {
         Ok(self.lines(&self.sorted(&all)?))
     }
 
+    /// Of paths that do not refer to each other, the one that sorts first comes first, as in Nix.
     fn sorted(&self, paths: &BTreeSet<StorePath>) -> Result<Vec<StorePath>, CliError> {
         let store = self.engine.store()?;
-        let valid: Vec<StorePath> = store.valid_of(paths)?.into_iter().collect();
-        let mut order = store.closure(&valid, Direction::References)?;
-        order.retain(|path| paths.contains(path));
-        order.extend(paths.iter().filter(|path| !valid.contains(path)).cloned());
+        let mut order = Vec::with_capacity(paths.len());
+        let mut seen = BTreeSet::new();
+        let mut stack: Vec<(StorePath, std::collections::btree_set::IntoIter<StorePath>)> = Vec::new();
+        for root in paths {
+            let mut enter = Some(root.clone());
+            loop {
+                if let Some(path) = enter.take().filter(|path| paths.contains(path) && seen.insert(path.clone())) {
+                    let references = store.find_path_info(&path)?.map(|info| info.references).unwrap_or_default();
+                    stack.push((path, references.into_iter()));
+                }
+                let Some((_, references)) = stack.last_mut() else { break };
+                enter = references.next();
+                if enter.is_none() {
+                    order.extend(stack.pop().map(|(path, _)| path));
+                }
+            }
+        }
         Ok(order)
     }
 

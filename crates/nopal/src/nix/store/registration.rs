@@ -51,11 +51,16 @@ pub(super) fn print_env(engine: &Engine, request: &Request) -> Result<(), CliErr
         return Err(CliError::usage("'--print-env' requires one derivation store path"));
     };
     let path = engine.config().store_dir.parse(word).map_err(|error| CliError::Found(error.to_string()))?;
+    if !path.is_derivation() {
+        let message = format!("error parsing derivation '{word}': store path '{path}' is not a valid derivation path");
+        return Err(CliError::Found(message));
+    }
     let derivation = engine.derivation(&path)?;
     let mut text = String::new();
     for (name, value) in &derivation.env {
         let (name, value) = (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let _ = writeln!(text, "export {name}; {name}={}", shell_word(&value));
+        // with an empty line behind, as Nix has it
+        let _ = writeln!(text, "export {name}; {name}={}\n", shell_word(&value));
     }
     let args: Vec<String> = derivation.args.iter().map(ToString::to_string).collect();
     let _ = writeln!(text, "export _args; _args={}", shell_word(&args.join(" ")));

@@ -20,7 +20,7 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) fn run(line: Line, mode: &str) -> Result<ExitCode, CliError> {
     let mode = line.value("mode").unwrap_or(mode);
     let method: ContentAddressMethod = mode.parse().map_err(|_| {
-        CliError::usage(format!("unknown content address method '{mode}', expect `flat`, `nar`, `text`, or `git`"))
+        CliError::usage(format!("Unknown file ingestion method '{mode}', expect `flat`, `nar`, or `git`"))
     })?;
     let algorithm: HashAlgorithm = match line.value("hash-algo") {
         Some(text) => {
@@ -40,6 +40,7 @@ pub(super) fn run(line: Line, mode: &str) -> Result<ExitCode, CliError> {
     let options = AddOptions { method, algorithm, ..AddOptions::source(&name) };
     let engine = context.settings.open(context.style)?;
     let store_dir: &StoreDir = &engine.config().store_dir;
+    crate::nix::existing(&path)?;
     let info = match line.has("dry-run") {
         true => path_of_source(store_dir, &path, &options, None)?,
         false => engine.store()?.add_path(&path, &options, None)?,

@@ -21,10 +21,16 @@ pub(super) fn run(line: Line) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Digits of the hash in a store path.
+const HASH_PART_DIGITS: usize = 32;
+
 /// `nix store path-from-hash-part`.
 pub(super) fn path_from_hash_part(line: Line) -> Result<ExitCode, CliError> {
     let engine = line.engine()?;
     let hash = line.arg(0).unwrap_or_default();
+    if hash.len() != HASH_PART_DIGITS {
+        return Err(CliError::Found("invalid hash part".to_owned()));
+    }
     match engine.store()?.path_from_hash_part(hash)? {
         Some(path) => output::line(&engine.config().store_dir.print(&path))?,
         None => return Err(CliError::Found(format!("there is no store path corresponding to '{hash}'"))),

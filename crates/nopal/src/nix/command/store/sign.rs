@@ -61,6 +61,9 @@ pub(super) fn verify(mut line: Line) -> Result<ExitCode, CliError> {
     let (mut corrupt, mut untrusted) = (false, false);
     if !line.has("no-contents") {
         let only = Some(paths.iter().cloned().collect());
+        for path in &paths {
+            store.reporter().message(Level::Notice, format!("checking '{}'...", store.print(path)));
+        }
         for problem in &store.verify(&VerifyOptions { only, ..VerifyOptions::default() })?.problems {
             eprintln!("{}", problem_text(&engine, problem)?);
             corrupt = true;
