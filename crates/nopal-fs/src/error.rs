@@ -97,14 +97,18 @@ impl fmt::Display for FsError {
         if let Some(other) = &self.other {
             write!(f, " to '{}'", other.display())?;
         }
-        let cause = self.cause.to_string();
-        // the number says nothing that the words do not
-        let words = cause.split(" (os error ").next().unwrap_or(&cause);
-        write!(f, ": {words}")
+        write!(f, ": {}", words(&self.cause))
     }
 }
 
 impl std::error::Error for FsError {}
+
+/// The system's error in words, without its number, which says nothing that they do not.
+pub fn words(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" (os error ").unwrap_or(text.len()));
+    text
+}
 
 /// Attaches operation and path to the results of `std` and `rustix`.
 pub(crate) trait Context<T> {

@@ -37,7 +37,7 @@ pub mod walk;
 pub use canon::{CanonError, canonicalise_tree};
 pub use copy::{CopyKind, copy_file, copy_file_contents, reflink_or_copy};
 pub use create::{CanonicalDirectory, TreeWriter};
-pub use error::FsError;
+pub use error::{FsError, words};
 pub use file::*;
 pub use identity::{FileIdentity, FileTime, read_dir_identified, read_file_identified};
 pub use lock::{ExclusiveLock, LockFile, NumberLocks, PathLock, SharedLock};

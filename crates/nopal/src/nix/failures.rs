@@ -127,10 +127,10 @@ fn text(failure: &Failure, teller: Teller) -> String {
             text + note
         }
         // for Nix the process that could not become the builder is the builder
-        BuildError::Sandbox(error @ SandboxError::Execute { .. }) => {
-            let error = error.to_string();
-            let words = error.split(" (os error ").next().unwrap_or(&error);
-            paths(cannot("builder failed with exit code 1.".to_owned())) + &format!("\nerror: {words}")
+        BuildError::Sandbox(SandboxError::Execute { program, source }) => {
+            let why = nopal_fs::words(source);
+            paths(cannot("builder failed with exit code 1.".to_owned()))
+                + &format!("\nerror: executing '{program}': {why}")
         }
         BuildError::Dependencies { .. } => paths(cannot(format!("{}.", failure.error))),
         BuildError::Platform { .. } | BuildError::Features { .. } | BuildError::NoJobs => {

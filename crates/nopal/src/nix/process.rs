@@ -19,8 +19,5 @@ pub(crate) fn become_program(command: &mut Command) -> CliError {
 
 /// Tells that a program could not be executed.
 pub(crate) fn cannot_execute(program: &Path, error: &std::io::Error) -> CliError {
-    let (program, error) = (program.display(), error.to_string());
-    // the number says nothing that the words do not
-    let words = error.split(" (os error ").next().unwrap_or(&error);
-    CliError::Found(format!("unable to execute '{program}': {words}"))
+    CliError::Found(format!("unable to execute '{}': {}", program.display(), nopal_fs::words(error)))
 }

@@ -75,9 +75,7 @@ fn print_line(text: &[u8]) -> Result<(), Failure> {
 
 /// An error of the system, in the form in which C programs tell it.
 fn with_cause(what: &str, error: &io::Error) -> Failure {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    format!("{what}: {text}")
+    format!("{what}: {}", nopal_fs::words(error))
 }
 
 fn elf(error: ElfError) -> Failure {

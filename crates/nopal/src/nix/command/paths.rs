@@ -4,7 +4,7 @@ use super::source::{Target, targets};
 use crate::error::CliError;
 use crate::nix::cli::Line;
 use crate::nix::{failures, missing};
-use nopal_engine::{Engine, Item, RealiseOptions, Wanted};
+use nopal_engine::{Engine, EngineError, Item, RealiseOptions, Wanted};
 use nopal_format::StorePath;
 use nopal_store::Direction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +143,7 @@ pub(crate) fn derivations(engine: &Engine, line: &Line, targets: &[Target]) -> R
             found.insert(match item {
                 Item::Outputs(wanted) => wanted.drv_path,
                 Item::Path(path) if path.is_derivation() => {
-                    if !engine.store()?.is_valid(&path)? {
+                    if matches!(engine.derivation(&path), Err(EngineError::NotValid { .. })) {
                         let printed = engine.config().store_dir.print(&path);
                         return Err(CliError::Found(format!("path '{printed}' is not a valid store path")));
                     }

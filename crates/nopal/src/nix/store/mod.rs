@@ -136,7 +136,7 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     if operation == Operation::Dump {
         // any tree will do, in a store or not
         request.only(&[])?;
-        let path = std::path::absolute(request.one_operand()?).map_err(CliError::Output)?;
+        let path = std::path::absolute(request.one_operand()?).map_err(CliError::WorkingDir)?;
         super::existing(&path)?;
         let mut stdout = std::io::stdout().lock();
         nopal_store::dump_tree(&path, &mut stdout)?;
@@ -302,7 +302,9 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
         let (name, outputs) = word.split_once('!').unwrap_or((word, ""));
         let (path, _) = resolve(engine, name)?;
         store.add_temp_root(&path)?;
-        if !engine.substitute_path(&path)? {
+        // a derivation may also be where expressions are evaluated
+        let is_derivation = path.is_derivation() && engine.derivation(&path).is_ok();
+        if !is_derivation && !engine.substitute_path(&path)? {
             if request.has("--ignore-unknown") {
                 continue;
             }
