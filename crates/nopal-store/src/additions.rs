@@ -48,8 +48,7 @@ struct State {
     /// How many were given, and how many of these have been written.
     given: u64,
     done: u64,
-    /// Paths given and not yet valid.
-    /// With their texts, if they are such.
+    /// Paths given and not yet valid, with their texts, if they are such.
     pending: HashMap<StorePath, Option<Arc<[u8]>>>,
     /// Whether somebody writes a batch.
     writing: bool,

@@ -13,7 +13,7 @@ use nopal_format::StorePath;
 use nopal_fs::{LockFile, PathLock};
 use nopal_report::{Activity, Level, Running};
 
-use crate::database::Persist;
+use crate::database::{ForeignKeys, Persist};
 use crate::error::StoreError;
 use crate::optimise::LINKS;
 use crate::roots::{Root, RootReason};
@@ -319,7 +319,7 @@ impl Collection<'_> {
         let config = self.store.config();
         let _alone = LockFile::open(&config.roots_lock())?.exclusive()?;
         let used: HashSet<StorePath> = temp_roots::read_all(config)?.roots.into_iter().map(|(path, _)| path).collect();
-        let gone = self.store.database().write(Persist::Now, |writer| {
+        let gone = self.store.database().write(Persist::Now, ForeignKeys::Checked, |writer| {
             let mut gone = Vec::with_capacity(batch.len());
             for path in batch {
                 if !used.contains(path) && writer.invalidate(path)? {

@@ -10,7 +10,7 @@ use nopal_format::{Derivation, StoreDir, StorePath};
 use nopal_fs::{CanonicalDirectory, FsError, NumberLocks, SyncMethod};
 
 use crate::config::Durability;
-use crate::database::{Persist, Registration};
+use crate::database::{ForeignKeys, Persist, Registration};
 use crate::error::StoreError;
 use crate::store::Store;
 use nopal_format::PathInfo;
@@ -168,7 +168,7 @@ impl Store {
 
     /// Makes paths valid whose trees are in place.
     pub(crate) fn register_all(&self, known: &[Registration<'_>], persist: Persist) -> Result<(), StoreError> {
-        self.database().write_found(persist, |writer| {
+        self.database().write(persist, ForeignKeys::Found, |writer| {
             writer.register(known, now_s())?.map_err(|missing| StoreError::ReferenceNotValid {
                 path: self.print(&missing.path),
                 reference: self.print(&missing.reference),

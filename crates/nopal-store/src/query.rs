@@ -6,7 +6,7 @@ use nopal_format::StorePath;
 use nopal_format::signature::Signature;
 
 use crate::closure::Direction;
-use crate::database::Persist;
+use crate::database::{ForeignKeys, Persist};
 use crate::error::StoreError;
 use crate::store::Store;
 use nopal_format::PathInfo;
@@ -113,14 +113,18 @@ impl Store {
         outputs: &BTreeMap<String, StorePath>,
     ) -> Result<(), StoreError> {
         self.writable("record outputs")?;
-        let done = self.database().write(Persist::Soon, |writer| writer.set_derivation_outputs(drv, outputs))?;
+        let done = self
+            .database()
+            .write(Persist::Soon, ForeignKeys::Checked, |writer| writer.set_derivation_outputs(drv, outputs))?;
         if done { Ok(()) } else { Err(self.not_valid(drv)) }
     }
 
     /// Adds signatures to a valid path.
     pub fn add_signatures(&self, path: &StorePath, signatures: &BTreeSet<Signature>) -> Result<(), StoreError> {
         self.writable("add signatures")?;
-        let done = self.database().write(Persist::Soon, |writer| writer.add_signatures(path, signatures))?;
+        let done = self
+            .database()
+            .write(Persist::Soon, ForeignKeys::Checked, |writer| writer.add_signatures(path, signatures))?;
         if done { Ok(()) } else { Err(self.not_valid(path)) }
     }
 

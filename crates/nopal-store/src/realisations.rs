@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nopal_format::derivation::{DerivationError, DrvHashes};
 use nopal_format::{BuiltPath, Derivation, DrvOutput, Hash, Realisation, SingleDerivedPath, StorePath};
 
-use crate::database::{Persist, Registered};
+use crate::database::{ForeignKeys, Persist, Registered};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -86,7 +86,7 @@ impl Store {
     /// Records what outputs turned out to be, all or none. Where that is known already, signatures are added.
     pub fn register_realisations(&self, realisations: &[Realisation]) -> Result<(), StoreError> {
         self.writable("record a realisation")?;
-        self.database().write(Persist::Soon, |writer| {
+        self.database().write(Persist::Soon, ForeignKeys::Checked, |writer| {
             for realisation in realisations {
                 match writer.register_realisation(realisation)? {
                     Registered::Done => {}

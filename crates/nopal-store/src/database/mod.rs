@@ -118,25 +118,7 @@ impl Database {
     pub(crate) fn write<T>(
         &self,
         persist: Persist,
-        write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.transact(persist, true, write)
-    }
-
-    /// The same for rows that lead to rows which the transaction has just made or found: SQLite need not look for them
-    /// again, which takes a third of the time of registering.
-    pub(crate) fn write_found<T>(
-        &self,
-        persist: Persist,
-        write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.transact(persist, false, write)
-    }
-
-    fn transact<T>(
-        &self,
-        persist: Persist,
-        foreign_keys: bool,
+        keys: ForeignKeys,
         write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let Some(writer) = &self.writer else {
@@ -149,7 +131,8 @@ impl Database {
             (Durability::Durable, Persist::Soon) => "normal",
         };
         connection.pragma_update(None, "synchronous", synchronous).map_err(|e| self.error(e))?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys).map_err(|e| self.error(e))?;
+        let checked = keys == ForeignKeys::Checked;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, checked).map_err(|e| self.error(e))?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.error(e))?;
         let value = write(&Writer { reader: Reader { transaction: &transaction, database: self } })?;
@@ -294,6 +277,16 @@ pub(crate) enum Persist {
     Now,
     /// Whenever the log is next synced: losing it leaves a consistent older state.
     Soon,
+}
+
+/// Whether SQLite looks for the rows that others lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForeignKeys {
+    /// As the schema says.
+    Checked,
+    /// Not for rows that lead to such as the transaction has just made or found itself: to look for them again takes a
+    /// third of the time of registering.
+    Found,
 }
 
 /// Whether committed transactions may still be in the write-ahead log only.

@@ -42,12 +42,6 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     options.max_freed_bytes = max_freed;
     options.dry_run = dry_run;
     let engine = context.settings.open(context.style)?;
-    if !dry_run {
-        garbage::sweep(&engine, &options)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    garbage::look(&engine)?;
-    let dead = engine.store()?.collect_garbage(&options)?.deleted.len();
-    output::line(&format!("{dead} store paths would be deleted"))?;
+    garbage::sweep(&engine, &options)?;
     Ok(ExitCode::SUCCESS)
 }

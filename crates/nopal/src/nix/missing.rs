@@ -22,10 +22,16 @@ pub(crate) fn print_always(engine: &Engine, wanted: &[Wanted]) -> Result<(), Cli
     Ok(())
 }
 
-/// Tells that nothing is known of how to make a path. Returns the error of whoever needs it.
-pub(crate) fn unknown(engine: &Engine, path: &StorePath) -> CliError {
+/// Tells that nothing is known of how to make a path.
+pub(crate) fn tell_unknown(engine: &Engine, path: &StorePath) {
     let printed = engine.config().store_dir.print(path);
     engine.config().reporter.message(Level::Notice, format!("don't know how to build these paths:\n  {printed}"));
+}
+
+/// The same, with the error of whoever needs it.
+pub(crate) fn unknown(engine: &Engine, path: &StorePath) -> CliError {
+    tell_unknown(engine, path);
+    let printed = engine.config().store_dir.print(path);
     CliError::Found(match path.is_derivation() {
         true => format!("failed to obtain derivation of '{printed}'"),
         false => format!("path '{printed}' is required, but there is no substituter that can build it"),

@@ -129,8 +129,7 @@ pub(crate) fn look_up(engine: &Engine, line: &Line, targets: &[Target]) -> Resul
     }
     missing::print(engine, &not_built)?;
     for path in &unknown {
-        // what fails for that is told by whoever needs it
-        let _ = missing::unknown(engine, path);
+        missing::tell_unknown(engine, path);
     }
     Ok(found)
 }

@@ -6,7 +6,7 @@ use crate::output;
 use crate::settings::Settings;
 use nopal_engine::Engine;
 use nopal_report::Level;
-use nopal_store::{GcOptions, GcReport, GcScope, Root, RootReason, StoreError};
+use nopal_store::{GcOptions, GcReport, GcScope, Root, RootReason, Store, StoreError};
 
 /// A number of bytes, perhaps with a unit.
 pub(in crate::nix) fn bytes(flag: &str, text: &str) -> Result<u64, CliError> {
@@ -50,8 +50,7 @@ pub(super) fn collect(engine: &Engine, settings: &Settings, request: &Request) -
     if !options.dry_run {
         return sweep(engine, &options);
     }
-    look(engine)?;
-    let dead = store.collect_garbage(&options)?.deleted;
+    let dead = told(store, &options)?.deleted;
     let listed: Vec<_> = match request.has("--print-live") {
         false => dead,
         true => store.all_valid_paths()?.into_iter().filter(|path| !dead.contains(path)).collect(),
@@ -64,19 +63,21 @@ pub(in crate::nix) fn shown_roots(roots: &[Root]) -> impl Iterator<Item = &Root>
     roots.iter().filter(|root| !matches!(root.reason, RootReason::OpenStore(_)))
 }
 
-/// Tells that what is dead is looked for.
-pub(in crate::nix) fn look(engine: &Engine) -> Result<(), CliError> {
-    let store = engine.store()?;
+/// Collects garbage, or only looks for it, and tells when that begins.
+fn told(store: &Store, options: &GcOptions) -> Result<GcReport, StoreError> {
     store.reporter().message(Level::Notice, "finding garbage collector roots...");
-    store.reporter().message(Level::Notice, "determining live/dead paths...");
-    Ok(())
+    if options.dry_run {
+        store.reporter().message(Level::Notice, "determining live/dead paths...");
+    }
+    store.collect_garbage(options)
 }
 
-/// Collects garbage and tells of it as Nix does.
+/// Collects garbage and tells of it as Nix does, or tells how much there is.
 pub(in crate::nix) fn sweep(engine: &Engine, options: &GcOptions) -> Result<(), CliError> {
-    let store = engine.store()?;
-    store.reporter().message(Level::Notice, "finding garbage collector roots...");
-    let report = store.collect_garbage(options)?;
+    let report = told(engine.store()?, options)?;
+    if options.dry_run {
+        return output::line(&format!("{} store paths would be deleted", report.deleted.len()));
+    }
     tell(engine, &report)
 }
 
@@ -108,8 +109,7 @@ pub(in crate::nix) fn delete_paths(
     let mut options = options(settings);
     options.scope = GcScope::Only(valid);
     options.ignore_liveness = ignore_liveness;
-    store.reporter().message(Level::Notice, "finding garbage collector roots...");
-    let report = match store.collect_garbage(&options) {
+    let report = match told(store, &options) {
         Err(StoreError::InUse { path, .. }) => {
             output::line("0 store paths deleted, 0.0 KiB freed")?;
             return Err(CliError::Found(format!(

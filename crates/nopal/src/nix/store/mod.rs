@@ -303,14 +303,12 @@ fn realise(engine: &Engine, request: &Request) -> Result<(), CliError> {
         let (path, _) = resolve(engine, name)?;
         store.add_temp_root(&path)?;
         // a derivation may also be where expressions are evaluated
-        let is_derivation = path.is_derivation() && engine.derivation(&path).is_ok();
-        if !is_derivation && !engine.substitute_path(&path)? {
-            if request.has("--ignore-unknown") {
-                continue;
-            }
-            let error = missing::unknown(engine, &path);
-            if !request.has("--dry-run") {
-                return Err(error);
+        let is_there = (path.is_derivation() && engine.derivation(&path).is_ok()) || engine.substitute_path(&path)?;
+        if !is_there {
+            match (request.has("--ignore-unknown"), request.has("--dry-run")) {
+                (true, _) => {}
+                (false, true) => missing::tell_unknown(engine, &path),
+                (false, false) => return Err(missing::unknown(engine, &path)),
             }
         } else if path.is_derivation() {
             let suffix = if outputs.is_empty() { String::new() } else { format!("!{outputs}") };

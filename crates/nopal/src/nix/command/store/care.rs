@@ -4,7 +4,6 @@ use crate::error::CliError;
 use crate::nix::cli::Line;
 use crate::nix::command::paths::{Realise, named_paths, open};
 use crate::nix::store::garbage;
-use crate::output;
 use std::process::ExitCode;
 
 /// `nix store gc`.
@@ -18,13 +17,7 @@ pub(super) fn collect(line: Line) -> Result<ExitCode, CliError> {
     options.max_freed_bytes = max;
     options.dry_run = line.has("dry-run");
     let engine = context.settings.open(context.style)?;
-    if !options.dry_run {
-        garbage::sweep(&engine, &options)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    garbage::look(&engine)?;
-    let dead = engine.store()?.collect_garbage(&options)?.deleted.len();
-    output::line(&format!("{dead} store paths would be deleted"))?;
+    garbage::sweep(&engine, &options)?;
     Ok(ExitCode::SUCCESS)
 }
 
