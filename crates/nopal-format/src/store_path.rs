@@ -16,6 +16,8 @@ use crate::nix32::{self, encode20};
 pub const MAX_NAME_LEN: usize = 211;
 /// Digits of a store path's digest.
 pub const DIGEST_DIGITS: usize = 32;
+/// A guess at the size of the text that a path's digest is of, with a few references.
+const PATH_TEXT_BYTES: usize = 768;
 /// The suffix of a derivation's name.
 pub const DRV_SUFFIX: &str = ".drv";
 
@@ -236,7 +238,14 @@ impl StoreDir {
     /// # Errors
     /// A name that is not valid.
     pub fn make_store_path(&self, kind: &str, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-        let text = [kind, ":", hash.algorithm().name(), ":", &hash.base16(), ":", &self.0, ":", name].concat();
+        self.path_of_kind(kind.to_owned(), hash, name)
+    }
+
+    /// The same; the text begins with its kind.
+    fn path_of_kind(&self, mut text: String, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
+        for part in [":", hash.algorithm().name(), ":", &hash.base16(), ":", &self.0, ":", name] {
+            text.push_str(part);
+        }
         StorePath::new(sha256(text.as_bytes()).compress20(), name)
     }
 
@@ -268,12 +277,7 @@ impl StoreDir {
         hash: &Hash,
         references: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<StorePath, StorePathError> {
-        let mut kind = "text".to_owned();
-        for path in references {
-            kind.push(':');
-            self.print_into(path, &mut kind);
-        }
-        self.make_store_path(&kind, hash, name)
+        self.path_of_kind(self.kind_with("text", references), hash, name)
     }
 
     /// The path of a source tree with a SHA-256 NAR hash and no references (`path` values copied to the store).
@@ -301,14 +305,14 @@ impl StoreDir {
         match (ca.method, algorithm) {
             (ContentAddressMethod::Text, HashAlgorithm::Sha256) if references.itself => Err(no_references()),
             (ContentAddressMethod::Text, HashAlgorithm::Sha256) => {
-                self.make_store_path(&self.kind_with("text", references), &ca.hash, name)
+                self.path_of_kind(self.kind_of("text", references), &ca.hash, name)
             }
             (ContentAddressMethod::Text, _) => Err(wrong_algorithm()),
             (ContentAddressMethod::Git, HashAlgorithm::Md5 | HashAlgorithm::Sha512 | HashAlgorithm::Blake3) => {
                 Err(wrong_algorithm())
             }
             (ContentAddressMethod::Nar, HashAlgorithm::Sha256) => {
-                self.make_store_path(&self.kind_with("source", references), &ca.hash, name)
+                self.path_of_kind(self.kind_of("source", references), &ca.hash, name)
             }
             _ if !references.is_empty() => Err(no_references()),
             (method, _) => {
@@ -318,14 +322,20 @@ impl StoreDir {
         }
     }
 
-    fn kind_with(&self, kind: &str, references: &References) -> String {
-        let mut out = kind.to_owned();
-        for path in &references.others {
-            out.push(':');
-            self.print_into(path, &mut out);
-        }
+    fn kind_of(&self, kind: &str, references: &References) -> String {
+        let mut out = self.kind_with(kind, &references.others);
         if references.itself {
             out.push_str(":self");
+        }
+        out
+    }
+
+    fn kind_with<'a>(&self, kind: &str, references: impl IntoIterator<Item = &'a StorePath>) -> String {
+        let mut out = String::with_capacity(PATH_TEXT_BYTES);
+        out.push_str(kind);
+        for path in references {
+            out.push(':');
+            self.print_into(path, &mut out);
         }
         out
     }
@@ -378,7 +388,7 @@ impl References {
 #[derive(Clone, PartialEq, Eq)]
 pub struct StorePath {
     digest: [u8; 20],
-    name: Box<str>,
+    name: Arc<str>,
 }
 
 impl StorePath {
