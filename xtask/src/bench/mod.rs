@@ -96,6 +96,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
         (None, _) => Nix::installed(),
     };
     let (counts, target) = (folder.join("counts"), folder.join("target"));
+    let merger = options.profile.then(|| profile::Merger::find(root)).transpose()?;
     let build = if options.profile { Build::Counting(&counts, &target) } else { Build::Release };
     let ours = Nix::ours(root, &folder, build)?;
     let bench = Bench { options, root, ours, peer, folder, peer_folder };
@@ -113,8 +114,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     if wanted(What::Elf) && !options.callgrind {
         elf::run(&bench)?;
     }
-    if options.profile {
-        profile::write(root, &counts)?;
+    if let Some(merger) = merger {
+        merger.merge(&counts)?;
     }
     Ok(true)
 }
