@@ -28,10 +28,13 @@ pub enum Toml {
     Table(Vec<(String, Toml)>),
 }
 
-/// A syntax error, laid out as toml11 does: the message, the line, and a mark below it. Ends with a line feed.
+/// A syntax error, laid out as toml11 does: the message, the line, and a mark below it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TomlError(pub String);
+
+/// So much of a line is shown before and behind a place.
+const CONTEXT_BYTES: usize = 30;
 
 /// Depth of nested arrays and inline tables that is read.
 const MAX_DEPTH: usize = 200;
@@ -52,20 +55,27 @@ struct Issue {
     note: String,
     /// A second place that the problem is about.
     other: Option<(usize, usize, &'static str)>,
-    hints: &'static [&'static str],
+    /// Lines for the end.
+    hints: &'static str,
+    /// The text that the places are in, if it is not the document.
+    text: Option<String>,
 }
 
 impl Issue {
     fn new(title: impl Into<String>, at: usize, note: impl Into<String>) -> Issue {
-        Issue { title: title.into(), at, length: 1, note: note.into(), other: None, hints: &[] }
+        Issue { title: title.into(), at, length: 1, note: note.into(), other: None, hints: "", text: None }
     }
 
-    fn hints(mut self, hints: &'static [&'static str]) -> Issue {
+    fn hints(mut self, hints: &'static str) -> Issue {
         self.hints = hints;
         self
     }
 
-    fn show(&self, text: &[u8]) -> String {
+    fn show(&self, document: &[u8]) -> String {
+        let (name, text) = match &self.text {
+            Some(text) => ("internal temporary", text.as_bytes()),
+            None => ("fromTOML", document),
+        };
         let number = |at: usize| memchr::memchr_iter(b'\n', &text[..at.min(text.len())]).count() + 1;
         let most = self.other.map_or(0, |(at, ..)| number(at)).max(number(self.at));
         let width = most.to_string().len();
@@ -74,21 +84,23 @@ impl Issue {
             let at = at.min(text.len());
             let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |i| i + 1);
             let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |i| start + i);
-            let line = visible(&text[start..end]);
-            let before = " ".repeat(visible(&text[start..at.min(end)]).len());
+            let shown = start.max(at.saturating_sub(CONTEXT_BYTES))..end.min(at + length.max(1) - 1 + CONTEXT_BYTES);
+            let dots = |is_cut: bool, dots: &'static str| if is_cut { dots } else { "" };
+            let (before, after) = (dots(start < shown.start, "... "), dots(shown.end < end, " ..."));
+            let line = visible(&text[shown.clone()]);
+            // in bytes, however they are shown
+            let indent = " ".repeat(before.len() + at.min(shown.end) - shown.start);
             let marks = "^".repeat(length.min(end.max(at + 1) - at).max(1));
-            format!(" {:>width$} | {line}\n {pad} | {before}{marks}-- {note}\n", number(at))
+            format!(" {:>width$} | {before}{line}{after}\n {pad} | {indent}{marks}-- {note}\n", number(at))
         };
         // The arrow stands one column left of the bars.
-        let mut out = format!("[error] {}\n{pad}--> fromTOML\n {pad} |\n", self.title);
+        let mut out = format!("[error] {}\n{pad}--> {name}\n {pad} |\n", self.title);
         out.push_str(&place(self.at, self.length, &self.note));
         if let Some((at, length, note)) = self.other {
             out.push_str(&format!(" {pad} | ...\n {pad} |\n"));
             out.push_str(&place(at, length, note));
         }
-        for hint in self.hints {
-            out.push_str(&format!("Hint: {hint}\n"));
-        }
+        out.push_str(self.hints);
         out
     }
 }
@@ -99,7 +111,8 @@ fn visible(line: &[u8]) -> String {
     for &byte in line.strip_suffix(b"\r").unwrap_or(line) {
         match byte {
             b'\r' => out.push_str("0x0d(CARRIAGE RETURN)"),
-            b'\t' | 0x20..0x7F => out.push(char::from(byte)),
+            b'\t' => out.push_str("0x09(TAB)"),
+            0x20..0x7F => out.push(char::from(byte)),
             other => out.push_str(&format!("0x{other:02x}")),
         }
     }

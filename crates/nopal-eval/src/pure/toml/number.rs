@@ -3,31 +3,79 @@
 use super::scan::{Parsed, Parser, fail};
 use super::{Issue, Toml};
 
-const INTEGERS: &[&str] = &["valid  : -42, 1_000, 1_2_3_4_5, 0xC0FFEE, 0b0010, 0o755", "invalid: _42, 1__000, 0123"];
-const FLOATS: &[&str] =
-    &["valid  : +1.0, -2e-2, 3.141_592_653_589, inf, nan", "invalid: .0, 1., _1.0, 1.0_, 1_.0, 1.0__0"];
-const TIMES: &[&str] =
-    &["valid  : 1979-05-27T07:32:00, 1979-05-27 07:32:00.999999", "invalid: 1979-05-27T7:32:00, 1979-05-27 17:32"];
+const INTEGERS: &str = "\
+Hint: valid  : -42, 1_000, 1_2_3_4_5, 0xC0FFEE, 0b0010, 0o755
+Hint: invalid: _42, 1__000, 0123
+";
+const FLOATS: &str = "\
+Hint: valid  : +1.0, -2e-2, 3.141_592_653_589, inf, nan
+Hint: invalid: .0, 1., _1.0, 1.0_, 1_.0, 1.0__0
+";
+const TIMES: &str = "\
+Hint: valid  : 1979-05-27T07:32:00, 1979-05-27 07:32:00.999999
+Hint: invalid: 1979-05-27T7:32:00, 1979-05-27 17:32
+";
+const OFFSETS: &str = "\
+Hint: valid  : +09:00, -05:30
+Hint: invalid: +9:00,  -5:30
+";
+/// Without a line feed.
+const DATE_TIMES: &str = "\
+Hint: valid  : 1979-05-27T07:32:00-07:00, 1979-05-27 07:32:00.999999Z
+Hint: invalid: 1979-05-27T7:32:00-7:00, 1979-05-27 7:32-00:30";
+
+/// Digits (`d`) and what stands between them.
+const DATE: &str = "dddd-dd-dd";
+const TIME: &str = "dd:dd:dd";
+const OFFSET: &str = "dd:dd";
+
+/// A number as far as its text says.
+enum Number {
+    Integer(i64),
+    Float(String),
+    /// Infinite, or none.
+    Special(f64),
+}
 
 impl Parser<'_> {
+    /// What it is is guessed by its form, as toml11 does: a date or time, or else a number.
     pub(super) fn number_or_date(&mut self) -> Parsed<Toml> {
-        let rest = self.rest();
-        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        match rest.get(digits) {
-            Some(b'-') if digits == 4 => return self.date_time(),
-            Some(b':') if digits == 2 && rest.get(3).is_some_and(u8::is_ascii_digit) && self.full_time() => {
-                let time = self.time()?;
-                return Ok(Toml::Timestamp(time));
-            }
-            _ => {}
+        let start = self.at;
+        if self.form(start, DATE).is_ok() {
+            return self.date_time();
         }
-        self.number()
+        if self.form(start, TIME).is_ok() {
+            return self.time().map(Toml::Timestamp);
+        }
+        match self.number() {
+            Ok(Number::Integer(value)) => Ok(Toml::Integer(value)),
+            Ok(Number::Special(value)) => Ok(Toml::Float(value)),
+            Ok(Number::Float(text)) => match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => Ok(Toml::Float(value)),
+                _ => {
+                    let title = "toml::parse_floating: failed to read floating point value from stream";
+                    fail(Issue::new(title, self.at, "here"))
+                }
+            },
+            Err(issue) => {
+                self.at = start;
+                Err(issue)
+            }
+        }
     }
 
-    /// `HH:MM:SS` comes next.
-    fn full_time(&self) -> bool {
-        let rest = self.rest();
-        rest.len() >= 8 && (0..8).all(|i| if i % 3 == 2 { rest[i] == b':' } else { rest[i].is_ascii_digit() })
+    /// The end of a text of this form from a place on; or where it ends, and what is expected there.
+    fn form(&self, from: usize, form: &str) -> Result<usize, (usize, String)> {
+        for (at, expected) in (from..).zip(form.bytes()) {
+            let byte = self.text.get(at).copied();
+            match expected {
+                b'd' if byte.is_some_and(|byte| byte.is_ascii_digit()) => {}
+                b'd' => return Err((at, "digit [0-9]".to_owned())),
+                _ if byte == Some(expected) => {}
+                _ => return Err((at, char::from(expected).to_string())),
+            }
+        }
+        Ok(from + form.len())
     }
 
     /// Digits with single underscores between them.
@@ -43,7 +91,7 @@ impl Parser<'_> {
         }
     }
 
-    fn number(&mut self) -> Parsed<Toml> {
+    fn number(&mut self) -> Parsed<Number> {
         let start = self.at;
         let mut text = String::new();
         if let Some(sign @ (b'+' | b'-')) = self.peek() {
@@ -52,23 +100,25 @@ impl Parser<'_> {
                 text.push('-');
             }
         }
+        let is_signed = self.at > start;
         for (word, value) in [("inf", f64::INFINITY), ("nan", f64::NAN)] {
             if self.take(word.as_bytes()) {
-                return Ok(Toml::Float(if text.is_empty() { value } else { -value }));
+                self.no_underscore("float", FLOATS)?;
+                return Ok(Number::Special(if text.is_empty() { value } else { -value }));
             }
         }
         match self.peek() {
-            Some(b'i' | b'I' | b'n' | b'N') => {
+            Some(b'i' | b'I' | b'n' | b'N') if !is_signed => {
                 let word = if matches!(self.peek(), Some(b'i' | b'I')) { "inf" } else { "nan" };
                 let title =
                     format!("toml::parse_value: `{word}` must be in lowercase. A string must be surrounded by quotes.");
                 return fail(Issue::new(title, start, "expected from `1` to `9` or digit [0-9] or inf or nan"));
             }
-            Some(b'_') => {
+            Some(b'_') if !is_signed => {
                 let title = "bad number: `_` must be surrounded by digits";
                 return fail(Issue::new(title, self.at, "digits required before `_`").hints(INTEGERS));
             }
-            Some(b'.') => {
+            Some(b'.') if !is_signed => {
                 let title = "bad float: integer part is required before decimal point";
                 return fail(Issue::new(title, self.at, "missing integer part").hints(FLOATS));
             }
@@ -76,15 +126,11 @@ impl Parser<'_> {
                 if let Some(radix @ (b'x' | b'o' | b'b')) = self.rest().get(1).copied() {
                     return self.radix(radix, start);
                 }
-                if let Some(b'0' | b'_') = self.rest().get(1) {
-                    let issue = Issue::new("bad integer: leading zero", start, "leading zero is not allowed");
-                    return fail(issue.hints(INTEGERS));
-                }
                 self.at += 1;
                 text.push('0');
-                if self.peek().is_some_and(|b| b.is_ascii_digit()) {
-                    let title = "bad integer: invalid digit after an integer";
-                    return fail(Issue::new(title, self.at, "this digit is not allowed").hints(INTEGERS));
+                if self.peek() == Some(b'_') {
+                    let title = "bad integer: leading zero is not allowed in decimal int";
+                    return fail(Issue::new(title, self.at, "leading zero").hints(INTEGERS));
                 }
             }
             Some(b'1'..=b'9') => {
@@ -92,12 +138,13 @@ impl Parser<'_> {
             }
             _ => return fail(Issue::new("bad format: unknown value appeared", start, "here")),
         }
-        if let Some(b'.' | b'e' | b'E') = self.peek() {
-            return self.float(text);
+        if self.float_follows(&mut text) {
+            self.no_underscore("float", FLOATS)?;
+            return Ok(Number::Float(text));
         }
-        self.no_underscore("integer", INTEGERS)?;
+        self.integer_ends()?;
         match text.parse() {
-            Ok(value) => Ok(Toml::Integer(value)),
+            Ok(value) => Ok(Number::Integer(value)),
             Err(_) => {
                 let title = "toml::parse_dec_integer: too large integer: current max digits = 2^63";
                 fail(Issue::new(title, self.at, "must be < 2^63"))
@@ -105,7 +152,25 @@ impl Parser<'_> {
         }
     }
 
-    fn no_underscore(&self, kind: &str, hints: &'static [&'static str]) -> Parsed<()> {
+    /// Sees to it that an integer ends where its digits do.
+    fn integer_ends(&self) -> Parsed<()> {
+        self.no_underscore("integer", INTEGERS)?;
+        match self.peek() {
+            Some(b'0') => {
+                let issue = Issue::new("bad integer: leading zero", self.at - 1, "leading zero is not allowed");
+                fail(issue.hints(INTEGERS))
+            }
+            Some(b'1'..=b'9') => {
+                let title = "bad integer: invalid digit after an integer";
+                fail(Issue::new(title, self.at, "this digit is not allowed").hints(INTEGERS))
+            }
+            Some(b':' | b'-') => fail(Issue::new("bad datetime: invalid format", self.at, "here").hints(DATE_TIMES)),
+            Some(b'.' | b'e' | b'E') => fail(Issue::new("bad float: invalid format", self.at, "here").hints(FLOATS)),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_underscore(&self, kind: &str, hints: &'static str) -> Parsed<()> {
         if self.peek() != Some(b'_') {
             return Ok(());
         }
@@ -113,39 +178,28 @@ impl Parser<'_> {
         fail(Issue::new(title, self.at, "invalid underscore").hints(hints))
     }
 
-    fn float(&mut self, mut text: String) -> Parsed<Toml> {
-        let invalid = |at: usize| fail(Issue::new("bad float: invalid format", at, "here").hints(FLOATS));
-        let place = self.at;
-        if self.take(b".") {
+    /// Takes a fraction and an exponent, if there is one of them.
+    fn float_follows(&mut self, text: &mut String) -> bool {
+        let start = self.at;
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        if self.rest().get(1).is_some_and(u8::is_ascii_digit) && self.take(b".") {
             text.push('.');
-            if self.digits(|b| b.is_ascii_digit(), &mut text) == 0 {
-                return invalid(place);
-            }
-            self.no_underscore("float", FLOATS)?;
+            self.digits(is_digit, text);
         }
-        if let Some(b'e' | b'E') = self.peek() {
-            let place = self.at;
-            self.at += 1;
-            text.push('e');
-            if let Some(sign @ (b'+' | b'-')) = self.peek() {
-                self.at += 1;
-                text.push(char::from(sign));
-            }
-            if self.digits(|b| b.is_ascii_digit(), &mut text) == 0 {
-                return invalid(place);
-            }
-            self.no_underscore("float", FLOATS)?;
-        }
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Toml::Float(value)),
-            _ => {
-                let title = "toml::parse_floating: failed to read floating point value from stream";
-                fail(Issue::new(title, self.at, "here"))
+        if let [b'e' | b'E', rest @ ..] = self.rest() {
+            let sign = rest.first().filter(|sign| matches!(sign, b'+' | b'-'));
+            let digits = rest.get(usize::from(sign.is_some()));
+            if digits.is_some_and(u8::is_ascii_digit) {
+                self.at += 1 + usize::from(sign.is_some());
+                text.push('e');
+                text.extend(sign.map(|sign| char::from(*sign)));
+                self.digits(is_digit, text);
             }
         }
+        self.at > start
     }
 
-    fn radix(&mut self, letter: u8, start: usize) -> Parsed<Toml> {
+    fn radix(&mut self, letter: u8, start: usize) -> Parsed<Number> {
         let (kind, example, expected, base): (_, _, _, u32) = match letter {
             b'x' => ("hex", "0xC0FFEE, 0xdead_beef", "expected hex [0-9a-fA-F]", 16),
             b'o' => ("oct", "0o775, 0o04_44", "expected from `0` to `7`", 8),
@@ -165,9 +219,9 @@ impl Parser<'_> {
         if self.digits(digit, &mut text) == 0 {
             return fail(Issue::new(title, self.at, expected));
         }
-        self.no_underscore("integer", INTEGERS)?;
+        self.integer_ends()?;
         match i64::from_str_radix(&text, base) {
-            Ok(value) => Ok(Toml::Integer(value)),
+            Ok(value) => Ok(Number::Integer(value)),
             Err(_) => {
                 let title = format!("toml::parse_{kind}_integer: too large integer: current max value = 2^63");
                 fail(Issue::new(title, self.at, "must be < 2^63"))
@@ -175,34 +229,59 @@ impl Parser<'_> {
         }
     }
 
-    /// Exactly `count` digits.
-    fn field(&mut self, count: usize) -> Option<u32> {
-        let digits = self.rest().get(..count).filter(|d| d.iter().all(u8::is_ascii_digit))?;
-        let value = digits.iter().fold(0, |v, d| v * 10 + u32::from(d - b'0'));
-        self.at += count;
-        Some(value)
+    /// Numbers of a text whose form was seen, with one byte between them.
+    fn fields<const N: usize>(&mut self, form: &str) -> [u32; N] {
+        let text = &self.text[self.at..self.at + form.len()];
+        self.at += form.len();
+        let mut fields = text.split(|byte| !byte.is_ascii_digit());
+        std::array::from_fn(|_| {
+            fields.next().unwrap_or_default().iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'))
+        })
     }
 
+    /// The form of what follows a date: whether that is a time.
+    fn is_time_next(&self, from: usize) -> Parsed<bool> {
+        let at = match self.text.get(from..).unwrap_or_default() {
+            [b'T' | b't', ..] | [b' ', b'0'..=b'9', ..] => from + 1,
+            [b'0'..=b'9', ..] => {
+                let title = "bad datetime: missing T or space";
+                return fail(Issue::new(title, from, "expected T, t, or 0x20(SPACE)").hints(TIMES));
+            }
+            _ => return Ok(false),
+        };
+        let end = self.form(at, TIME).or_else(|(place, expected)| {
+            let title = "bad time: must be HH:MM:SS.subsec";
+            fail(Issue::new(title, place, format!("expected {expected}")).hints(TIMES))
+        })?;
+        let end = end + self.fraction(end).map_or(0, |digits| 1 + digits.len());
+        if let Some(b'+' | b'-') = self.text.get(end)
+            && let Err((place, expected)) = self.form(end + 1, OFFSET)
+        {
+            let title = "bad offset: must be [+-]HH:MM or Z";
+            return fail(Issue::new(title, place, format!("expected z or Z or {expected}")).hints(OFFSETS));
+        }
+        Ok(true)
+    }
+
+    /// The digits of a fraction of a second that begins at a place.
+    fn fraction(&self, from: usize) -> Option<&[u8]> {
+        let digits = self.text.get(from..)?.strip_prefix(b".")?;
+        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (count > 0).then(|| &digits[..count])
+    }
+
+    /// A date, and perhaps a time. The form of the date was seen.
     fn date_time(&mut self) -> Parsed<Toml> {
         let start = self.at;
-        let bad = |at: usize| fail(Issue::new("bad date: must be YYYY-MM-DD", at, "here"));
-        let Some(year) = self.field(4) else { return bad(start) };
-        let month = if self.take(b"-") { self.field(2) } else { None };
-        let Some(month) = month else { return bad(self.at) };
-        let day = if self.take(b"-") { self.field(2) } else { None };
-        let Some(day) = day else { return bad(self.at) };
+        let is_time_next = self.is_time_next(start + DATE.len())?;
+        let [year, month, day] = self.fields(DATE);
         if !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) {
             let title = "toml::parse_local_date: invalid date.";
             let note = "month must be 01-12, day must be any of 01-28,29,30,31 depending on the month/year.";
             return fail(Issue::new(title, start, note));
         }
         let mut out = format!("{year:04}-{month:02}-{day:02}");
-        let time_follows = match self.peek() {
-            Some(b'T' | b't') => true,
-            Some(b' ') => self.rest().get(1).is_some_and(u8::is_ascii_digit),
-            _ => false,
-        };
-        if !time_follows {
+        if !is_time_next {
             return Ok(Toml::Timestamp(out));
         }
         self.at += 1;
@@ -214,17 +293,10 @@ impl Parser<'_> {
                 out.push('Z');
             }
             Some(sign @ (b'+' | b'-')) => {
-                let place = self.at;
                 self.at += 1;
-                let hours = self.field(2);
-                let minutes = if self.take(b":") { self.field(2) } else { None };
-                let (Some(hours @ 0..=23), Some(minutes @ 0..=59)) = (hours, minutes) else {
-                    return fail(Issue::new("bad offset: must be [+-]HH:MM or Z", place, "here"));
-                };
-                if hours == 0 && minutes == 0 {
-                    out.push('Z');
-                } else {
-                    out.push_str(&format!("{}{hours:02}:{minutes:02}", char::from(sign)));
+                match self.fields(OFFSET) {
+                    [0, 0] => out.push('Z'),
+                    [hours, minutes] => out.push_str(&format!("{}{hours:02}:{minutes:02}", char::from(sign))),
                 }
             }
             _ => {}
@@ -232,44 +304,27 @@ impl Parser<'_> {
         Ok(Toml::Timestamp(out))
     }
 
-    /// A time; the fraction of a second in groups of three digits.
+    /// A time, whose form was seen; the fraction of a second in groups of three digits.
     fn time(&mut self) -> Parsed<String> {
         let start = self.at;
-        let bad = |at: usize| fail(Issue::new("bad time: must be HH:MM:SS.subsec", at, "expected :").hints(TIMES));
-        let Some(hour) = self.field(2) else { return bad(self.at) };
-        let minute = if self.take(b":") { self.field(2) } else { None };
-        let Some(minute) = minute else { return bad(self.at) };
-        let second = if self.take(b":") { self.field(2) } else { None };
-        let Some(second) = second else { return bad(self.at) };
+        let [hour, minute, second] = self.fields(TIME);
+        let invalid = |note| fail(Issue::new("toml::parse_local_time: invalid time.", start, note));
         if hour > 23 || minute > 59 {
-            let title = "toml::parse_local_time: invalid time.";
-            return fail(Issue::new(title, start, "hour must be 00-23, minute must be 00-59."));
+            return invalid("hour must be 00-23, minute must be 00-59.");
         }
         if second > 60 {
-            let title = "toml::parse_local_time: invalid time.";
-            return fail(Issue::new(title, start, "second must be 00-60."));
+            return invalid("second must be 00-60.");
         }
         let mut out = format!("{hour:02}:{minute:02}:{second:02}");
-        if self.peek() == Some(b'.') && self.rest().get(1).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-            let mut digits = String::new();
-            while let Some(digit @ b'0'..=b'9') = self.peek() {
-                digits.push(char::from(digit));
-                self.at += 1;
-            }
-            digits.truncate(9);
-            let digits = format!("{digits:0<9}");
-            let length = match digits.trim_end_matches('0').len() {
-                0 => 0,
-                1..=3 => 3,
-                4..=6 => 6,
-                _ => 9,
-            };
-            if length > 0 {
-                out.push('.');
-                out.push_str(&digits[..length]);
-            }
+        let Some(digits) = self.fraction(self.at) else { return Ok(out) };
+        let length = 1 + digits.len();
+        let mut digits = String::from_utf8_lossy(&digits[..digits.len().min(9)]).into_owned();
+        digits.truncate(digits.trim_end_matches('0').len());
+        if !digits.is_empty() {
+            let width = digits.len().next_multiple_of(3);
+            out.push_str(&format!(".{digits:0<width$}"));
         }
+        self.at += length;
         Ok(out)
     }
 }

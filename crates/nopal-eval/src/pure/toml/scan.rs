@@ -4,13 +4,15 @@ use super::table::{Header, Node, Tree};
 use super::{Issue, MAX_DEPTH, Toml, TomlError};
 
 const KEY_TITLE: &str = "toml::parse_simple_key: invalid key: key must be \"quoted\", 'quoted-literal', or bare key.";
-const KEY_HINT: &[&str] = &["non-ASCII scripts are allowed in toml v1.1.0, but not in v1.0.0."];
+const KEY_HINT: &str = "Hint: non-ASCII scripts are allowed in toml v1.1.0, but not in v1.0.0.\n";
 
 /// A position in the text.
 pub(super) struct Parser<'a> {
     pub(super) text: &'a [u8],
     pub(super) at: usize,
     depth: usize,
+    /// What was wrong so far.
+    issues: Vec<Issue>,
 }
 
 pub(super) type Parsed<T> = Result<T, Box<Issue>>;
@@ -28,7 +30,7 @@ pub(super) struct Key {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Parser { text, at: 0, depth: 0 }
+        Parser { text, at: 0, depth: 0, issues: Vec::new() }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -73,57 +75,208 @@ impl<'a> Parser<'a> {
         let title = "toml::parse_comment_line: newline (LF / CRLF) or EOF is expected";
         fail(
             Issue::new(title, self.at, "but got this")
-                .hints(&["most of the control characters are not allowed in comments"]),
+                .hints("Hint: most of the control characters are not allowed in comments\n"),
         )
     }
 
-    /// The whole text. A line with an error is skipped, so that later ones are reported, too.
+    /// Skips space, comments and ends of lines; says whether there was one.
+    fn lines(&mut self) -> bool {
+        let mut found = false;
+        loop {
+            self.blanks();
+            if let Err(issue) = self.comment() {
+                self.issues.push(*issue);
+                self.skip_until(b"\n");
+            }
+            if !self.newline() {
+                return found;
+            }
+            found = true;
+        }
+    }
+
+    /// The whole text. What is wrong is reported, and reading goes on where toml11 goes on, so that the same is reported.
     pub(super) fn document(mut self) -> Result<Toml, TomlError> {
         let mut tree = Tree::default();
-        let mut issues: Vec<Issue> = Vec::new();
+        self.pairs(&mut tree);
         while self.at < self.text.len() {
-            if let Err(issue) = self.line(&mut tree) {
-                issues.push(*issue);
-                self.at = memchr::memchr(b'\n', self.rest()).map_or(self.text.len(), |i| self.at + i);
+            self.lines();
+            match self.header_line() {
+                Err(issue) => {
+                    self.issues.push(*issue);
+                    self.skip_until_header();
+                }
+                Ok(header) => match tree.open(&header) {
+                    Ok(()) => self.pairs(&mut tree),
+                    Err(issue) => {
+                        self.issues.push(*issue);
+                        self.pairs(&mut Tree::default());
+                    }
+                },
             }
         }
-        if issues.is_empty() {
+        if self.issues.is_empty() {
             return Ok(tree.finish());
         }
-        Err(TomlError(issues.iter().map(|issue| issue.show(self.text)).collect()))
+        Err(TomlError(self.issues.iter().map(|issue| issue.show(self.text)).collect()))
     }
 
-    fn line(&mut self, tree: &mut Tree) -> Parsed<()> {
-        self.blanks();
-        if self.peek() == Some(b'[') {
-            self.header(tree)?;
-            self.blanks();
-            self.comment()?;
-            if self.at < self.text.len() && !self.newline() {
-                let title = "toml::parse_file: newline (or EOF) expected";
-                return fail(Issue::new(title, self.at, "expected 0x0a(LINE FEED) or \r\n"));
+    /// Keys and values, up to the next header.
+    fn pairs(&mut self, tree: &mut Tree) {
+        let reported = self.issues.len();
+        let mut is_line_new = true;
+        loop {
+            let start = self.at;
+            is_line_new |= self.lines();
+            if self.at >= self.text.len() {
+                break;
             }
-            return Ok(());
-        }
-        let blank = matches!(self.peek(), None | Some(b'#' | b'\n')) || self.rest().starts_with(b"\r\n");
-        if !blank {
-            let (key, value) = self.pair()?;
-            tree.insert_pair(&key, value)?;
-            self.blanks();
             if self.peek() == Some(b'[') {
-                // toml11 lets the header of the next table follow in the same line
-                return Ok(());
+                // which may follow in the same line
+                self.at = start;
+                break;
+            }
+            if !is_line_new {
+                let title = "toml::parse_table: newline (LF / CRLF) or EOF is expected";
+                self.issues.push(Issue::new(title, self.at, "here"));
+                break;
+            }
+            is_line_new = false;
+            match self.pair() {
+                Ok((key, value)) => {
+                    let end = self.at;
+                    self.blanks();
+                    if self.peek() != Some(b'#') {
+                        self.at = end;
+                    } else if let Err(issue) = self.comment() {
+                        self.issues.push(*issue);
+                    } else {
+                        is_line_new = self.newline();
+                    }
+                    if let Err(issue) = tree.insert_pair(&key, value) {
+                        self.issues.push(*issue);
+                    }
+                }
+                Err(issue) => {
+                    self.issues.push(*issue);
+                    self.skip_until(b"=\n");
+                    if self.peek() == Some(b'=') {
+                        self.skip_until(b"\n,]}");
+                    }
+                }
             }
         }
+        if self.issues.len() > reported {
+            self.skip_until_header();
+        }
+    }
+
+    fn skip_until(&mut self, bytes: &[u8]) {
+        while self.peek().is_some_and(|byte| !bytes.contains(&byte)) {
+            self.at += 1;
+        }
+    }
+
+    /// Goes on at the next line that begins with a header; one behind an empty line is passed over.
+    fn skip_until_header(&mut self) {
+        while self.at < self.text.len() {
+            if self.take(b"\n") {
+                let line = self.at;
+                self.blanks();
+                if self.is_at_header() {
+                    self.at = line;
+                    return;
+                }
+            }
+            self.at = (self.at + 1).min(self.text.len());
+        }
+    }
+
+    fn is_at_header(&self) -> bool {
+        let mut ahead = Parser::new(self.text);
+        ahead.at = self.at;
+        ahead.peek() == Some(b'[') && ahead.header().is_ok()
+    }
+
+    /// Skips what looks like a value.
+    fn skip_value(&mut self) {
+        match self.peek() {
+            Some(b'"' | b'\'') => self.skip_string(),
+            Some(b'[') => self.skip_nested(Self::skip_array),
+            Some(b'{') => self.skip_nested(Self::skip_inline_table),
+            _ => self.skip_until(b"\n,]}"),
+        }
+    }
+
+    fn skip_string(&mut self) {
+        for quotes in [b"\"\"\"", b"'''"] {
+            if self.take(quotes) {
+                while self.at < self.text.len() && !self.take(quotes) {
+                    self.at += 1;
+                }
+                return;
+            }
+        }
+        let end = if self.peek() == Some(b'"') { b"\"\n" } else { b"'\n" };
+        self.at += 1;
+        self.skip_until(end);
+        self.at = (self.at + 1).min(self.text.len());
+    }
+
+    fn skip_nested(&mut self, skip: impl FnOnce(&mut Self)) {
+        if self.depth >= MAX_DEPTH {
+            self.at = self.text.len();
+            return;
+        }
+        self.depth += 1;
+        self.at += 1;
+        skip(self);
+        self.depth -= 1;
+    }
+
+    fn skip_array(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' | b'\'' | b'{' => self.skip_value(),
+                b'#' => self.skip_until(b"\n"),
+                b'[' if self.is_at_header() => return,
+                b'[' => self.skip_value(),
+                b'=' => {
+                    // a pair cannot stand in an array: its line is where the array should have ended
+                    self.at = memchr::memrchr(b'\n', &self.text[..self.at]).map_or(0, |at| at + 1);
+                    return;
+                }
+                b']' => return,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn skip_inline_table(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' | b'\'' | b'{' => self.skip_value(),
+                b'#' => return self.skip_until(b"\n"),
+                b'[' if self.is_at_header() => return,
+                b'[' => self.skip_value(),
+                b'\n' | b'}' => return,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn header_line(&mut self) -> Parsed<Header> {
+        let header = self.header()?;
+        self.blanks();
         self.comment()?;
         if self.at < self.text.len() && !self.newline() {
-            let title = "toml::parse_table: newline (LF / CRLF) or EOF is expected";
-            return fail(Issue::new(title, self.at, "here"));
+            let title = "toml::parse_file: newline (or EOF) expected";
+            return fail(Issue::new(title, self.at, "expected 0x0a(LINE FEED) or \r\n"));
         }
-        Ok(())
+        Ok(header)
     }
 
-    fn header(&mut self, tree: &mut Tree) -> Parsed<()> {
+    fn header(&mut self) -> Parsed<Header> {
         let start = self.at;
         let array = self.rest().starts_with(b"[[");
         self.at += if array { 2 } else { 1 };
@@ -151,7 +304,7 @@ impl<'a> Parser<'a> {
         if !self.take(close) {
             return fail(Issue::new(title, self.at, format!("expected {}", String::from_utf8_lossy(close))));
         }
-        tree.open(&Header { parts, start, length: self.at - start, array })
+        Ok(Header { parts, start, length: self.at - start, array })
     }
 
     fn at_key(&self) -> bool {
@@ -249,66 +402,91 @@ impl<'a> Parser<'a> {
         fail(Issue::new(title, self.at, "expected true or false"))
     }
 
-    fn skip_lines(&mut self) -> Parsed<()> {
-        loop {
-            self.blanks();
-            self.comment()?;
-            if !self.newline() {
-                return Ok(());
-            }
-        }
-    }
-
     fn array(&mut self) -> Parsed<Vec<Toml>> {
         self.at += 1;
+        let reported = self.issues.len();
         let mut list = Vec::new();
-        loop {
-            self.skip_lines()?;
-            if self.take(b"]") {
-                return Ok(list);
+        let mut is_comma_found = true;
+        self.lines();
+        while self.peek().is_some_and(|byte| byte != b']') {
+            if !is_comma_found {
+                let title = "toml::parse_array: expected value-separator `,` or closing `]`";
+                return fail(Issue::new(title, self.at, "here"));
             }
-            if self.at >= self.text.len() {
-                let title = "toml::parse_array: missing closing bracket `]`";
-                return fail(Issue::new(title, self.at, "expected `]`, reached EOF"));
+            match self.value() {
+                Ok(value) => {
+                    list.push(value.into_value());
+                    self.lines();
+                    is_comma_found = self.take(b",");
+                    self.lines();
+                }
+                Err(issue) => {
+                    self.issues.push(*issue);
+                    let before = self.at;
+                    self.skip_value();
+                    if self.at == before {
+                        break;
+                    }
+                }
             }
-            list.push(self.value()?.into_value());
-            self.skip_lines()?;
-            if self.take(b",") || self.peek() == Some(b']') {
-                continue;
-            }
-            if self.at >= self.text.len() {
-                let title = "toml::parse_array: missing closing bracket `]`";
-                return fail(Issue::new(title, self.at, "expected `]`, reached EOF"));
-            }
-            let title = "toml::parse_array: expected value-separator `,` or closing `]`";
-            return fail(Issue::new(title, self.at, "here"));
+        }
+        if !self.take(b"]") {
+            let title = "toml::parse_array: missing closing bracket `]`";
+            return fail(Issue::new(title, self.at, "expected `]`, reached EOF"));
+        }
+        match self.issues.last() {
+            // toml11 reports it again
+            Some(last) if self.issues.len() > reported => fail(last.clone()),
+            _ => Ok(list),
         }
     }
 
     fn inline_table(&mut self) -> Parsed<Tree> {
         self.at += 1;
+        let reported = self.issues.len();
         let mut tree = Tree::default();
+        let (mut is_empty, mut is_comma_found) = (true, false);
         self.blanks();
-        if self.take(b"}") {
-            return Ok(tree);
-        }
-        loop {
-            let (key, value) = self.pair()?;
-            tree.insert_pair(&key, value)?;
-            self.blanks();
-            if self.take(b"}") {
-                return Ok(tree);
-            }
-            if !self.take(b",") {
+        while self.peek().is_some_and(|byte| byte != b'}') {
+            if !is_comma_found && !is_empty {
                 let title = "toml::parse_inline_table: expected value-separator `,` or closing `}`";
                 return fail(Issue::new(title, self.at, "here"));
             }
-            self.blanks();
-            if self.peek() == Some(b'}') {
-                let title = "toml::parse_inline_table: trailing comma is not allowed in TOML-v1.0.0)";
-                return fail(Issue::new(title, self.at, "here"));
+            is_empty = false;
+            match self.pair() {
+                Ok((key, value)) => {
+                    if let Err(issue) = tree.insert_pair(&key, value) {
+                        self.issues.push(*issue);
+                        self.skip_until(b",\n}");
+                        is_comma_found = self.peek() == Some(b',');
+                        continue;
+                    }
+                    self.blanks();
+                    is_comma_found = self.take(b",");
+                    self.blanks();
+                }
+                Err(issue) => {
+                    self.issues.push(*issue);
+                    self.skip_until(b"}\n");
+                    is_comma_found = false;
+                    break;
+                }
             }
         }
+        if is_comma_found && self.peek() == Some(b'}') {
+            let title = "toml::parse_inline_table: trailing comma is not allowed in TOML-v1.0.0)";
+            return fail(Issue::new(title, self.at, "here"));
+        }
+        if !self.take(b"}") {
+            let title = "toml::parse_inline_table: missing closing bracket `}`";
+            return fail(Issue::new(title, self.at, "expected `}`, reached line end"));
+        }
+        if self.issues.len() > reported
+            && let Some(last) = self.issues.pop()
+        {
+            return fail(last);
+        }
+        Ok(tree)
     }
 }
 

@@ -89,7 +89,8 @@ impl Parser<'_> {
             } else {
                 "toml::parse_utf8_codepoint: input codepoint is too large."
             };
-            return fail(Issue::new(title, self.at + 1, "here"));
+            let escape = String::from_utf8_lossy(&self.rest()[..2 + digits]).into_owned();
+            return fail(Issue { length: 1 + digits, text: Some(escape), ..Issue::new(title, 1, "here") });
         };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         self.at += 2 + digits;

@@ -5,8 +5,6 @@ use rustc_hash::FxHashMap;
 use super::scan::{Key, Parsed, fail};
 use super::{Issue, Toml};
 
-const EXISTS: &str = "toml::insert_value: failed to insert a value, value already exists";
-
 /// How a table came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -55,12 +53,87 @@ impl Table {
         &mut self.entries[last].1
     }
 
+    /// The table that keys lead to; those that are missing are made.
+    fn descend(&mut self, keys: &[String], place: Place, origin: Origin) -> Parsed<&mut Table> {
+        let mut table = self;
+        for key in keys {
+            if table.get(key).is_none() {
+                table.add(key, place.node(Content::Table(origin, Table::default())));
+            }
+            let is_dotted = origin == Origin::Dotted;
+            let node = match table.get(key) {
+                Some(node) if node.is_inline_tables() => {
+                    let title = "toml::insert_value:inline array of tables are immutable";
+                    return place.fail(title, "inserting this", node, "inline array of tables");
+                }
+                Some(node) => node,
+                None => return fail(Issue::new("a table is missing", place.start, "here")),
+            };
+            match &node.content {
+                Content::Table(Origin::Inline, _) => {
+                    let title = "toml::insert_value: failed to insert a value: inline table is immutable";
+                    return place.fail(title, "inserting this", node, "to this table");
+                }
+                Content::Table(found, _) if is_dotted && *found != Origin::Dotted => {
+                    let title = "toml::insert_value: reopening a table using dotted keys";
+                    return place.fail(title, "dotted key cannot reopen a table", node, "this table is already closed");
+                }
+                Content::Tables(_) if is_dotted => {
+                    let title = "toml::insert_value:dotted key cannot reopen an array-of-tables";
+                    return place.fail(title, "inserting this", node, "to this array-of-tables.");
+                }
+                Content::Leaf(_) => {
+                    let title = "toml::insert_value: failed to insert a value, value already exists";
+                    return place.fail(title, "while inserting this", node, "non-table value already exists");
+                }
+                _ => {}
+            }
+            table = match &mut node.content {
+                Content::Table(_, inner) => inner,
+                Content::Tables(list) if !list.is_empty() => {
+                    let last = list.len() - 1;
+                    &mut list[last]
+                }
+                _ => return fail(Issue::new("a table is missing", place.start, "here")),
+            };
+        }
+        Ok(table)
+    }
+
     fn into_toml(self) -> Toml {
         Toml::Table(self.entries.into_iter().map(|(key, node)| (key, node.into_value())).collect())
     }
 }
 
+/// Where something is inserted.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    length: usize,
+}
+
+impl Place {
+    fn node(self, content: Content) -> Node {
+        Node { content, start: self.start, length: self.length }
+    }
+
+    fn fail<T>(self, title: &str, note: &str, other: &Node, other_note: &'static str) -> Parsed<T> {
+        let issue = Issue::new(title, self.start, note);
+        fail(Issue { length: self.length, other: Some((other.start, other.length, other_note)), ..issue })
+    }
+}
+
 impl Node {
+    /// Whether it is an array of tables that was written as a value.
+    fn is_inline_tables(&self) -> bool {
+        match &self.content {
+            Content::Leaf(Toml::Array(list)) => {
+                !list.is_empty() && list.iter().all(|element| matches!(element, Toml::Table(_)))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn leaf(value: Toml, start: usize, length: usize) -> Node {
         Node { content: Content::Leaf(value), start, length }
     }
@@ -113,35 +186,13 @@ impl Tree {
     }
 
     pub(super) fn insert_pair(&mut self, key: &Key, value: Node) -> Parsed<()> {
-        let (start, length) = (key.start, key.length);
-        let issue = |title: &str, other: &Node, note: &'static str| Issue {
-            title: title.to_owned(),
-            at: start,
-            length,
-            note: "inserting this".to_owned(),
-            other: Some((other.start, other.length, note)),
-            hints: &[],
-        };
+        let place = Place { start: key.start, length: key.length };
         let Some((last, parents)) = key.parts.split_last() else { return Ok(()) };
-        let Some(mut table) = self.target() else { return Ok(()) };
-        for part in parents {
-            if table.get(part).is_none() {
-                let content = Content::Table(Origin::Dotted, Table::default());
-                table.add(part, Node { content, start, length });
-            }
-            let Some(node) = table.get(part) else { return Ok(()) };
-            if let Content::Table(Origin::Inline, _) = node.content {
-                let title = "toml::insert_value: failed to insert a value: inline table is immutable";
-                return fail(issue(title, node, "to this table"));
-            }
-            if !matches!(node.content, Content::Table(Origin::Dotted | Origin::Implicit, _)) {
-                return fail(issue(EXISTS, node, "but value already exists"));
-            }
-            let Content::Table(_, inner) = &mut node.content else { return Ok(()) };
-            table = inner;
-        }
+        let Some(table) = self.target() else { return Ok(()) };
+        let table = table.descend(parents, place, Origin::Dotted)?;
         if let Some(node) = table.get(last) {
-            return fail(issue(EXISTS, node, "but value already exists"));
+            let title = "toml::insert_value: failed to insert a value, value already exists";
+            return place.fail(title, "inserting this", node, "but value already exists");
         }
         // The place of a pair whose key is dotted is the key, as far as its parents are concerned.
         table.add(last, value);
@@ -149,42 +200,9 @@ impl Tree {
     }
 
     pub(super) fn open(&mut self, header: &Header) -> Parsed<()> {
-        let (start, length) = (header.start, header.length);
-        let issue = |title: &str, at_note: &str, other: &Node, note: &'static str| Issue {
-            title: title.to_owned(),
-            at: start,
-            length,
-            note: at_note.to_owned(),
-            other: Some((other.start, other.length, note)),
-            hints: &[],
-        };
+        let place = Place { start: header.start, length: header.length };
         let Some((last, parents)) = header.parts.split_last() else { return Ok(()) };
-        let mut table = &mut self.root;
-        for part in parents {
-            if table.get(part).is_none() {
-                let content = Content::Table(Origin::Implicit, Table::default());
-                table.add(part, Node { content, start, length });
-            }
-            let Some(node) = table.get(part) else { return Ok(()) };
-            match node.content {
-                Content::Table(Origin::Inline, _) => {
-                    let title = "toml::insert_value: failed to insert a value: inline table is immutable";
-                    return fail(issue(title, "inserting this", node, "to this table"));
-                }
-                Content::Leaf(_) => {
-                    return fail(issue(EXISTS, "inserting this", node, "but value already exists"));
-                }
-                _ => {}
-            }
-            table = match &mut node.content {
-                Content::Table(_, inner) => inner,
-                Content::Tables(list) => match list.last_mut() {
-                    Some(inner) => inner,
-                    None => return Ok(()),
-                },
-                Content::Leaf(_) => return Ok(()),
-            };
-        }
+        let table = self.root.descend(parents, place, Origin::Implicit)?;
         match table.get(last) {
             None => {
                 let content = if header.array {
@@ -192,26 +210,27 @@ impl Tree {
                 } else {
                     Content::Table(Origin::Explicit, Table::default())
                 };
-                table.add(last, Node { content, start, length });
+                table.add(last, place.node(content));
             }
-            Some(node) => match &mut node.content {
-                Content::Tables(list) if header.array => list.push(Table::default()),
-                Content::Table(origin @ Origin::Implicit, _) if !header.array => {
-                    *origin = Origin::Explicit;
-                    (node.start, node.length) = (start, length);
+            Some(node) if header.array => {
+                if node.is_inline_tables() {
+                    let title = "toml::insert_value: failed to insert a table, inline array of tables is immutable";
+                    return place.fail(title, "while inserting this", node, "this is inline array-of-tables");
                 }
-                _ if header.array => {
+                let Content::Tables(list) = &mut node.content else {
                     let title = "toml::insert_value: failed to insert an array of tables, value already exists";
-                    return fail(issue(title, "while inserting this", node, "non-table value already exists"));
-                }
-                Content::Leaf(_) => {
-                    return fail(issue(EXISTS, "inserting this", node, "but value already exists"));
-                }
-                _ => {
+                    return place.fail(title, "while inserting this", node, "non-table value already exists");
+                };
+                list.push(Table::default());
+            }
+            Some(node) => {
+                let Content::Table(origin @ Origin::Implicit, _) = &mut node.content else {
                     let title = "toml::insert_value: failed to insert a table, table already defined";
-                    return fail(issue(title, "inserting this", node, "this table is explicitly defined"));
-                }
-            },
+                    return place.fail(title, "inserting this", node, "this table is explicitly defined");
+                };
+                *origin = Origin::Explicit;
+                (node.start, node.length) = (place.start, place.length);
+            }
         }
         self.current.clone_from(&header.parts);
         Ok(())
