@@ -1,8 +1,7 @@
 //! TOML 1.0 as `builtins.fromTOML` reads it, with the error texts of toml11, the library Nix uses.
 //!
 //! A reader of its own, because what is accepted must be TOML 1.0 and no later version, and because users know the
-//! messages. Errors in several lines are all reported, as toml11 does; its recovery within inline tables and arrays
-//! is not imitated.
+//! messages. What comes after an error is read as toml11 reads it, so that the same errors are reported.
 
 mod number;
 mod scan;
@@ -108,7 +107,7 @@ impl Issue {
 /// A line with its bytes outside of printable ASCII shown by number.
 fn visible(line: &[u8]) -> String {
     let mut out = String::with_capacity(line.len());
-    for &byte in line.strip_suffix(b"\r").unwrap_or(line) {
+    for &byte in line {
         match byte {
             b'\r' => out.push_str("0x0d(CARRIAGE RETURN)"),
             b'\t' => out.push_str("0x09(TAB)"),

@@ -13,6 +13,8 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// What was wrong so far.
     issues: Vec<Issue>,
+    /// Where the first escape of the string at hand is that means no character.
+    pub(super) no_character: Option<(usize, Issue)>,
 }
 
 pub(super) type Parsed<T> = Result<T, Box<Issue>>;
@@ -30,7 +32,7 @@ pub(super) struct Key {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Parser { text, at: 0, depth: 0, issues: Vec::new() }
+        Parser { text, at: 0, depth: 0, issues: Vec::new(), no_character: None }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -283,11 +285,12 @@ impl<'a> Parser<'a> {
         self.blanks();
         let (kind, close): (&str, &[u8]) = if array { ("array-table", b"]]") } else { ("table", b"]") };
         let title = format!("toml::parse_file: invalid {kind} key");
-        if !self.at_key() {
+        let first = self.at_key().then(|| self.simple_key().ok()).flatten();
+        let Some(first) = first else {
             let note = "expected basic key([a-zA-Z0-9_-]) or quoted key(\" or ')";
             return fail(Issue::new(title, self.at, note));
-        }
-        let mut parts = vec![self.simple_key()?];
+        };
+        let mut parts = vec![first];
         loop {
             let before = self.at;
             self.blanks();
@@ -313,8 +316,7 @@ impl<'a> Parser<'a> {
 
     fn simple_key(&mut self) -> Parsed<String> {
         match self.peek() {
-            Some(b'"') => self.basic_string(),
-            Some(b'\'') => self.literal_string(),
+            Some(b'"' | b'\'') => self.line_string(),
             Some(b) if bare(b) => {
                 let start = self.at;
                 while self.peek().is_some_and(bare) {
@@ -358,10 +360,7 @@ impl<'a> Parser<'a> {
     fn value(&mut self) -> Parsed<Node> {
         let start = self.at;
         let value = match self.peek() {
-            Some(b'"') if self.rest().starts_with(b"\"\"\"") => Toml::String(self.ml_basic_string()?),
-            Some(b'"') => Toml::String(self.basic_string()?),
-            Some(b'\'') if self.rest().starts_with(b"'''") => Toml::String(self.ml_literal_string()?),
-            Some(b'\'') => Toml::String(self.literal_string()?),
+            Some(b'"' | b'\'') => Toml::String(self.string()?),
             Some(b'[') => Toml::Array(self.nested(Self::array)?),
             Some(b'{') => {
                 let tree = self.nested(Self::inline_table)?;

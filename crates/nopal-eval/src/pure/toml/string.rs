@@ -21,7 +21,38 @@ impl Parser<'_> {
         })
     }
 
-    pub(super) fn literal_string(&mut self) -> Parsed<String> {
+    /// A string of any kind.
+    pub(super) fn string(&mut self) -> Parsed<String> {
+        if self.rest().starts_with(b"\"\"\"") {
+            return self.whole(3, Self::ml_basic_string);
+        }
+        if self.rest().starts_with(b"'''") {
+            return self.whole(3, Self::ml_literal_string);
+        }
+        self.line_string()
+    }
+
+    /// One that ends in its line.
+    pub(super) fn line_string(&mut self) -> Parsed<String> {
+        self.whole(1, if self.peek() == Some(b'"') { Self::basic_string } else { Self::literal_string })
+    }
+
+    /// Reads a string that ends in so many quotes. If it has not its form, it stays where it is; it has if an escape means
+    /// no character.
+    fn whole(&mut self, quotes: usize, read: impl FnOnce(&mut Self) -> Parsed<String>) -> Parsed<String> {
+        let start = self.at;
+        let text = read(self);
+        let no_character = self.no_character.take();
+        if text.is_err() {
+            self.at = start;
+            return text;
+        }
+        let Some((at, mut issue)) = no_character else { return text };
+        issue.text = Some(String::from_utf8_lossy(&self.text[at..self.at - quotes]).into_owned());
+        fail(issue)
+    }
+
+    fn literal_string(&mut self) -> Parsed<String> {
         self.at += 1;
         let start = self.at;
         while self.peek().is_some_and(|b| allowed(b) && b != b'\'') {
@@ -34,7 +65,7 @@ impl Parser<'_> {
         self.utf8(text, start, "literal", "'")
     }
 
-    pub(super) fn basic_string(&mut self) -> Parsed<String> {
+    fn basic_string(&mut self) -> Parsed<String> {
         self.at += 1;
         let start = self.at;
         let mut out = Vec::new();
@@ -45,7 +76,7 @@ impl Parser<'_> {
                     return self.utf8(out, start, "basic", "\"");
                 }
                 Some(b'\\') => {
-                    if !self.escape(&mut out)? {
+                    if !self.escape(&mut out) {
                         return Err(self.bad_string("basic", "\""));
                     }
                 }
@@ -59,7 +90,7 @@ impl Parser<'_> {
     }
 
     /// An escape sequence; false (and nothing consumed) if it is none.
-    fn escape(&mut self, out: &mut Vec<u8>) -> Parsed<bool> {
+    fn escape(&mut self, out: &mut Vec<u8>) -> bool {
         let digits = match self.rest().get(1) {
             Some(b'u') => 4,
             Some(b'U') => 8,
@@ -71,17 +102,17 @@ impl Parser<'_> {
                     b'f' => 12,
                     b'r' => b'\r',
                     b'"' | b'\\' => short,
-                    _ => return Ok(false),
+                    _ => return false,
                 };
                 out.push(byte);
                 self.at += 2;
-                return Ok(true);
+                return true;
             }
-            None => return Ok(false),
+            None => return false,
         };
         let hex = self.rest().get(2..2 + digits).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
         let Some(code) = hex.and_then(|hex| u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()) else {
-            return Ok(false);
+            return false;
         };
         let Some(c) = char::from_u32(code) else {
             let title = if code < 0xE000 {
@@ -89,12 +120,14 @@ impl Parser<'_> {
             } else {
                 "toml::parse_utf8_codepoint: input codepoint is too large."
             };
-            let escape = String::from_utf8_lossy(&self.rest()[..2 + digits]).into_owned();
-            return fail(Issue { length: 1 + digits, text: Some(escape), ..Issue::new(title, 1, "here") });
+            let issue = Issue { length: 1 + digits, ..Issue::new(title, 1, "here") };
+            self.no_character.get_or_insert((self.at, issue));
+            self.at += 2 + digits;
+            return true;
         };
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         self.at += 2 + digits;
-        Ok(true)
+        true
     }
 
     /// Skips the line feed directly after the opening quotes.
@@ -119,7 +152,7 @@ impl Parser<'_> {
         true
     }
 
-    pub(super) fn ml_literal_string(&mut self) -> Parsed<String> {
+    fn ml_literal_string(&mut self) -> Parsed<String> {
         self.open_multiline();
         let start = self.at;
         let mut out = Vec::new();
@@ -139,7 +172,7 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn ml_basic_string(&mut self) -> Parsed<String> {
+    fn ml_basic_string(&mut self) -> Parsed<String> {
         self.open_multiline();
         let start = self.at;
         let mut out = Vec::new();
@@ -151,7 +184,7 @@ impl Parser<'_> {
                     }
                 }
                 Some(b'\\') => {
-                    if !self.line_continuation() && !self.escape(&mut out)? {
+                    if !self.line_continuation() && !self.escape(&mut out) {
                         return Err(self.bad_string("ml_basic", "\"\"\""));
                     }
                 }

@@ -57,6 +57,18 @@ fn titles_of_errors() {
         ("a = 00", "bad integer: leading zero"),
         ("a = 01", "bad integer: invalid digit after an integer"),
         ("a = 1.", "bad float: invalid format"),
+        ("a = 0x1.5", "bad float: invalid format"),
+        ("a = 0_1", "bad integer: leading zero is not allowed in decimal int"),
+        ("a = 9-", "bad datetime: invalid format"),
+        ("a = 2020-1-1", "bad datetime: invalid format"),
+        ("a = 2020-01-012", "bad datetime: missing T or space"),
+        ("a = 2020-01-01 1:00:00", "bad time: must be HH:MM:SS.subsec"),
+        ("a = 2020-01-01T10:20:30+1:00", "bad offset: must be [+-]HH:MM or Z"),
+        ("a = +nf", "bad format: unknown value appeared"),
+        ("[a.b]\n[a]\nb.c = 1", "toml::insert_value: reopening a table using dotted keys"),
+        ("a = [{}]\n[[a]]", "toml::insert_value: failed to insert a table, inline array of tables is immutable"),
+        ("a = [{}]\n[a.b]", "toml::insert_value:inline array of tables are immutable"),
+        ("[\"a]", "toml::parse_file: invalid table key"),
         ("a = \"\\e\"", "toml::parse_basic_string: invalid string format"),
         ("a = {}\na.b = 1", "toml::insert_value: failed to insert a value: inline table is immutable"),
         ("a = { b = 1, }", "toml::parse_inline_table: trailing comma is not allowed in TOML-v1.0.0)"),
@@ -81,6 +93,40 @@ fn layout_of_errors() {
         "[error] toml::insert_value: failed to insert a value, value already exists\n --> fromTOML\n   |\n 2 | a = 2\n   \
          | ^-- inserting this\n   | ...\n   |\n 1 | a = 1\n   |     ^-- but value already exists\n"
     );
+    assert_eq!(
+        read("text = \"a long line is cut off before\", and = behind the place that is meant"),
+        "[error] toml::parse_table: newline (LF / CRLF) or EOF is expected\n --> fromTOML\n   |\n 1 | ... a long line is \
+         cut off before\", and = behind the place that  ...\n   |                                   ^-- here\n"
+    );
+    assert_eq!(
+        read("a = '\t'\r\nb = \"\\uD800.\""),
+        "[error] toml::parse_utf8_codepoint: [0xD800, 0xDFFF] is not a valid UTF-8\n --> internal temporary\n   |\n 1 | \
+         \\uD800.\n   |  ^^^^^-- here\n"
+    );
+}
+
+/// All first lines of messages of Nix 2.34.8: reading goes on where toml11 does.
+#[test]
+fn errors_after_errors() {
+    let newline = "toml::parse_table: newline (LF / CRLF) or EOF is expected";
+    let unknown = "bad format: unknown value appeared";
+    let unclosed = "toml::parse_array: missing closing bracket `]`";
+    let digit = "bad integer: invalid digit after an integer";
+    for (text, expected) in [
+        ("a = 01\nb = 02\n", &[digit, digit] as &[_]),
+        ("a = 1 x\nb = 2 y\n[t]\nc = 3 z\nd = 07Z\n[u]\ne = 1 q", &[newline, newline, newline]),
+        // a header behind an empty line is passed over
+        ("a = 07Z\nb = 2 y\nc = 01\n\n  [t]\nc = 3 z\n", &[digit, newline]),
+        ("a = [1_, 2020-01-01 1:00]", &["bad integer: `_` must be surrounded by digits", unknown, unclosed]),
+        ("a = [24:00:00, +0]", &["toml::parse_local_time: invalid time.", unclosed]),
+        ("a = [1_0, -o42]", &[unknown, unknown]),
+        ("a = { b = .5, c = ? }", &["bad float: integer part is required before decimal point"]),
+        ("a = 1\n[a.b]\nc = 01", &["toml::insert_value: failed to insert a value, value already exists", digit]),
+    ] {
+        let found = read(text);
+        let titles: Vec<_> = found.split("[error] ").skip(1).filter_map(|shown| shown.lines().next()).collect();
+        assert_eq!(titles, expected, "{text}");
+    }
 }
 
 #[test]
