@@ -36,10 +36,6 @@ const KEPT_PART: usize = 6;
 const FEW_SMALL: usize = 16;
 const SMALL_PART: usize = 8;
 
-/// Where more than that is kept, looking at it is most of a collection, however often there is one, and the later the more
-/// of it has died. So memory is used first until it is so many times what is filled at first.
-const ROOM: usize = 3;
-
 /// When objects take so many times what was live when all were looked at last, all are looked at again,
 const GROWTH: usize = 2;
 
@@ -207,8 +203,6 @@ pub(super) struct Space {
     least_live_bytes: usize,
     /// Of so many bytes that were filled, the last collection of what was new kept so many.
     kept_of_filled: (usize, usize),
-    /// Whether all there is room for was handed out since the last collection.
-    is_used_up: bool,
     /// Bytes allocated over all.
     total_bytes: u64,
     /// Bytes of stacks, which the last collection looked through.
@@ -240,7 +234,7 @@ impl Space {
     /// Bytes to fill before the next collection.
     fn due_bytes(&self) -> usize {
         let first = self.collect_after_bytes;
-        let worth = if self.has_few_small() {
+        let worth = if FEW_SMALL * self.small_bytes < self.filled_bytes {
             first / SMALL_PART
         } else {
             let until_kept = self.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first);
@@ -275,25 +269,7 @@ impl Space {
     fn count(&mut self, bytes: usize) {
         self.filled_bytes += bytes;
         self.total_bytes += bytes as u64;
-        let is_used_up = self.is_used_up || self.live_bytes + self.filled_bytes >= self.room_bytes();
-        let is_due = self.filled_bytes >= self.due_bytes() && (is_used_up || !self.is_much_kept());
-        self.is_due.store(is_due, Relaxed);
-    }
-
-    /// Bytes that are used before those are looked for that are free again, where much is kept.
-    fn room_bytes(&self) -> usize {
-        self.collect_after_bytes.saturating_mul(ROOM)
-    }
-
-    /// Whether much of what is made lives long, going by the last collection of what was new.
-    fn is_much_kept(&self) -> bool {
-        let (kept, filled) = self.kept_of_filled;
-        kept > filled / KEPT_PART && !self.has_few_small()
-    }
-
-    /// Whether most of what was made is in large objects.
-    fn has_few_small(&self) -> bool {
-        FEW_SMALL * self.small_bytes < self.filled_bytes
+        self.is_due.store(self.filled_bytes >= self.due_bytes(), Relaxed);
     }
 
     /// Takes note of what a thread made, and takes back the block that it has if that is not used up.
@@ -325,9 +301,7 @@ impl Space {
             };
             let end = (next + 1).next_multiple_of(BLOCK_BYTES);
             self.cursor = (index, end);
-            let fresh = chunk.hand_out(next, end);
-            self.is_used_up |= fresh < end && index * CHUNK_BYTES + end > self.room_bytes();
-            return Some(Block { chunk, next, end, fresh, no_room: usize::MAX });
+            return Some(Block { chunk, next, end, fresh: chunk.hand_out(next, end), no_room: usize::MAX });
         }
     }
 
@@ -460,7 +434,6 @@ impl Space {
         self.big.clear();
         self.filled_bytes = 0;
         self.small_bytes = 0;
-        self.is_used_up = false;
         self.cursor = (0, 0);
         self.big_cursors = Default::default();
         self.is_due.store(false, Relaxed);
