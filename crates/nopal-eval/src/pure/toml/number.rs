@@ -294,9 +294,14 @@ impl Parser<'_> {
             }
             Some(sign @ (b'+' | b'-')) => {
                 self.at += 1;
-                match self.fields(OFFSET) {
-                    [0, 0] => out.push('Z'),
-                    [hours, minutes] => out.push_str(&format!("{}{hours:02}:{minutes:02}", char::from(sign))),
+                let [hours, minutes] = self.fields(OFFSET);
+                if hours > 24 || minutes > 60 {
+                    let title = "toml::parse_offset_datetime: too large offset: |hour| <= 24, |minute| <= 60";
+                    return fail(Issue { length: self.at - start, ..Issue::new(title, start, "here") });
+                }
+                match 60 * hours + minutes {
+                    0 => out.push('Z'),
+                    offset => out.push_str(&format!("{}{:02}:{:02}", char::from(sign), offset / 60, offset % 60)),
                 }
             }
             _ => {}

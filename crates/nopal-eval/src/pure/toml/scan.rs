@@ -15,6 +15,8 @@ pub(super) struct Parser<'a> {
     issues: Vec<Issue>,
     /// Where the first escape of the string at hand is that means no character.
     pub(super) no_character: Option<(usize, Issue)>,
+    /// The last line to whose begin [`Parser::skip_array`] went back.
+    returned_to: Option<usize>,
 }
 
 pub(super) type Parsed<T> = Result<T, Box<Issue>>;
@@ -32,7 +34,7 @@ pub(super) struct Key {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Parser { text, at: 0, depth: 0, issues: Vec::new(), no_character: None }
+        Parser { text, at: 0, depth: 0, issues: Vec::new(), no_character: None, returned_to: None }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -244,8 +246,13 @@ impl<'a> Parser<'a> {
                 b'[' if self.is_at_header() => return,
                 b'[' => self.skip_value(),
                 b'=' => {
-                    // a pair cannot stand in an array: its line is where the array should have ended
-                    self.at = memchr::memrchr(b'\n', &self.text[..self.at]).map_or(0, |at| at + 1);
+                    // A pair cannot stand in an array: its line is where the array should have ended. (toml11 may read the
+                    // same line forever then.)
+                    let line = memchr::memrchr(b'\n', &self.text[..self.at]).map_or(0, |at| at + 1);
+                    if self.returned_to.is_none_or(|last| last < line) {
+                        self.returned_to = Some(line);
+                        self.at = line;
+                    }
                     return;
                 }
                 b']' => return,

@@ -46,6 +46,13 @@ impl Table {
         self.entries.get_mut(at).map(|(_, node)| node)
     }
 
+    fn get_or_add(&mut self, key: &str, make: impl FnOnce() -> Node) -> &mut Node {
+        match self.index.get(key).copied() {
+            Some(at) => &mut self.entries[at].1,
+            None => self.add(key, make()),
+        }
+    }
+
     fn add(&mut self, key: &str, node: Node) -> &mut Node {
         self.index.insert(key.to_owned(), self.entries.len());
         self.entries.push((key.to_owned(), node));
@@ -57,19 +64,13 @@ impl Table {
     fn descend(&mut self, keys: &[String], place: Place, origin: Origin) -> Parsed<&mut Table> {
         let mut table = self;
         for key in keys {
-            if table.get(key).is_none() {
-                table.add(key, place.node(Content::Table(origin, Table::default())));
-            }
             let is_dotted = origin == Origin::Dotted;
-            let node = match table.get(key) {
-                Some(node) if node.is_inline_tables() => {
+            let node = table.get_or_add(key, || place.node(Content::Table(origin, Table::default())));
+            match &node.content {
+                _ if node.is_inline_tables() => {
                     let title = "toml::insert_value:inline array of tables are immutable";
                     return place.fail(title, "inserting this", node, "inline array of tables");
                 }
-                Some(node) => node,
-                None => return fail(Issue::new("a table is missing", place.start, "here")),
-            };
-            match &node.content {
                 Content::Table(Origin::Inline, _) => {
                     let title = "toml::insert_value: failed to insert a value: inline table is immutable";
                     return place.fail(title, "inserting this", node, "to this table");

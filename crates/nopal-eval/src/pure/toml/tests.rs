@@ -41,6 +41,10 @@ fn values() {
             "a = 1979-05-27 00:32:00.9-07:00\nb = 07:32:00\nc = 1979-05-27\nd = 1979-05-27T07:32:00.123456Z",
             "{a=<1979-05-27T00:32:00.900-07:00> b=<07:32:00> c=<1979-05-27> d=<1979-05-27T07:32:00.123456Z>}",
         ),
+        (
+            "a = 1979-05-27T07:32:00+24:60\nb = 1979-05-27T07:32:00-00:60",
+            "{a=<1979-05-27T07:32:00+25:00> b=<1979-05-27T07:32:00-01:00>}",
+        ),
         ("\u{feff}'a b' = 'c\\d'", "{a b=\"c\\\\d\"}"),
     ] {
         assert_eq!(read(text), expected, "{text}");
@@ -64,6 +68,10 @@ fn titles_of_errors() {
         ("a = 2020-01-012", "bad datetime: missing T or space"),
         ("a = 2020-01-01 1:00:00", "bad time: must be HH:MM:SS.subsec"),
         ("a = 2020-01-01T10:20:30+1:00", "bad offset: must be [+-]HH:MM or Z"),
+        (
+            "a = 2020-01-01T10:20:30+25:00",
+            "toml::parse_offset_datetime: too large offset: |hour| <= 24, |minute| <= 60",
+        ),
         ("a = +nf", "bad format: unknown value appeared"),
         ("[a.b]\n[a]\nb.c = 1", "toml::insert_value: reopening a table using dotted keys"),
         ("a = [{}]\n[[a]]", "toml::insert_value: failed to insert a table, inline array of tables is immutable"),
@@ -121,12 +129,19 @@ fn errors_after_errors() {
         ("a = [24:00:00, +0]", &["toml::parse_local_time: invalid time.", unclosed]),
         ("a = [1_0, -o42]", &[unknown, unknown]),
         ("a = { b = .5, c = ? }", &["bad float: integer part is required before decimal point"]),
+        ("a = [[1 [2 = 3]]]", &["toml::parse_array: expected value-separator `,` or closing `]`", unknown, unknown]),
         ("a = 1\n[a.b]\nc = 01", &["toml::insert_value: failed to insert a value, value already exists", digit]),
     ] {
         let found = read(text);
         let titles: Vec<_> = found.split("[error] ").skip(1).filter_map(|shown| shown.lines().next()).collect();
         assert_eq!(titles, expected, "{text}");
     }
+}
+
+/// toml11 reads the second line forever.
+#[test]
+fn every_document_ends() {
+    assert!(read("a = [\n[1 [2 = 3]\n").starts_with("[error] toml::parse_array: expected value-separator"));
 }
 
 #[test]
