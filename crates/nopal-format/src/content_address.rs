@@ -126,7 +126,7 @@ pub struct ContentAddress {
 impl ContentAddress {
     /// The ATerm form of method and algorithm: `r:sha256`.
     pub fn method_algorithm(&self) -> String {
-        format!("{}{}", self.method.prefix(), self.hash.algorithm())
+        [self.method.prefix(), self.hash.algorithm().name()].concat()
     }
 }
 

@@ -573,3 +573,8 @@ pub fn sha256(data: &[u8]) -> Hash {
 pub(crate) fn sha256_bytes(data: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(data).into()
 }
+
+/// The same, of a text in several parts.
+pub(crate) fn sha256_of_parts<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
+    parts.into_iter().fold(sha2::Sha256::new(), sha2::Sha256::chain_update).finalize().into()
+}

@@ -238,7 +238,7 @@ impl StoreDir {
     /// # Errors
     /// A name that is not valid.
     pub fn make_store_path(&self, kind: &str, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-        self.path_of_kind(kind.to_owned(), hash, name)
+        self.path_of_kind(self.kind_with(&[kind], []), hash, name)
     }
 
     /// The same; the text begins with its kind.
@@ -254,7 +254,7 @@ impl StoreDir {
     /// # Errors
     /// A name that is not valid.
     pub fn output_path(&self, output: &str, hash: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-        self.make_store_path(&["output:", output].concat(), hash, &output_path_name(name, output))
+        self.path_of_kind(self.kind_with(&["output:", output], []), hash, &output_path_name(name, output))
     }
 
     /// The path of a text file (`builtins.toFile`, `.drv` files) with its references.
@@ -277,7 +277,7 @@ impl StoreDir {
         hash: &Hash,
         references: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<StorePath, StorePathError> {
-        self.path_of_kind(self.kind_with("text", references), hash, name)
+        self.path_of_kind(self.kind_with(&["text"], references), hash, name)
     }
 
     /// The path of a source tree with a SHA-256 NAR hash and no references (`path` values copied to the store).
@@ -316,23 +316,24 @@ impl StoreDir {
             }
             _ if !references.is_empty() => Err(no_references()),
             (method, _) => {
-                let text = format!("fixed:out:{}{algorithm}:{}:", method.prefix(), ca.hash.base16());
+                let text = ["fixed:out:", method.prefix(), algorithm.name(), ":", &ca.hash.base16(), ":"].concat();
                 self.make_store_path("output:out", &sha256(text.as_bytes()), name)
             }
         }
     }
 
     fn kind_of(&self, kind: &str, references: &References) -> String {
-        let mut out = self.kind_with(kind, &references.others);
+        let mut out = self.kind_with(&[kind], &references.others);
         if references.itself {
             out.push_str(":self");
         }
         out
     }
 
-    fn kind_with<'a>(&self, kind: &str, references: impl IntoIterator<Item = &'a StorePath>) -> String {
+    /// The begin of the text, with room for the rest.
+    fn kind_with<'a>(&self, kind: &[&str], references: impl IntoIterator<Item = &'a StorePath>) -> String {
         let mut out = String::with_capacity(PATH_TEXT_BYTES);
-        out.push_str(kind);
+        kind.iter().for_each(|part| out.push_str(part));
         for path in references {
             out.push(':');
             self.print_into(path, &mut out);

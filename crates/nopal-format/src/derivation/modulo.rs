@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
 use super::{Derivation, DerivationKind, DerivationOutput};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
-use crate::hash::{Hash, HashAlgorithm, sha256, sha256_bytes};
+use crate::hash::{Hash, HashAlgorithm, sha256, sha256_bytes, sha256_of_parts};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
 
 /// Why a derivation's outputs cannot be computed; the wording is Nix's.
@@ -230,7 +230,7 @@ impl Derivation {
     }
 
     fn fixed_hash_at(&self, dir: &StoreDir, ca: &ContentAddress, path: &StorePath) -> DrvHash {
-        let text = format!("fixed:out:{}:{}:{}", ca.method_algorithm(), ca.hash.base16(), dir.print(path));
+        let text = ["fixed:out:", &ca.method_algorithm(), ":", &ca.hash.base16(), ":", &dir.print(path)].concat();
         self.known_by(sha256_bytes(text.as_bytes()), false)
     }
 
@@ -544,20 +544,18 @@ impl DrvHashes {
             return Ok((sha256(text), hash));
         }
         let (inputs, is_deferred) = drv.replaced_inputs(|path| find(known, path))?;
-        let mut replaced = Vec::with_capacity(96 * inputs.len());
-        write_replaced_inputs(&inputs, &mut replaced);
         tail.clear();
         gaps.clear();
         drv.write_tail(dir, OutputMask::Blank, tail, gaps);
         scratch.clear();
         drv.write_head(dir, &[], scratch);
-        scratch.extend_from_slice(&replaced);
-        scratch.extend_from_slice(tail);
-        drv.fill_outputs(dir, &sha256(scratch), is_deferred)?;
-        scratch.clear();
-        drv.write_head(dir, &drv.shown_paths(dir, OutputMask::Show).map_err(wrap)?, scratch);
-        text.extend_from_slice(scratch);
-        scratch.extend_from_slice(&replaced);
+        let replaced_from = scratch.len();
+        write_replaced_inputs(&inputs, scratch);
+        let has_inputs = !drv.input_drvs.is_empty();
+        let masked_hash = Hash::sha256(sha256_of_parts([scratch, tail]));
+        drv.fill_outputs(dir, &masked_hash, is_deferred)?;
+        drv.write_head(dir, &drv.shown_paths(dir, OutputMask::Show).map_err(wrap)?, text);
+        let head = text.len();
         drv.write_inputs(dir, text);
         let begin = text.len();
         let mut from = 0;
@@ -568,10 +566,11 @@ impl DrvHashes {
             from = gap + 1;
         }
         text.extend_from_slice(&tail[from..]);
-        scratch.extend_from_slice(&text[begin..]);
         let text_hash = sha256_bytes(text);
-        // without inputs both are the same
-        let hash = if scratch == text { text_hash } else { sha256_bytes(scratch) };
+        let hash = match has_inputs {
+            true => sha256_of_parts([&text[..head], &scratch[replaced_from..], &text[begin..]]),
+            false => text_hash,
+        };
         Ok((Hash::sha256(text_hash), drv.known_by(hash, is_deferred)))
     }
 }
