@@ -102,13 +102,13 @@ impl Search {
             }
             View::List(list) => {
                 let mut parts = self.begin_parts(evaluator, list.len());
-                for (index, member) in list.as_slice().iter().enumerate() {
+                for (index, member) in list.iter().enumerate() {
                     let index = index.to_string();
                     self.part(evaluator, &mut parts, &index, |search, evaluator| {
                         let path = join(attr, &index);
-                        match search.one(evaluator, *member, &path)? {
+                        match search.one(evaluator, member, &path)? {
                             true => Ok(()),
-                            false => search.all(evaluator, *member, &path),
+                            false => search.all(evaluator, member, &path),
                         }
                     })?;
                 }
@@ -286,8 +286,8 @@ fn outputs_to_install(evaluator: &mut Evaluator, attrs: Attrs, chosen: &str) -> 
     let bad = || Error::eval("this derivation has bad 'meta.outputsToInstall'");
     let View::List(list) = evaluator.force(names, Pos::NONE)?.view() else { return Err(bad()) };
     let mut wanted = BTreeSet::new();
-    for name in list.as_slice() {
-        let View::Str(name) = evaluator.force(*name, Pos::NONE)?.view() else { return Err(bad()) };
+    for name in list.iter() {
+        let View::Str(name) = evaluator.force(name, Pos::NONE)?.view() else { return Err(bad()) };
         let name = name.to_lossy().into_owned();
         if !all.contains(&name) {
             return Err(bad());
@@ -303,9 +303,9 @@ fn output_names(evaluator: &mut Evaluator, attrs: Attrs) -> Result<BTreeSet<Stri
     let Some((value, pos)) = attrs.get_with_pos(name) else { return Ok(BTreeSet::from(["out".to_owned()])) };
     let list = evaluator.force_list(value, pos, "while evaluating the 'outputs' attribute of a derivation")?;
     let mut names = BTreeSet::new();
-    for name in list.as_slice() {
+    for name in list.iter() {
         let what = "while evaluating the name of an output of a derivation";
-        names.insert(evaluator.force_string_no_ctx(*name, pos, what)?.to_lossy().into_owned());
+        names.insert(evaluator.force_string_no_ctx(name, pos, what)?.to_lossy().into_owned());
     }
     Ok(names)
 }

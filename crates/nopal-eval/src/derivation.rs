@@ -154,10 +154,12 @@ impl Draft<'_> {
                 }
             }
             sym::ARGS => {
-                for arg in ev.force_list(value, Pos::NONE, "")?.as_slice() {
+                let args = ev.force_list(value, Pos::NONE, "")?;
+                self.drv.args.reserve(args.len());
+                for arg in args.iter() {
                     let what = "while evaluating an element of the argument list";
                     let mut context = Context::EMPTY;
-                    let arg = ev.coerce_to_string(*arg, Pos::NONE, &mut context, what, Coerce::DERIVATION)?;
+                    let arg = ev.coerce_to_string(arg, Pos::NONE, &mut context, what, Coerce::DERIVATION)?;
                     self.contexts.add(context);
                     self.drv.args.push(ByteString::from(arg));
                 }
@@ -239,8 +241,8 @@ impl Draft<'_> {
             }
             sym::OUTPUTS => {
                 let mut names = Vec::new();
-                for name in ev.force_list(value, Pos::NONE, "")?.as_slice() {
-                    names.push(ev.force_string_no_ctx(*name, Pos::NONE, "")?);
+                for name in ev.force_list(value, Pos::NONE, "")?.iter() {
+                    names.push(ev.force_string_no_ctx(name, Pos::NONE, "")?);
                 }
                 self.set_outputs(names.iter().map(NixStr::as_bytes))?;
             }

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 use crate::sync::lock;
-use crate::value::Value;
 
 /// A set of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,14 +33,14 @@ impl UseSet {
         (self.0 & Self::SINGLE != 0).then_some(self.0 & !Self::SINGLE)
     }
 
-    /// As a value, which is an integer.
-    pub(crate) fn as_value(self) -> Value {
-        Value::small_int(self.0.into()).unwrap_or(Value::NULL)
+    /// The set that has this number.
+    pub(crate) fn from_raw(number: u32) -> UseSet {
+        UseSet(number)
     }
 
-    /// From such a value.
-    pub(crate) fn of_value(value: Value) -> UseSet {
-        UseSet(value.as_small_int().unwrap_or_default() as u32)
+    /// The number, for storing it in a slot.
+    pub(crate) fn raw(self) -> u32 {
+        self.0
     }
 }
 

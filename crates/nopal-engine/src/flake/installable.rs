@@ -196,8 +196,8 @@ fn outputs(ev: &mut nopal_eval::Evaluator, attrs: nopal_eval::value::Attrs) -> R
     } else if let Some(meta) = attrs.get(meta) {
         let meta = ev.force_attrs(meta, Pos::NONE, what)?;
         if let Some(list) = meta.get(install) {
-            for name in ev.force_list(list, Pos::NONE, what)?.as_slice() {
-                names.push(ev.force_string(*name, Pos::NONE, what)?.to_lossy().into_owned());
+            for name in ev.force_list(list, Pos::NONE, what)?.iter() {
+                names.push(ev.force_string(name, Pos::NONE, what)?.to_lossy().into_owned());
             }
         }
     }

@@ -334,7 +334,7 @@ impl Flakes<'_> {
                 }
                 View::List(list) => {
                     let mut words = Vec::new();
-                    for element in list.as_slice() {
+                    for element in list.iter() {
                         let View::Str(text) = element.view() else {
                             let found = self.ev.show_type(value);
                             return Err(Error::type_error(format!(

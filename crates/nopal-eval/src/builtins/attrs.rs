@@ -86,30 +86,21 @@ fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[0], pos, "while evaluating the first argument passed to builtins.removeAttrs")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.removeAttrs")?;
     let mut names: Vec<Symbol> = Vec::with_capacity(list.len());
-    for &name in list.as_slice() {
+    for name in list.iter() {
         let what = "while evaluating the values of the second argument passed to builtins.removeAttrs";
         let name = ev.force_string_no_ctx(name, pos, what)?;
         names.push(ev.symbol_of(name));
     }
     names.sort_unstable();
     // a new set even if nothing goes: what prints values tells sets apart
-    if attrs.flat_shape().is_some() {
-        return Ok(ev.heap.without(attrs, &names));
-    }
-    let mut result = AttrsBuilder::with_capacity(attrs.len());
-    for (name, value, place) in attrs.iter() {
-        if names.binary_search(&name).is_err() {
-            result.insert(name, value, place);
-        }
-    }
-    Ok(result.finish(&mut ev.heap))
+    Ok(ev.heap.without(attrs, &names))
 }
 
 fn list_to_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     const PAIR: &str = "in a {name=...; value=...;} pair";
     let list = ev.force_list(args[0], pos, "while evaluating the argument passed to builtins.listToAttrs")?;
     let mut pairs = Vec::with_capacity(list.len());
-    for (i, &element) in list.as_slice().iter().enumerate() {
+    for (i, element) in list.iter().enumerate() {
         let what = "while evaluating an element of the list passed to builtins.listToAttrs";
         let pair = ev.force_attrs(element, pos, what)?;
         let (name, place) = match pair.get_with_pos(sym::NAME) {
@@ -165,7 +156,7 @@ fn cat_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let name = ev.symbol_of(name);
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.catAttrs")?;
     let mut found = ValueVec::with_capacity(list.len());
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let what = "while evaluating an element in the list passed as second argument to builtins.catAttrs";
         if let Some(value) = ev.force_attrs(element, pos, what)?.get(name) {
             found.push(value);
@@ -204,7 +195,7 @@ fn zip_attrs_with(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.zipAttrsWith")?;
     let mut index: FxHashMap<Symbol, usize> = FxHashMap::default();
     let mut groups: Vec<(Symbol, ValueVec)> = Vec::new();
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let what = "while evaluating a value of the list passed as second argument to builtins.zipAttrsWith";
         let attrs = ev.force_attrs(element, Pos::NONE, what)?;
         for (name, value, _) in attrs.iter() {

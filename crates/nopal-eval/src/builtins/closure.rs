@@ -101,7 +101,7 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _: Pos) -> Result<Value> 
     let operator = ev.require_attr(attrs, sym::OPERATOR, missing)?;
     let what = "while evaluating the 'operator' attribute passed as argument to builtins.genericClosure";
     let operator = ev.force_function(operator, Pos::NONE, what)?;
-    let mut work: ValueVec = start.as_slice().iter().copied().collect();
+    let mut work: ValueVec = start.iter().collect();
     let mut next = 0;
     let mut seen = Seen::default();
     while let Some(&element) = work.get(next) {
@@ -134,7 +134,7 @@ fn successors(ev: &mut Evaluator, operator: Value, element: Value, work: &mut Va
     let result = ev.call(operator, &[element], Pos::NONE)?;
     let what = "while evaluating the return value of the `operator` passed to builtins.genericClosure";
     let list = ev.force_list(result, Pos::NONE, what)?;
-    for &new in list.as_slice() {
+    for new in list.iter() {
         ev.force(new, Pos::NONE)?;
         work.push(new);
     }

@@ -206,7 +206,7 @@ fn append_entry(
         if !list.is_empty() && !path.is_derivation() {
             return Err(not_derivation(b"derivation output"));
         }
-        for &output in list.as_slice() {
+        for output in list.iter() {
             let what = "while evaluating an output name within a string context";
             let output = ev.force_string_no_ctx(output, at, what)?;
             let output = output.to_lossy().into_owned();

@@ -167,17 +167,16 @@ impl<'a> Writer<'a> {
             View::Attrs(_) => return self.attrs(ev, forced, pos),
             View::List(list) => {
                 self.out.push(b'[');
-                let all = list.as_slice();
-                let mut parts = self.begin_parts(ev, all.len());
+                let mut parts = self.begin_parts(ev, list.len());
                 ev.each(
-                    all.len(),
-                    |i| all[i],
+                    list.len(),
+                    |i| list.at(i),
                     self.ahead(),
                     |ev, i| {
                         if i > 0 {
                             self.out.push(b',');
                         }
-                        let result = self.part(ev, &mut parts, |_| i.to_string().into_bytes(), (all[i], pos));
+                        let result = self.part(ev, &mut parts, |_| i.to_string().into_bytes(), (list.at(i), pos));
                         result.map_err(|error| error.trace(pos, format!("while evaluating list element at index {i}")))
                     },
                 )?;

@@ -4,7 +4,7 @@ use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
 use crate::code::ir::{Binary, Expr, Op};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pos::Pos;
 use crate::pure::sort::{self, Order};
 use crate::value::{AttrsBuilder, Closure, List, NixStr, Value, ValueVec, View};
@@ -85,10 +85,14 @@ fn head(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 fn tail(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let list = ev.force_list(args[0], pos, "while evaluating the first argument passed to 'builtins.tail'")?;
-    match list.as_slice().split_first() {
-        Some((_, rest)) => Ok(ev.heap.list(rest)),
-        None => Err(Error::eval("'builtins.tail' called on an empty list").at(pos)),
+    if list.is_empty() {
+        return Err(Error::eval("'builtins.tail' called on an empty list").at(pos));
     }
+    let mut rest = ev.heap.list_builder(list.len() - 1);
+    for (index, element) in list.iter().skip(1).enumerate() {
+        rest.set(index, element);
+    }
+    Ok(rest.finish())
 }
 
 fn map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -98,7 +102,7 @@ fn map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     }
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.map")?;
     let mut result = ev.heap.list_builder(list.len());
-    for (i, &element) in list.as_slice().iter().enumerate() {
+    for (i, element) in list.iter().enumerate() {
         let application = ev.heap.app(f, &[element]);
         result.set(i, application);
     }
@@ -112,7 +116,7 @@ fn filter(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     }
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.filter")?;
     let mut kept = ValueVec::with_capacity(list.len());
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let verdict = ev.call(f, &[element], Pos::NONE)?;
         let what = "while evaluating the return value of the filtering function passed to builtins.filter";
         if ev.force_bool(verdict, pos, what)? {
@@ -127,7 +131,7 @@ fn filter(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 fn elem(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.elem")?;
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let what = "while searching for the presence of the given element in the list";
         if ev.equal(args[0], element, pos, what)? {
             return Ok(Value::TRUE);
@@ -139,7 +143,7 @@ fn elem(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn concat_lists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let lists = ev.force_list(args[0], pos, "while evaluating the first argument passed to builtins.concatLists")?;
     let mut parts = ValueVec::with_capacity(lists.len());
-    for &list in lists.as_slice() {
+    for list in lists.iter() {
         let what = "while evaluating a value of the list passed to builtins.concatLists";
         parts.push(ev.force_list(list, pos, what)?.value());
     }
@@ -156,7 +160,7 @@ fn join(ev: &mut Evaluator, parts: &[Value]) -> Value {
     let mut result = ev.heap.list_builder(total);
     let mut at = 0;
     for list in lists() {
-        for &element in list.as_slice() {
+        for element in list.iter() {
             result.set(at, element);
             at += 1;
         }
@@ -173,7 +177,7 @@ fn foldl(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.foldlStrict")?;
     let list = ev.force_list(args[2], pos, "while evaluating the third argument passed to builtins.foldlStrict")?;
     let mut current = args[1];
-    for &element in list.as_slice() {
+    for element in list.iter() {
         current = ev.call(f, &[current, element], pos)?;
     }
     ev.force(current, pos)
@@ -182,7 +186,7 @@ fn foldl(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn any(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.any")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.any")?;
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let verdict = ev.call(f, &[element], pos)?;
         if ev.force_bool(verdict, pos, "while evaluating the return value of the function passed to builtins.any")? {
             return Ok(Value::TRUE);
@@ -194,7 +198,7 @@ fn any(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn all(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.all")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.all")?;
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let verdict = ev.call(f, &[element], pos)?;
         if !ev.force_bool(verdict, pos, "while evaluating the return value of the function passed to builtins.all")? {
             return Ok(Value::FALSE);
@@ -202,6 +206,9 @@ fn all(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     }
     Ok(Value::TRUE)
 }
+
+/// What an element that is not evaluated yet takes at least: a slot, and an application of one argument.
+const GENERATED_BYTES: usize = 4 + 16;
 
 fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let length = ev.force_int(args[1], pos, "while evaluating the second argument passed to builtins.genList")?;
@@ -213,6 +220,9 @@ fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], Pos::NONE, what)?;
     // An object's length has 32 bits; a list that long would not fit the memory either.
     let Ok(count) = u32::try_from(length) else { return impossible() };
+    if !ev.heap.has_room(count as usize * GENERATED_BYTES) {
+        return Err(Error::new(ErrorKind::OutOfMemory, "out of memory"));
+    }
     let mut result = ev.heap.list_builder(count as usize);
     for i in 0..count {
         let index = ev.heap.int(i64::from(i));
@@ -229,7 +239,7 @@ fn sort_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     }
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.sort")?;
     let mut items = ValueVec::with_capacity(list.len());
-    for &element in list.as_slice() {
+    for element in list.iter() {
         ev.force(element, pos)?;
         items.push(element);
     }
@@ -298,7 +308,7 @@ fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.partition")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.partition")?;
     let (mut right, mut wrong) = (ValueVec::new(), ValueVec::new());
-    for &element in list.as_slice() {
+    for element in list.iter() {
         ev.force(element, pos)?;
         let verdict = ev.call(f, &[element], pos)?;
         let what = "while evaluating the return value of the partition function passed to builtins.partition";
@@ -317,7 +327,7 @@ fn group_by(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.groupBy")?;
     let mut index = FxHashMap::default();
     let mut groups: Vec<ValueVec> = Vec::new();
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let name = ev.call(f, &[element], pos)?;
         let what = "while evaluating the return value of the grouping function passed to builtins.groupBy";
         let name = ev.force_string_no_ctx(name, pos, what)?;
@@ -340,7 +350,7 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.concatMap")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.concatMap")?;
     let mut parts = ValueVec::with_capacity(list.len());
-    for &element in list.as_slice() {
+    for element in list.iter() {
         let part = ev.call(f, &[element], pos)?;
         let place = ev.determine_pos_or(part, ev.determine_pos_or(f, pos));
         let what = "while evaluating the return value of the function passed to builtins.concatMap";

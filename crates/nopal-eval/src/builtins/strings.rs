@@ -106,7 +106,7 @@ fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Va
     let mut contexts = Gathered::default();
     contexts.add(separator.context());
     let mut out = Vec::new();
-    for (i, &element) in list.as_slice().iter().enumerate() {
+    for (i, element) in list.iter().enumerate() {
         if i > 0 {
             out.extend_from_slice(separator.as_bytes());
         }
@@ -134,7 +134,7 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
         return Err(Error::eval(message).at(pos));
     }
     let mut patterns = Vec::with_capacity(from.len());
-    for &pattern in from.as_slice() {
+    for pattern in from.iter() {
         let what = "while evaluating one of the strings to replace passed to builtins.replaceStrings";
         patterns.push(ev.force_string(pattern, pos, what)?);
     }
@@ -148,7 +148,7 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
             Some(replacement) => replacement,
             None => {
                 let what = "while evaluating one of the replacement strings passed to builtins.replaceStrings";
-                let replacement = ev.force_string(to.as_slice()[i], pos, what)?;
+                let replacement = ev.force_string(to.at(i), pos, what)?;
                 context = ev.contexts.union(context, replacement.context());
                 forced[i] = Some(replacement);
                 replacement

@@ -102,7 +102,7 @@ impl Writer<'_> {
             View::Attrs(attrs) => return self.set(ev, attrs),
             View::List(list) => {
                 self.xml.open("list", &[]);
-                for &element in list.as_slice() {
+                for element in list.iter() {
                     self.value(ev, element, pos)?;
                 }
                 self.xml.close();

@@ -15,7 +15,18 @@ use crate::value::word::Kind;
 use crate::value::{Attrs, AttrsBuilder, Closure, PartialApp, Value, View};
 
 /// More arguments than any builtin takes.
-const MAX_ARITY: usize = 8;
+pub(super) const MAX_ARITY: usize = 8;
+
+/// Stores values in the first places of an array, and returns these.
+#[inline(always)]
+pub(super) fn fill(array: &mut [Value], values: impl Iterator<Item = Value>) -> &[Value] {
+    let mut len = 0;
+    for (place, value) in array.iter_mut().zip(values) {
+        *place = value;
+        len += 1;
+    }
+    &array[..len]
+}
 
 impl Evaluator {
     /// Calls a function with arguments (evaluated or not) and returns the value in weak head normal form.
@@ -56,7 +67,7 @@ impl Evaluator {
                 View::Builtin(def) => {
                     let arity = def.arity();
                     if args.len() < arity {
-                        return Ok(self.heap.partial_app(def, &[], args));
+                        return Ok(self.heap.partial_app(def, args));
                     }
                     current = self.call_builtin(def, &args[..arity], pos)?;
                     args = &args[arity..];
@@ -64,7 +75,9 @@ impl Evaluator {
                 View::PartialApp(partial) => {
                     let missing = partial.builtin().arity() - partial.args().len();
                     if args.len() < missing {
-                        return Ok(self.heap.partial_app(partial.builtin(), partial.args(), args));
+                        let mut all = [Value::NULL; MAX_ARITY];
+                        let all = fill(&mut all, partial.args().chain(args.iter().copied()));
+                        return Ok(self.heap.partial_app(partial.builtin(), all));
                     }
                     current = self.call_partial(partial, &args[..missing], pos)?;
                     args = &args[missing..];
@@ -115,10 +128,8 @@ impl Evaluator {
 
     fn call_partial(&mut self, partial: PartialApp, more: &[Value], pos: Pos) -> Result<Value> {
         let mut all = [Value::NULL; MAX_ARITY];
-        let before = partial.args();
-        all[..before.len()].copy_from_slice(before);
-        all[before.len()..before.len() + more.len()].copy_from_slice(more);
-        self.call_builtin(partial.builtin(), &all[..before.len() + more.len()], pos)
+        let all = fill(&mut all, partial.args().chain(more.iter().copied()));
+        self.call_builtin(partial.builtin(), all, pos)
     }
 
     /// Calls a function written in Nix, which is `function` in compiled form, with one argument.

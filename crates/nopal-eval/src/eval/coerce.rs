@@ -163,22 +163,21 @@ impl Evaluator {
         mode: Coerce,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let elements = list.as_slice();
         let ahead = if mode == Coerce::DERIVATION { derivation_ahead } else { force_ahead };
         let mut gathered = Gathered::default();
         gathered.add(*context);
         self.each(
-            elements.len(),
-            |index| elements[index],
+            list.len(),
+            |index| list.at(index),
             ahead,
             |ev, index| {
-                let element = elements[index];
+                let element = list.at(index);
                 let inner = "while evaluating one element of the list";
                 let mut context = Context::EMPTY;
                 ev.coerce_into(element, pos, &mut context, inner, mode, out).map_err(|error| error.trace(pos, what))?;
                 gathered.add(context);
                 let is_empty_list = element.forced().as_list().is_some_and(List::is_empty);
-                if index + 1 < elements.len() && !is_empty_list {
+                if index + 1 < list.len() && !is_empty_list {
                     out.push(b' ');
                 }
                 Ok(())

@@ -113,8 +113,8 @@ impl Evaluator {
         if x.len() != y.len() {
             return Ok(Value::FALSE);
         }
-        for (a, b) in x.as_slice().iter().zip(y.as_slice()) {
-            if self.equal_places(*a, *b, pos, context)? == Value::FALSE {
+        for (a, b) in x.iter().zip(y.iter()) {
+            if self.equal_places(a, b, pos, context)? == Value::FALSE {
                 return Ok(Value::FALSE);
             }
         }
@@ -140,9 +140,10 @@ impl Evaluator {
 
     fn equal_in_order(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<Value> {
         if let (Some(shape), Some(other)) = (x.flat_shape(), y.flat_shape()) {
-            for (index, (a, b)) in x.flat_values().iter().zip(y.flat_values()).enumerate() {
+            for index in 0..shape.len().min(other.len()) {
                 let same_name = shape == other || shape.keys()[index] == other.keys()[index];
-                if !same_name || self.equal_places(*a, *b, pos, context)? == Value::FALSE {
+                let (a, b) = (x.flat_value(index), y.flat_value(index));
+                if !same_name || self.equal_places(a, b, pos, context)? == Value::FALSE {
                     return Ok(Value::FALSE);
                 }
             }
@@ -240,8 +241,8 @@ impl Evaluator {
     }
 
     fn assert_equal_lists(&mut self, x: List, y: List, context: &str) -> Result<()> {
-        for (index, (a, b)) in x.as_slice().iter().zip(y.as_slice()).enumerate() {
-            self.assert_equal(*a, *b, context, true)
+        for (index, (a, b)) in x.iter().zip(y.iter()).enumerate() {
+            self.assert_equal(a, b, context, true)
                 .map_err(|error| error.trace(Pos::NONE, format!("while comparing list element {index}")))?;
         }
         Ok(())

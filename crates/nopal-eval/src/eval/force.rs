@@ -3,6 +3,7 @@
 use crate::code::ir::ThunkCode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
+use crate::eval::call::{MAX_ARITY, fill};
 use crate::eval::expr::Env;
 use crate::pos::Pos;
 use crate::value::objects::App;
@@ -86,7 +87,9 @@ impl Evaluator {
     }
 
     fn call_app(&mut self, app: App, pos: Pos) -> Result<Value> {
-        self.call(app.function(), app.args(), pos)
+        let mut args = [Value::NULL; MAX_ARITY];
+        let args = fill(&mut args, app.args());
+        self.call(app.function(), args, pos)
     }
 
     /// After another thread did something to a thunk.
@@ -272,13 +275,12 @@ impl Evaluator {
                 self.in_order(&[attrs], |()| false, |ev| ev.each(all.len(), value_of, deep_ahead, &mut part))?;
             }
             View::List(list) => {
-                let all = list.as_slice();
                 self.each(
-                    all.len(),
-                    |index| all[index],
+                    list.len(),
+                    |index| list.at(index),
                     deep_ahead,
                     |ev, index| {
-                        ev.force_deep_inner(all[index], seen).map(drop).map_err(|error| {
+                        ev.force_deep_inner(list.at(index), seen).map(drop).map_err(|error| {
                             error.trace(Pos::NONE, format!("while evaluating list element at index {index}"))
                         })
                     },

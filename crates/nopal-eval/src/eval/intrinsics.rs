@@ -96,9 +96,9 @@ fn find_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let prefix_name = ev.symbols.intern(b"prefix");
     let path_name = ev.symbols.intern(b"path");
     let mut entries = Vec::with_capacity(list.len());
-    for element in list.as_slice() {
+    for element in list.iter() {
         let what = "while evaluating an element of the list passed to builtins.findFile";
-        let attrs = ev.force_attrs(*element, pos, what)?;
+        let attrs = ev.force_attrs(element, pos, what)?;
         let prefix = match attrs.get(prefix_name) {
             Some(value) => {
                 let what =

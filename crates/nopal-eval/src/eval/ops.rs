@@ -188,8 +188,8 @@ impl Evaluator {
             return right.value();
         }
         let mut out = self.heap.list_builder(left.len() + right.len());
-        for (index, element) in left.as_slice().iter().chain(right.as_slice()).enumerate() {
-            out.set(index, *element);
+        for (index, element) in left.iter().chain(right.iter()).enumerate() {
+            out.set(index, element);
         }
         out.finish()
     }
@@ -212,8 +212,8 @@ impl Evaluator {
                 let mut out = self.heap.list_builder(len);
                 let mut index = 0;
                 for list in &handles {
-                    for element in list.as_slice() {
-                        out.set(index, *element);
+                    for element in list.iter() {
+                        out.set(index, element);
                         index += 1;
                     }
                 }

@@ -55,8 +55,8 @@ impl Evaluator {
                     return Ok(());
                 }
                 out.extend_from_slice(b"[ ");
-                for inner in list.as_slice() {
-                    self.ambiguous(*inner, out, seen, depth + 1)?;
+                for inner in list.iter() {
+                    self.ambiguous(inner, out, seen, depth + 1)?;
                     out.push(b' ');
                 }
                 out.push(b']');

@@ -332,20 +332,19 @@ impl Printer<'_> {
         }
         self.indent += self.options.pretty_indent;
         self.text("[");
-        let items = list.as_slice();
         let pretty = self.options.pretty_indent > 0
-            && match items {
-                [] => false,
-                [only] => self.is_nested(*only)?,
-                _ => true,
+            && match list.get(0) {
+                None => false,
+                Some(only) if list.len() == 1 => self.is_nested(only)?,
+                Some(_) => true,
             };
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in list.iter().enumerate() {
             self.space(pretty);
             if self.items_printed >= self.options.max_list_items {
-                self.elided(items.len() - index, "item");
+                self.elided(list.len() - index, "item");
                 break;
             }
-            self.print(*item, depth + 1)?;
+            self.print(item, depth + 1)?;
             self.items_printed += 1;
         }
         self.indent -= self.options.pretty_indent;

@@ -1,7 +1,7 @@
 //! Attribute sets.
 //!
 //! A *shape* holds the keys (sorted by symbol) and their positions; it is immutable and shared by all sets made by the
-//! same literal, and by results of `//` of the same operands. A *flat* set is a shape and one word per attribute. A
+//! same literal, and by results of `//` of the same operands. A *flat* set is a shape and one slot per attribute. A
 //! *layered* set is a small set over a large one: `big // small` costs the size of `small`.
 
 use std::hash::Hasher;
@@ -12,7 +12,7 @@ use rustc_hash::FxHasher;
 
 use super::heap::Heap;
 use super::roots::RootVec;
-use super::word::{Kind, SHARED_FLAG, Value, header_address, header_len};
+use super::word::{Kind, SHARED_FLAG, Slot, Value, header_address, header_len, words_of};
 use crate::code::ir::Cache;
 use crate::pos::Pos;
 use crate::pure::sort::{Order, order_of_texts};
@@ -172,21 +172,15 @@ impl Attrs {
     #[inline(always)]
     pub(crate) fn flat_value(self, index: usize) -> Value {
         debug_assert!(!self.is_layered() && index < self.len());
-        // SAFETY: a flat set has one word per key after its header.
-        unsafe { *self.0.object().add(1 + index).cast::<Value>() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn flat_values(&self) -> &[Value] {
-        // SAFETY: a flat set has one word per key after its header.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(1).cast::<Value>(), self.len()) }
+        // SAFETY: a flat set has one slot per key after its header.
+        unsafe { *self.0.slots().add(index) }.value()
     }
 
     /// Top and base of a layered set.
     #[inline(always)]
     pub(super) fn layers(self) -> (Attrs, Attrs) {
-        // SAFETY: the second and third word of a layered set are sets.
-        unsafe { (Attrs(*self.0.object().add(1).cast::<Value>()), Attrs(*self.0.object().add(2).cast::<Value>())) }
+        // SAFETY: the two slots of a layered set are sets.
+        unsafe { (Attrs((*self.0.slots()).value()), Attrs((*self.0.slots().add(1)).value())) }
     }
 
     pub(super) fn depth(self) -> usize {
@@ -292,13 +286,13 @@ impl Attrs {
             return all;
         }
         let shape = self.shape();
-        let (keys, positions, values) = (shape.keys(), shape.positions(), self.flat_values());
+        let (keys, positions) = (shape.keys(), shape.positions());
         shape
             .name_order(symbols)
             .iter()
             .map(|index| {
                 let index = *index as usize;
-                (keys[index], positions[index], values[index])
+                (keys[index], positions[index], self.flat_value(index))
             })
             .collect()
     }
@@ -504,10 +498,10 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn attrs_object(&mut self, shape: Shape) -> Value {
         let len = shape.len();
-        let value = self.described_object(Kind::Attrs, shape.0, len);
+        let value = self.described_object(Kind::Attrs, shape.0, words_of(len));
         for index in 0..len {
-            // SAFETY: the object has one word per key after its header.
-            unsafe { *value.object().add(1 + index).cast::<Value>() = Value::UNSET };
+            // SAFETY: the object has one slot per key after its header.
+            unsafe { *value.slots().add(index) = Slot::UNSET };
         }
         value
     }
@@ -515,11 +509,9 @@ impl Heap {
     /// A set of this shape with these values, in the order of the shape's keys.
     pub fn attrs_with_shape(&mut self, shape: Shape, values: &[Value]) -> Value {
         assert_eq!(shape.len(), values.len(), "one value per key");
-        let value = self.attrs_object(shape);
-        // SAFETY: the object has one word per key, as many as `values`.
-        unsafe {
-            std::ptr::copy_nonoverlapping(values.as_ptr(), value.object().add(1).cast::<Value>(), values.len());
-        }
+        let value = self.attrs_to_fill(shape);
+        // SAFETY: the object has one slot per key, as many as `values`.
+        unsafe { value.set_slots(0, values) };
         value
     }
 
@@ -527,7 +519,7 @@ impl Heap {
     /// collected meanwhile.
     #[inline(always)]
     pub(crate) fn attrs_to_fill(&mut self, shape: Shape) -> Value {
-        self.described_object(Kind::Attrs, shape.0, shape.len())
+        self.described_object(Kind::Attrs, shape.0, words_of(shape.len()))
     }
 
     pub(super) fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {
@@ -630,23 +622,23 @@ impl Value {
     /// Sets one value of a flat set that is being built.
     #[inline(always)]
     pub(crate) fn set_attr(self, index: usize, value: Value) {
-        // SAFETY: a flat set has one word per key after its header; callers take the index from the shape.
-        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
+        // SAFETY: a flat set has one slot per key after its header; callers take the index from the shape.
+        unsafe { self.set_slot(index, value) };
     }
 
-    /// Sets some values of a flat set that is being built, from `index` on.
+    /// Sets some values of a flat set that is being built, from `index` on, to those of another one from `start` on.
     #[inline(always)]
-    pub(crate) fn set_attrs(self, index: usize, values: &[Value]) {
-        // SAFETY: a flat set has one word per key after its header; callers take the indices from the shape. Nobody else
+    pub(super) fn copy_attrs(self, index: usize, from: Attrs, start: usize, len: usize) {
+        // SAFETY: a flat set has one slot per key after its header; callers take the indices from the shapes. Nobody else
         // has this set yet, so that the values lie elsewhere.
         unsafe {
-            let to = self.object().add(1 + index).cast::<Value>();
-            if values.len() < 8 {
-                for (offset, value) in values.iter().enumerate() {
-                    *to.add(offset) = *value;
+            let (to, from) = (self.slots().add(index), from.0.slots().add(start));
+            if len < 8 {
+                for offset in 0..len {
+                    *to.add(offset) = *from.add(offset);
                 }
             } else {
-                std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+                std::ptr::copy_nonoverlapping(from, to, len);
             }
         }
     }

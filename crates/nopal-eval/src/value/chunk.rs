@@ -1,19 +1,39 @@
-//! Chunks: 32 MiB of address space, aligned to its size, so that an object's address leads to the bitmaps of its chunk.
+//! Chunks: 4 MiB of address space, aligned to its size, so that an object's address leads to the bitmaps of its chunk.
+//!
+//! They lie where addresses are short ([`super::word::Slot`]): above 4 GiB, so that no small number looks like one, and
+//! below 16 GiB.
 //!
 //! A thread changes the bitmaps of the blocks that it has ([`super::space::Block`]), whoever has the space those of blocks
 //! that nobody has, and the collector all of them. So their words are atomic, and hardly ever need to be.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// Size and alignment of a chunk; untouched pages cost nothing.
-pub(super) const CHUNK_BYTES: usize = 32 << 20;
+use super::word::ADDRESS_END;
 
-/// The part of the first chunk that little evaluations do not leave, and of one with a large object. What follows asks for
-/// huge pages: fewer faults, and fewer misses where addresses are translated.
-const SMALL_PAGES_BYTES: usize = 4 << 20;
+/// Size and alignment of a chunk; untouched pages cost nothing.
+pub(super) const CHUNK_BYTES: usize = 4 << 20;
+
+/// Where chunks lie.
+pub(super) const ADDRESSES: Range<usize> = 4 << 30..ADDRESS_END;
+
+/// Where a place for a chunk is looked for next.
+static NEXT: AtomicUsize = AtomicUsize::new(ADDRESSES.start);
+
+/// Bytes of all chunks of this process.
+static MAPPED_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that are left for chunks.
+pub(super) fn unmapped_bytes() -> usize {
+    ADDRESSES.len().saturating_sub(MAPPED_BYTES.load(Relaxed))
+}
+
+/// The part of a chunk with a large object that does not ask for huge pages; nor does the first chunk, which little
+/// evaluations do not leave. With them there are fewer faults, and fewer misses where addresses are translated.
+const SMALL_PAGES_BYTES: usize = CHUNK_BYTES;
 
 /// What survives or is reused as one.
 pub(super) const LINE_BYTES: usize = 32;
@@ -22,8 +42,8 @@ pub(super) const LINE_BYTES: usize = 32;
 const MIN_RUN_LINES: usize = 3;
 pub(super) const MIN_RUN_BYTES: usize = MIN_RUN_LINES * LINE_BYTES;
 
-/// An object larger than this gets a chunk of its own.
-pub(super) const LARGE_BYTES: usize = 64 << 10;
+/// An object larger than this gets a chunk of its own, of which there are 3072 at most.
+pub(super) const LARGE_BYTES: usize = 1 << 20;
 
 /// Bits per word of a bitmap.
 const WORD_BITS: usize = 64;
@@ -53,7 +73,7 @@ struct Header {
 }
 
 /// Offset of the first object of a chunk.
-const FIRST_OBJECT: usize = size_of::<Header>().next_multiple_of(LINE_BYTES);
+pub(super) const FIRST_OBJECT: usize = size_of::<Header>().next_multiple_of(LINE_BYTES);
 
 /// A chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,37 +95,14 @@ impl Chunk {
 
     fn map_bytes(bytes: usize, small_pages_bytes: usize) -> Option<Chunk> {
         let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
-        let reserved = wanted + CHUNK_BYTES;
-        // SAFETY: a new private mapping, wherever the system likes.
-        let begin = unsafe {
-            rustix::mm::mmap_anonymous(
-                std::ptr::null_mut(),
-                reserved,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )
-        }
-        .ok()?;
-        let address = begin as usize;
-        let aligned = address.next_multiple_of(CHUNK_BYTES);
-        // What lies before and behind is given back; if that fails it stays reserved, which costs no memory.
-        // SAFETY: both ranges are parts of the mapping just made, and outside of the chunk.
-        unsafe {
-            if aligned > address {
-                let _ = rustix::mm::munmap(begin, aligned - address);
-            }
-            let behind = aligned + wanted;
-            if address + reserved > behind {
-                let _ = rustix::mm::munmap(begin.byte_add(behind - address), address + reserved - behind);
-            }
-        }
+        let begin = map_low(wanted)?;
         // Where the system does not do it, pages stay small.
         // SAFETY: the range is the end of the chunk.
         let _ = unsafe {
-            let huge = begin.with_addr(aligned + small_pages_bytes);
-            rustix::mm::madvise(huge, wanted - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
+            let huge = begin.wrapping_byte_add(small_pages_bytes);
+            rustix::mm::madvise(huge.cast(), wanted - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
         };
-        let chunk = Chunk(NonNull::new(begin.with_addr(aligned).cast())?);
+        let chunk = Chunk(NonNull::new(begin)?);
         chunk.header().high.store(FIRST_OBJECT, Relaxed);
         Some(chunk)
     }
@@ -114,7 +111,10 @@ impl Chunk {
     pub(super) fn unmap(self) {
         let bytes = (FIRST_OBJECT + self.large_bytes()).next_multiple_of(CHUNK_BYTES);
         // SAFETY: the mapping was made by `map_bytes` with this size, and the caller has no object of it left.
-        let _ = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
+        let unmapped = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
+        if unmapped.is_ok() {
+            MAPPED_BYTES.fetch_sub(bytes, Relaxed);
+        }
     }
 
     /// The chunk of an object.
@@ -303,6 +303,39 @@ impl Chunk {
     fn used_words(self) -> usize {
         self.header().high.load(Relaxed).div_ceil(8 * WORD_BITS).min(OBJECT_MAP_WORDS)
     }
+}
+
+/// Maps so many bytes, a multiple of the size of a chunk, where chunks may lie; `None` if no such place is free.
+fn map_low(bytes: usize) -> Option<*mut Header> {
+    for _ in 0..ADDRESSES.len() / CHUNK_BYTES {
+        let place = NEXT.fetch_add(CHUNK_BYTES, Relaxed);
+        if place + bytes > ADDRESSES.end {
+            NEXT.store(ADDRESSES.start, Relaxed);
+            continue;
+        }
+        // SAFETY: a new private mapping, in the place of none.
+        let mapped = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::without_provenance_mut(place),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE,
+            )
+        };
+        match mapped {
+            Ok(begin) if begin.addr() == place => {
+                NEXT.fetch_max(place + bytes, Relaxed);
+                MAPPED_BYTES.fetch_add(bytes, Relaxed);
+                return Some(begin.cast());
+            }
+            // a kernel before 4.17 takes the place for a wish
+            // SAFETY: the mapping was just made.
+            Ok(elsewhere) => _ = unsafe { rustix::mm::munmap(elsewhere, bytes) },
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Words of a bitmap of lines, and the bits in them, that stand for so many bytes (at least one) at an offset.

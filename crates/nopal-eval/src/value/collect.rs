@@ -13,7 +13,9 @@ use super::chunk::Chunk;
 use super::heap::Heap;
 use super::roots;
 use super::space::Space;
-use super::word::{APP_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header_address, header_len};
+use super::word::{
+    APP_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header_address, header_len, is_address, words_of,
+};
 use super::world::{Shared, Standing};
 use crate::code::ir::{Lambda, ThunkCode};
 use crate::sync::{lock, wait};
@@ -107,9 +109,9 @@ impl Heap {
         changed.clear();
         drop(changed);
         for thread in threads {
-            space.count_roots(thread.native.1 - thread.native.0 + 8 * thread.slots.1);
-            let (address, words) = thread.slots;
-            (0..words).for_each(|index| marker.slot((address as *mut u64).wrapping_add(index)));
+            let (address, slots) = thread.slots;
+            space.count_roots(thread.native.1 - thread.native.0 + size_of::<Slot>() * slots);
+            (0..slots).for_each(|index| marker.slot((address as *mut Slot).wrapping_add(index)));
             marker.share();
             roots::for_each_range(&thread.buffers, |range| {
                 for word in range {
@@ -120,6 +122,10 @@ impl Heap {
                 marker.word(space, word);
                 // a loop may hold only the end of what it walks over
                 marker.word(space, word.wrapping_sub(8));
+                // what was read from a slot may not be a word yet
+                for half in [word as u32, (word >> 32) as u32] {
+                    marker.word(space, Slot::of_bits(half).word() as usize);
+                }
             });
         }
     }
@@ -143,12 +149,12 @@ pub(super) fn bytes_of(object: *mut u64) -> usize {
 
 #[inline(always)]
 fn bytes_with(payload: usize) -> usize {
-    8 * (1 + payload).max(2)
+    8 * (1 + words_of(payload).max(1))
 }
 
-/// How many words of an object follow its header and are used.
+/// How many slots of an object follow its header and are used. (What is no slot takes a whole number of words.)
 #[inline]
-pub(super) fn payload_of(object: *mut u64) -> usize {
+fn payload_of(object: *mut u64) -> usize {
     payload_with(load(object))
 }
 
@@ -165,14 +171,14 @@ fn payload_with(header: u64) -> usize {
                 (&*header_address::<ThunkCode>(header)).captures.len()
             }
             Kind::Pending | Kind::Closure => (&*header_address::<Lambda>(header)).captures.len(),
-            Kind::App | Kind::PartialApp => 1 + header_len(header),
-            Kind::Int | Kind::Float | Kind::Builtin => 1,
-            Kind::Str => header_len(header).div_ceil(8) + usize::from(header & UNIQUE_FLAG != 0),
-            Kind::StrCtx | Kind::Path => 1 + header_len(header).div_ceil(8),
+            Kind::App => 1 + header_len(header),
+            Kind::PartialApp => 2 + header_len(header),
+            Kind::Int | Kind::Float | Kind::Builtin | Kind::Layered => 2,
+            Kind::Str => 2 * (header_len(header).div_ceil(8) + usize::from(header & UNIQUE_FLAG != 0)),
+            Kind::StrCtx | Kind::Path => 2 * (1 + header_len(header).div_ceil(8)),
             Kind::List => header_len(header),
             Kind::Attrs => Shape::of_header(header).len(),
-            Kind::Layered => 2,
-            Kind::Shape => 2 + 2 * header_len(header).div_ceil(2),
+            Kind::Shape => 2 * (2 + 2 * header_len(header).div_ceil(2)),
         }
     }
 }
@@ -183,7 +189,7 @@ const TOGETHER: usize = 16;
 /// Places that are looked at together.
 #[derive(Clone, Copy)]
 struct Batch {
-    slots: [*mut u64; TOGETHER],
+    slots: [*mut Slot; TOGETHER],
     len: usize,
 }
 
@@ -192,7 +198,7 @@ impl Batch {
 
     /// Takes the last places of a list; it has none itself.
     #[inline(always)]
-    fn take(&mut self, grey: &mut Vec<*mut u64>) {
+    fn take(&mut self, grey: &mut Vec<*mut Slot>) {
         let rest = grey.len().saturating_sub(TOGETHER);
         self.len = grey.len() - rest;
         self.slots[..self.len].copy_from_slice(&grey[rest..]);
@@ -202,12 +208,12 @@ impl Batch {
     /// What is in the places.
     #[inline(always)]
     fn words(&self) -> impl Iterator<Item = u64> {
-        self.slots[..self.len].iter().map(|slot| load(*slot))
+        self.slots[..self.len].iter().map(|slot| load_slot(*slot))
     }
 
     /// Its places, of which it has none from now on.
     #[inline(always)]
-    fn drain(&mut self) -> &[*mut u64] {
+    fn drain(&mut self) -> &[*mut Slot] {
         &self.slots[..std::mem::take(&mut self.len)]
     }
 }
@@ -231,7 +237,7 @@ struct Places {
 
 impl Pool {
     /// Gives some of many places to a thread that has none.
-    fn share(&self, grey: &mut Vec<*mut u64>) {
+    fn share(&self, grey: &mut Vec<*mut Slot>) {
         if self.hungry.load(Ordering::Relaxed) > 0 {
             // those that waited longest lead to most
             let part = grey.drain(..grey.len() / 2).map(|slot| slot as usize).collect();
@@ -284,7 +290,7 @@ fn mark_together(threads: usize, roots: impl FnOnce(&mut Marker<true>)) -> Vec<V
 
 /// Places that refer to objects which were not looked at. `SHARED`: other threads mark at the same time.
 struct Marker<'a, const SHARED: bool> {
-    grey: Vec<*mut u64>,
+    grey: Vec<*mut Slot>,
     /// Objects that were reached while they are being built.
     unfinished: Vec<Value>,
     pool: Option<&'a Pool>,
@@ -296,13 +302,13 @@ impl Marker<'_, true> {
         loop {
             self.drain();
             let Some(part) = self.pool.and_then(Pool::take) else { return };
-            self.grey.extend(part.into_iter().map(|slot| slot as *mut u64));
+            self.grey.extend(part.into_iter().map(|slot| slot as *mut Slot));
         }
     }
 }
 
 impl<'a, const SHARED: bool> Marker<'a, SHARED> {
-    fn new(grey: Vec<*mut u64>, pool: Option<&'a Pool>) -> Marker<'a, SHARED> {
+    fn new(grey: Vec<*mut Slot>, pool: Option<&'a Pool>) -> Marker<'a, SHARED> {
         Marker { grey, unfinished: Vec::new(), pool }
     }
 
@@ -319,9 +325,9 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
 
     /// A place that holds a value, or zero where none was stored yet.
     #[inline(always)]
-    fn slot(&mut self, slot: *mut u64) {
-        let word = load(slot);
-        if word & 0b11 == 0 && word != 0 {
+    fn slot(&mut self, slot: *mut Slot) {
+        let word = load_slot(slot);
+        if is_address(word) && word != 0 {
             self.grey.push(slot);
         }
     }
@@ -345,7 +351,7 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
             batches[followed].words().for_each(prefetch_next);
             for slot in batches[looked_at].drain() {
                 let word = skip_indirection(*slot);
-                if word & 0b11 == 0 {
+                if is_address(word) {
                     self.object(word as *mut u64);
                 }
             }
@@ -361,7 +367,7 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
         Chunk::of(object).mark::<SHARED>(object)
     }
 
-    /// Keeps the lines of an object that has so many words behind its header.
+    /// Keeps the lines of an object that has so many slots behind its header.
     #[inline(always)]
     fn keep_lines(object: *mut u64, payload: usize) {
         Chunk::of(object).keep_lines::<SHARED>(object, bytes_with(payload));
@@ -383,25 +389,24 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
         self.places(object, places);
     }
 
-    /// How many words of an object follow its header and are used, and which words are places. A thunk becomes old, and
+    /// How many slots of an object follow its header and are used, and which of them are places. A thunk becomes old, and
     /// the shape of a set is marked.
     #[inline(always)]
     fn extent(object: *mut u64) -> (usize, Range<usize>) {
         let header = load(object);
         let payload = payload_with(header);
-        let end = 1 + payload;
         let places = match Kind::from_header(header) {
             Kind::Thunk | Kind::Blackhole | Kind::App => {
                 store(object, header | OLD_FLAG);
-                1..end
+                0..payload
             }
-            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 1..end,
-            Kind::PartialApp => 2..end,
+            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 0..payload,
+            Kind::PartialApp => 2..payload,
             Kind::Attrs => {
                 Self::shape(Shape::of_header(header));
-                1..end
+                0..payload
             }
-            Kind::Indirection | Kind::Noted => 1..2,
+            Kind::Indirection | Kind::Noted => 0..1,
             Kind::Failed
             | Kind::Int
             | Kind::Float
@@ -430,9 +435,9 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
         self.grey.reserve(places.len());
         let mut len = self.grey.len();
         for index in places {
-            let slot = object.wrapping_add(index);
-            let word = load(slot);
-            if word & 0b11 == 0 && word != 0 {
+            let slot = slots_of(object).wrapping_add(index);
+            let word = load_slot(slot);
+            if is_address(word) && word != 0 {
                 // most objects are known: to see it by the bitmap costs less than to fetch them
                 let is_known = Chunk::of(word as *mut u64).is_marked(word as *mut u64);
                 // SAFETY: there is room for all places. Which of them count is hard to predict, so none is branched on.
@@ -454,19 +459,31 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
 /// What is fetched from memory as one.
 const CACHE_LINE_BYTES: usize = 64;
 
-/// Reads a word of a live object (all have two) or of a value stack. Another thread that marks may change it meanwhile, to
-/// one that means the same.
+/// Reads the header of a live object. Another thread that marks may change it meanwhile, to one that means the same.
 #[inline(always)]
-fn load(word: *mut u64) -> u64 {
+fn load(header: *mut u64) -> u64 {
     // SAFETY: that is what callers pass.
-    unsafe { AtomicU64::from_ptr(word) }.load(Ordering::Relaxed)
+    unsafe { AtomicU64::from_ptr(header) }.load(Ordering::Relaxed)
 }
 
-/// Changes such a word.
+/// Changes such a header.
 #[inline(always)]
-fn store(word: *mut u64, value: u64) {
+fn store(header: *mut u64, value: u64) {
     // SAFETY: as for `load`.
-    unsafe { AtomicU64::from_ptr(word) }.store(value, Ordering::Relaxed);
+    unsafe { AtomicU64::from_ptr(header) }.store(value, Ordering::Relaxed);
+}
+
+/// The slots of an object; all have room for two.
+#[inline(always)]
+fn slots_of(object: *mut u64) -> *mut Slot {
+    object.wrapping_add(1).cast()
+}
+
+/// Reads a slot of a live object or of a value stack, as `load`.
+#[inline(always)]
+fn load_slot(slot: *mut Slot) -> u64 {
+    // SAFETY: that is what callers pass.
+    unsafe { Slot::load(slot) }.word()
 }
 
 /// A set of kinds, as a bitmap.
@@ -494,15 +511,15 @@ const SAME_CELL: u32 = kinds([Kind::Closure, Kind::Builtin, Kind::PartialApp, Ki
 /// Has fetched what is read next of an object: what an indirection leads to, or what tells the size, and the second line.
 #[inline(always)]
 fn prefetch_next(word: u64) {
-    if word & 0b11 != 0 {
+    if !is_address(word) {
         return;
     }
     let object = word as *mut u64;
-    let (header, second) = (load(object), load(object.wrapping_add(1)));
+    let (header, first) = (load(object), load_slot(slots_of(object)));
     let behind = object.wrapping_byte_add(CACHE_LINE_BYTES);
     let next = select_unpredictable(is_of(header, DESCRIBED), header_address::<u64>(header).cast_mut(), behind);
     let is_indirection = is_of(header, kinds([Kind::Indirection]));
-    prefetch(select_unpredictable(is_indirection, second as *mut u64, next));
+    prefetch(select_unpredictable(is_indirection, first as *mut u64, next));
     prefetch(behind);
 }
 
@@ -510,18 +527,19 @@ fn prefetch_next(word: u64) {
 /// to themselves, and lists are shown as repeated only in the same place, so that nothing else may hold the very same one.
 /// (Nor a float: one of them is not equal to itself.) Returns what it holds then.
 #[inline(always)]
-fn skip_indirection(slot: *mut u64) -> u64 {
-    let word = load(slot);
-    if word & 0b11 != 0 {
+fn skip_indirection(slot: *mut Slot) -> u64 {
+    let word = load_slot(slot);
+    if !is_address(word) {
         return word;
     }
     let object = word as *mut u64;
-    let (header, second) = (load(object), load(object.wrapping_add(1)));
-    let target = select_unpredictable(is_of(header, kinds([Kind::Indirection])), second, word);
-    let is_object = target & 0b11 == 0;
+    let (header, first) = (load(object), load_slot(slots_of(object)));
+    let target = select_unpredictable(is_of(header, kinds([Kind::Indirection])), first, word);
+    let is_object = is_address(target);
     let is_same_cell = is_of(load(select_unpredictable(is_object, target, word) as *mut u64), SAME_CELL);
     let held = select_unpredictable(is_same_cell, word, target);
-    store(slot, held);
+    // SAFETY: as for `load_slot`.
+    unsafe { Slot::store(slot, held) };
     held
 }
 

@@ -13,15 +13,14 @@ use nopal_syntax::{Interner, Symbol};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attrs::{RECENT_SHAPES, Shape};
-use super::collect::payload_of;
 use super::limit::Limit;
 use super::objects::{List, NixStr, Root};
 use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES, Space};
 use super::stack::Stack;
-use super::update::{MergeMemory, Merged};
+use super::update::{MergeMemory, Merged, Removal};
 use super::word::{
-    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, UNIQUE_FLAG, Value, header, header_address, header_of, owned, owner,
-    with_kind,
+    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header, header_address, header_of, owned, owner,
+    with_kind, words_of,
 };
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
@@ -57,12 +56,15 @@ pub struct Heap {
     pub(super) holds: usize,
     pub(super) limit: Limit,
     /// Memory for the collector's work list.
-    pub(super) grey: Vec<*mut u64>,
+    pub(super) grey: Vec<*mut Slot>,
     /// Old thunks that were changed since the last collection, and may refer to what is not old.
     pub(super) changed: Vec<Value>,
     failures: Vec<(Error, UseSet)>,
     constants: Constants,
     pub(super) merges: FxHashMap<(usize, usize), Merged>,
+    /// Removals that are seen again, by shape and names; none yet where one was seen once.
+    pub(super) removals: FxHashMap<(usize, u64), Option<&'static Removal>>,
+    /// What all of these take.
     pub(super) merge_entries: usize,
     pub(super) merge_memory: MergeMemory,
     /// Shapes made at run time that this thread asked for lately, with their hashes.
@@ -123,6 +125,7 @@ impl Heap {
             failures: Vec::new(),
             constants,
             merges: FxHashMap::default(),
+            removals: FxHashMap::default(),
             merge_entries: 0,
             merge_memory: MergeMemory::default(),
             recent_shapes: vec![None; RECENT_SHAPES].into(),
@@ -465,11 +468,9 @@ impl Heap {
         if elements.is_empty() {
             return self.empty_list();
         }
-        let value = self.new_object(Kind::List, elements.len(), elements.len());
-        // SAFETY: the object has one word per element after its header.
-        unsafe {
-            std::ptr::copy_nonoverlapping(elements.as_ptr(), value.object().add(1).cast::<Value>(), elements.len());
-        }
+        let value = self.list_to_fill(elements.len());
+        // SAFETY: the object has one slot per element after its header.
+        unsafe { value.set_slots(0, elements) };
         value
     }
 
@@ -478,10 +479,10 @@ impl Heap {
         if len == 0 {
             return ListBuilder { list: self.empty_list(), len: 0 };
         }
-        let list = self.new_object(Kind::List, len, len);
+        let list = self.list_to_fill(len);
         for index in 0..len {
-            // SAFETY: the object has one word per element after its header.
-            unsafe { *list.object().add(1 + index).cast::<Value>() = Value::UNSET };
+            // SAFETY: the object has one slot per element after its header.
+            unsafe { *list.slots().add(index) = Slot::UNSET };
         }
         ListBuilder { list, len }
     }
@@ -490,7 +491,7 @@ impl Heap {
     /// may be collected meanwhile.
     #[inline(always)]
     pub(crate) fn list_to_fill(&mut self, len: usize) -> Value {
-        self.new_object(Kind::List, len, len)
+        self.new_object(Kind::List, len, words_of(len))
     }
 
     pub(super) fn empty_shape(&self) -> Shape {
@@ -502,28 +503,28 @@ impl Heap {
         self.constants.empty_attrs
     }
 
-    /// A function with room for its captured words, which [`Value::set_captured`] must fill before it is called.
+    /// A function with room for what it captures, which [`Value::set_captured`] must fill before it is called.
     #[inline(always)]
     pub(crate) fn closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
-        self.described_object(Kind::Closure, lambda, captured)
+        self.described_object(Kind::Closure, lambda, words_of(captured))
     }
 
     /// As [`Heap::closure`], for a function that is not asked for yet.
     #[inline(always)]
     pub(crate) fn pending_closure(&mut self, lambda: &'static Lambda, captured: usize) -> Value {
-        self.described_object(Kind::Pending, lambda, captured)
+        self.described_object(Kind::Pending, lambda, words_of(captured))
     }
 
-    /// A thunk with room for its captured words, which [`Value::set_captured`] must fill before it is forced.
+    /// A thunk with room for what it captures, which [`Value::set_captured`] must fill before it is forced.
     #[inline(always)]
     pub(crate) fn thunk(&mut self, code: &'static ThunkCode, captured: usize) -> Value {
-        self.described_object(Kind::Thunk, code, captured)
+        self.described_object(Kind::Thunk, code, words_of(captured))
     }
 
     /// As [`Heap::thunk`], unless this thread must get more memory first.
     #[inline(always)]
     pub(crate) fn thunk_at_once(&mut self, code: &'static ThunkCode, captured: usize) -> Option<Value> {
-        let object = self.alloc_at_once(1 + captured)?;
+        let object = self.alloc_at_once(1 + words_of(captured))?;
         // SAFETY: the object has at least two words.
         unsafe { *object = header_of(Kind::Thunk, code) };
         Some(Value::from_object(object))
@@ -532,12 +533,12 @@ impl Heap {
     /// The application of `function` to `args`, evaluated when it is forced.
     #[inline]
     pub fn app(&mut self, function: Value, args: &[Value]) -> Value {
-        let value = self.new_object(Kind::App, args.len(), 1 + args.len());
-        // SAFETY: the object has the function word and one word per argument after its header.
+        let value = self.new_object(Kind::App, args.len(), words_of(1 + args.len()));
+        // SAFETY: the object has a slot for the function and one per argument after its header.
         unsafe {
             *value.object() |= APP_FLAG;
-            *value.object().add(1).cast::<Value>() = function;
-            std::ptr::copy_nonoverlapping(args.as_ptr(), value.object().add(2).cast::<Value>(), args.len());
+            value.set_slot(0, function);
+            value.set_slots(1, args);
         }
         value
     }
@@ -547,16 +548,13 @@ impl Heap {
         self.word_object(Kind::Builtin, std::ptr::from_ref(def) as u64)
     }
 
-    /// A builtin with some of its arguments: `before` and then `more`.
-    pub(crate) fn partial_app(&mut self, def: &'static BuiltinDef, before: &[Value], more: &[Value]) -> Value {
-        let count = before.len() + more.len();
-        let value = self.new_object(Kind::PartialApp, count, 1 + count);
-        // SAFETY: the object has the definition word and one word per argument after its header.
+    /// A builtin with some of its arguments.
+    pub(crate) fn partial_app(&mut self, def: &'static BuiltinDef, args: &[Value]) -> Value {
+        let value = self.new_object(Kind::PartialApp, args.len(), 1 + words_of(args.len()));
+        // SAFETY: the object has the definition word, which is as much as two slots, and a slot per argument.
         unsafe {
             *value.object().add(1) = std::ptr::from_ref(def) as u64;
-            let args = value.object().add(2).cast::<Value>();
-            std::ptr::copy_nonoverlapping(before.as_ptr(), args, before.len());
-            std::ptr::copy_nonoverlapping(more.as_ptr(), args.add(before.len()), more.len());
+            value.set_slots(2, args);
         }
         value
     }
@@ -588,18 +586,18 @@ fn is_claimed(header: u64, thread: u8) -> bool {
 }
 
 impl Value {
-    /// Sets one captured word of a thunk or function that is being built.
+    /// Sets one captured value of a thunk or function that is being built.
     #[inline(always)]
     pub(crate) fn set_captured(self, index: usize, value: Value) {
-        // SAFETY: thunks and closures have their captured words after the header; the index is below their number.
-        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
+        // SAFETY: thunks and closures have what they captured after the header; the index is below its number.
+        unsafe { self.set_slot(index, value) };
     }
 
     /// Sets one element of a list that is being built.
     #[inline(always)]
     pub(crate) fn set_element(self, index: usize, value: Value) {
-        // SAFETY: a list has one word per element after its header; callers count as they did when they made it.
-        unsafe { *self.object().add(1 + index).cast::<Value>() = value };
+        // SAFETY: a list has one slot per element after its header; callers count as they did when they made it.
+        unsafe { self.set_slot(index, value) };
     }
 
     /// What is in a cell.
@@ -688,20 +686,15 @@ impl Heap {
 
     /// Gives a thunk its value, which was made from `set`.
     pub(crate) fn set_noted(&mut self, thunk: Value, value: Value, set: UseSet) {
-        let set = set.as_value();
-        let word = if has_room_for_pair(thunk) {
-            thunk.set_captured(1, set);
-            value
-        } else {
-            self.list(&[value, set])
-        };
-        self.settle(thunk, Kind::Noted, word);
+        // SAFETY: every object has room for two slots; the second one of a `Noted` is no value, and nobody takes it for one.
+        unsafe { *thunk.slots().add(1) = Slot::of_bits(set.raw()) };
+        self.settle(thunk, Kind::Noted, value);
     }
 
-    /// Makes a thunk one of another kind with another second word; see [`Heap::set_indirection`].
+    /// Makes a thunk one of another kind with another first slot; see [`Heap::set_indirection`].
     #[inline(always)]
-    fn settle(&mut self, thunk: Value, kind: Kind, word: Value) -> bool {
-        thunk.set_second_word(word);
+    fn settle(&mut self, thunk: Value, kind: Kind, value: Value) -> bool {
+        thunk.set_first_slot(value);
         let header = thunk.replace_kind(kind);
         if header & OLD_FLAG != 0 {
             self.remember(thunk);
@@ -721,21 +714,12 @@ impl Heap {
     }
 }
 
-/// Do two words follow the header of a thunk?
-fn has_room_for_pair(thunk: Value) -> bool {
-    payload_of(thunk.object()) >= 2
-}
-
 impl Value {
     /// The value of a `Noted`, and what it was made from.
     pub(crate) fn noted(self) -> (Value, UseSet) {
         debug_assert_eq!(self.kind(), Some(Kind::Noted));
-        if has_room_for_pair(self) {
-            return (self.second_word(), UseSet::of_value(self.captures().get(1)));
-        }
-        let pair = List(self.second_word());
-        let [value, set] = pair.as_slice() else { unreachable!("a pair was stored") };
-        (*value, UseSet::of_value(*set))
+        // SAFETY: the second slot of a `Noted` is the number of a set.
+        (self.first_slot(), UseSet::from_raw(unsafe { *self.slots().add(1) }.bits()))
     }
 }
 
@@ -763,8 +747,7 @@ impl ListBuilder {
     #[inline(always)]
     pub fn set(&mut self, index: usize, value: Value) {
         assert!(index < self.len, "list index in range");
-        // SAFETY: the index is below the number of elements, checked above.
-        unsafe { *self.list.object().add(1 + index).cast::<Value>() = value };
+        self.list.set_element(index, value);
     }
 
     /// The finished list.

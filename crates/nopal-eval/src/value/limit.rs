@@ -2,8 +2,14 @@
 //!
 //! Evaluation compares the native stack's height with an address at every step anyway. The more memory values take, the
 //! higher that address is set; when even a collection leaves too much, it is set so high that the next step fails.
+//! Likewise when the addresses are used up that values may have ([`super::chunk::ADDRESSES`]).
 
+use super::chunk::ADDRESSES;
 use super::heap::Heap;
+
+/// Evaluation ends when values can have no more than this: what is under way takes some still, and free lines may be too few
+/// in a row.
+const SPARE_BYTES: usize = 1 << 30;
 
 pub(super) struct Limit {
     /// The most memory, in bytes.
@@ -61,12 +67,18 @@ impl Heap {
     /// The limit in bytes, if it is why the stack must not grow.
     pub(crate) fn exceeded_limit(&self) -> Option<usize> {
         let limit = &self.limit;
-        (limit.exceeded || limit.stack_limit > limit.stack_end).then_some(limit.max_bytes)
+        (limit.exceeded || limit.stack_limit > limit.stack_end).then_some(limit.max_bytes.min(ADDRESSES.len()))
+    }
+
+    /// Whether values may take so many more bytes.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.world.space().room_bytes() >= SPARE_BYTES.saturating_add(bytes)
     }
 
     /// Called before `bytes` are taken.
     pub(super) fn keep_to_limit(&mut self, bytes: usize) {
-        if self.limit.max_bytes == usize::MAX {
+        let has_room = |heap: &Heap| heap.has_room(bytes);
+        if self.limit.max_bytes == usize::MAX && has_room(self) && !self.limit.exceeded {
             return;
         }
         let local_bytes = self.stack.used_bytes();
@@ -76,10 +88,10 @@ impl Heap {
         };
         // not again for every little that is allocated when most of it is live
         let worth_it = self.world.space().filled_bytes() >= self.limit.max_bytes / 8;
-        if in_use(self) > self.limit.max_bytes && worth_it {
+        if in_use(self) > self.limit.max_bytes && worth_it || !has_room(self) {
             self.collect();
         }
-        let now = in_use(self);
+        let now = if has_room(self) { in_use(self) } else { self.limit.max_bytes };
         self.limit.set(now);
     }
 

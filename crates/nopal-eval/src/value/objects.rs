@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nopal_syntax::Symbol;
 
-use super::word::{Kind, UNIQUE_FLAG, Value, header_address, header_len};
+use super::word::{Kind, Slot, UNIQUE_FLAG, Value, header_address, header_len};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
@@ -174,6 +174,12 @@ impl NixPath {
     }
 }
 
+/// The values in some slots.
+#[inline(always)]
+fn values(slots: &[Slot]) -> impl DoubleEndedIterator<Item = Value> + ExactSizeIterator + Clone {
+    slots.iter().map(|slot| slot.value())
+}
+
 /// A list.
 #[derive(Clone, Copy)]
 pub struct List(pub(super) Value);
@@ -197,17 +203,31 @@ impl List {
         self.len() == 0
     }
 
+    #[inline(always)]
+    fn slots(&self) -> &[Slot] {
+        // SAFETY: a `List` has `len` slots after its header.
+        unsafe { self.0.slots_from(0, self.len()) }
+    }
+
     /// The elements, evaluated or not.
     #[inline(always)]
-    pub fn as_slice(&self) -> &[Value] {
-        // SAFETY: a `List` has `len` value words after its header.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(1) as *const Value, self.len()) }
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Value> + ExactSizeIterator + Clone {
+        values(self.slots())
     }
 
     /// The element at `index`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[inline(always)]
+    pub fn at(self, index: usize) -> Value {
+        self.slots()[index].value()
+    }
+
+    /// The element at `index`, if there is one.
     #[inline(always)]
     pub fn get(self, index: usize) -> Option<Value> {
-        self.as_slice().get(index).copied()
+        self.slots().get(index).map(|slot| slot.value())
     }
 }
 
@@ -248,9 +268,9 @@ impl PartialApp {
 
     /// The arguments given so far.
     #[inline(always)]
-    pub fn args(&self) -> &[Value] {
-        // SAFETY: a `PartialApp` has `len` argument words after the builtin.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const Value, header_len(self.0.header())) }
+    pub fn args(&self) -> impl ExactSizeIterator<Item = Value> {
+        // SAFETY: a `PartialApp` has `len` arguments after the builtin, which takes as much as two slots.
+        values(unsafe { self.0.slots_from(2, header_len(self.0.header())) })
     }
 }
 
@@ -263,13 +283,13 @@ impl App {
     #[inline(always)]
     pub(crate) fn function(self) -> Value {
         // If another thread just gave it its value, that is found here.
-        self.0.second_word()
+        self.0.first_slot()
     }
 
     /// The arguments.
     #[inline(always)]
-    pub(crate) fn args(&self) -> &[Value] {
-        // SAFETY: an `App` has `len` argument words after the function.
-        unsafe { std::slice::from_raw_parts(self.0.object().add(2) as *const Value, header_len(self.0.header())) }
+    pub(crate) fn args(&self) -> impl ExactSizeIterator<Item = Value> {
+        // SAFETY: an `App` has `len` arguments after the function.
+        values(unsafe { self.0.slots_from(1, header_len(self.0.header())) })
     }
 }

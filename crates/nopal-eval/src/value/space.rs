@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::chunk::{APART_BYTES, CHUNK_BYTES, Chunk, LARGE_BYTES, LINE_BYTES, MIN_RUN_BYTES};
+use super::chunk::{
+    ADDRESSES, APART_BYTES, CHUNK_BYTES, Chunk, FIRST_OBJECT, LARGE_BYTES, LINE_BYTES, MIN_RUN_BYTES, unmapped_bytes,
+};
 
 /// What a thread takes at a time.
 pub(super) const BLOCK_BYTES: usize = 32 << 10;
@@ -30,6 +32,10 @@ const LEAST_PART: usize = 3;
 /// More than that is filled where so little is kept that this part of what is filled at first is not: what a collection
 /// looks at besides costs as much however much was made.
 const KEPT_PART: usize = 6;
+
+/// What is live and what is filled take so many times what is filled at first before anything is collected where more is
+/// kept: what is kept is marked once however often is collected, and the fewer collections, the longer the free runs.
+const MUCH_KEPT: usize = 3;
 
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
 /// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
@@ -238,10 +244,17 @@ impl Space {
             first / SMALL_PART
         } else {
             let until_kept = self.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first);
-            first.saturating_sub(self.live_bytes).max(until_kept)
+            let most = if self.keeps_much() { MUCH_KEPT * first } else { first };
+            most.saturating_sub(self.live_bytes).max(until_kept)
         };
         // what has to be looked at anyway should not take more time than what was made
         worth.max(self.live_bytes / LIVE_PER_FILLED).max(self.root_bytes)
+    }
+
+    /// Whether the last collection of what was new kept more than a small part of it.
+    fn keeps_much(&self) -> bool {
+        let (kept, filled) = self.kept_of_filled;
+        KEPT_PART * kept > filled
     }
 
     /// Bytes to fill until so many of them are kept, if it goes on as before the last collection.
@@ -254,6 +267,12 @@ impl Space {
     pub(super) fn is_all_due(&self) -> bool {
         let least = (GROWTH * self.least_live_bytes).max(self.collect_after_bytes.saturating_mul(WORTH_ALL));
         self.live_bytes >= least
+    }
+
+    /// Bytes that can still be handed out: those of free lines, and those left for chunks.
+    pub(super) fn room_bytes(&self) -> usize {
+        let taken = self.lines_bytes + self.filled_bytes;
+        unmapped_bytes() + (self.chunks.len() * (CHUNK_BYTES - FIRST_OBJECT)).saturating_sub(taken)
     }
 
     /// Takes note of bytes of stacks that a collection looks through.
@@ -362,6 +381,9 @@ impl Space {
     /// The object that a word points to or into, if it is an address of one.
     /// `bytes_of` tells the size of an object.
     pub(super) fn object_at(&mut self, word: usize, bytes_of: impl Fn(*mut u64) -> usize) -> Option<*mut u64> {
+        if !ADDRESSES.contains(&word) {
+            return None;
+        }
         let after = self.by_address.partition_point(|chunk| chunk.base() <= word);
         let chunk = self.by_address[after.checked_sub(1)?];
         if !chunk.is_large() && word - chunk.base() >= CHUNK_BYTES {
@@ -455,14 +477,16 @@ mod tests {
     #[test]
     fn big_objects_take_the_place_of_dead_ones() {
         let mut space = Space::default();
+        let mut chunks = Vec::new();
         for _ in 0..4 {
             for _ in 0..20_000 {
                 space.big(1000).unwrap();
             }
             space.prepare(false);
             space.sweep(false);
+            chunks.push(space.chunks.len());
         }
-        assert_eq!(space.chunks.len(), 1);
+        assert_eq!(chunks, [chunks[0]; 4]);
     }
 
     #[test]
@@ -470,10 +494,10 @@ mod tests {
         let mut space = Space::default();
         let mut block = space.block().unwrap();
         assert!(block.take_big(LARGE_BYTES / 2).is_none());
-        assert!(block.take_big(1 << 20).is_none());
+        assert!(block.take_big(LARGE_BYTES).is_none());
         assert!(block.take_big(1000).is_some());
-        let large = space.big(1 << 20).unwrap();
-        assert_eq!(Chunk::of(large).large_bytes(), 1 << 20);
+        let large = space.big(2 * LARGE_BYTES).unwrap();
+        assert_eq!(Chunk::of(large).large_bytes(), 2 * LARGE_BYTES);
     }
 
     #[test]

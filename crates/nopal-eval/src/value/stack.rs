@@ -6,30 +6,30 @@
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 
-use super::word::Value;
+use super::word::{Slot, Value};
 use crate::code::ir::Ref;
 
-/// Slots in the region: 512 Mi slots of address space (4 GiB), or less where that much cannot be reserved.
-const PREFERRED_SLOTS: usize = 512 << 20;
+/// Slots in the region: 1 Gi slots of address space (4 GiB), or less where that much cannot be reserved.
+const PREFERRED_SLOTS: usize = 1 << 30;
 
 /// The fewest slots worth starting with.
 const MINIMUM_SLOTS: usize = 1 << 16;
 
 /// The value stack.
 pub(crate) struct Stack {
-    begin: *mut Value,
+    begin: *mut Slot,
     /// The first slot that is not in use.
-    top: *mut Value,
-    end: *mut Value,
+    top: *mut Slot,
+    end: *mut Slot,
 }
 
 /// How much of the stack is in use; see [`Stack::reset`].
 #[derive(Clone, Copy)]
-pub(crate) struct Height(*mut Value);
+pub(crate) struct Height(*mut Slot);
 
 /// The base of a frame.
 #[derive(Clone, Copy)]
-pub(crate) struct Frame(*mut Value);
+pub(crate) struct Frame(*mut Slot);
 
 impl Frame {
     /// The value of a slot.
@@ -37,14 +37,14 @@ impl Frame {
     pub(crate) fn get(self, slot: u32) -> Value {
         // SAFETY: `Stack::push` reserved and cleared as many slots as the code that is running was compiled with, and
         // the compiler hands out slot numbers below that.
-        unsafe { *self.0.add(slot as usize) }
+        unsafe { *self.0.add(slot as usize) }.value()
     }
 
     /// Sets a slot.
     #[inline(always)]
     pub(crate) fn set(self, slot: u32, value: Value) {
         // SAFETY: as for `get`.
-        unsafe { *self.0.add(slot as usize) = value };
+        unsafe { *self.0.add(slot as usize) = Slot::of(value) };
     }
 
     /// Its first slots as captured words.
@@ -59,9 +59,9 @@ impl Frame {
     }
 }
 
-/// The words that a closure or thunk captured.
+/// The values that a closure or thunk captured.
 #[derive(Clone, Copy)]
-pub(crate) struct Captures(*const Value);
+pub(crate) struct Captures(*const Slot);
 
 impl Captures {
     /// No captured words.
@@ -72,7 +72,7 @@ impl Captures {
     pub(crate) fn get(self, index: u32) -> Value {
         // SAFETY: the pointer was made from the object whose code is running; the compiler numbers captured words below
         // the number that is stored in the object, and the object lives as long as the process.
-        unsafe { *self.0.add(index as usize) }
+        unsafe { *self.0.add(index as usize) }.value()
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn variable(frame: Frame, captures: Captures, from: Ref) -> Value {
         Ref::Captured(index) => (captures.0, index),
     };
     // SAFETY: as for `Frame::get` and `Captures::get`.
-    unsafe { *base.add(index as usize) }
+    unsafe { *base.add(index as usize) }.value()
 }
 
 impl Value {
@@ -92,8 +92,7 @@ impl Value {
     #[inline(always)]
     pub(crate) fn captures(self) -> Captures {
         debug_assert!(self.is_object());
-        // SAFETY: captured words follow the header; the pointer stays inside (or one past) the object.
-        Captures(unsafe { self.object().add(1).cast::<Value>() })
+        Captures(self.slots())
     }
 }
 
@@ -102,7 +101,7 @@ impl Stack {
     pub(crate) fn new() -> Stack {
         let mut slots = PREFERRED_SLOTS;
         loop {
-            let mut region: Vec<Value> = Vec::new();
+            let mut region: Vec<Slot> = Vec::new();
             if region.try_reserve_exact(slots).is_ok() || slots <= MINIMUM_SLOTS {
                 region.reserve_exact(MINIMUM_SLOTS);
                 let mut region = ManuallyDrop::new(region);
@@ -126,7 +125,7 @@ impl Stack {
             // Volatile keeps the compiler from preparing for many: most frames have less than four slots.
             // SAFETY: the slots from `top` to `end` are in the region, and nobody else uses them.
             unsafe {
-                slot.write_volatile(Value::NULL);
+                slot.write_volatile(Slot::NULL);
                 slot = slot.add(1);
             }
         }
@@ -147,7 +146,7 @@ impl Stack {
 
     /// The slots in use: address and number.
     pub(super) fn range(&self) -> (usize, usize) {
-        (self.begin as usize, self.used_bytes() / size_of::<Value>())
+        (self.begin as usize, self.used_bytes() / size_of::<Slot>())
     }
 
     /// Drops all frames above `height`.

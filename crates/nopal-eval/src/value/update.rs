@@ -1,10 +1,14 @@
 //! `a // b`: layers over large sets, remembered plans for shared shapes, plain merges for the rest.
 
-use super::attrs::{Attrs, MAX_LAYERS, Shape};
+use std::hash::BuildHasher as _;
+
 use nopal_syntax::Symbol;
+use rustc_hash::FxBuildHasher;
+
+use super::attrs::{Attrs, MAX_LAYERS, Shape};
 
 use super::heap::Heap;
-use super::word::{Kind, Value};
+use super::word::{Kind, Value, words_of};
 use crate::pos::Pos;
 
 /// A set of at most this many attributes is cheaper to copy than to layer.
@@ -34,6 +38,12 @@ pub(super) enum Merged {
     Planned(&'static MergePlan),
     /// The second was laid over the first, with so many keys in common.
     Layered(usize),
+}
+
+/// A removal of these names from sets of one shape.
+pub(super) struct Removal {
+    names: Box<[Symbol]>,
+    plan: MergePlan,
 }
 
 /// Attributes that lie in a row in the result of a merge as in one of the operands.
@@ -158,8 +168,52 @@ impl Heap {
         self.merge_once(left, right, a, b)
     }
 
-    /// A flat set without some of its attributes, as a new set. `names` ascend; others may be among them.
+    /// A set without some of its attributes, as a new set. `names` ascend; others may be among them.
     pub(crate) fn without(&mut self, set: Attrs, names: &[Symbol]) -> Value {
+        let set = self.flat(set);
+        let shape = set.shape();
+        if names.is_empty() {
+            return self.copy(set);
+        }
+        if !shape.is_shared() || self.merge_entries >= MAX_MERGE_ENTRIES {
+            return self.without_once(set, names);
+        }
+        let key = (shape.id(), FxBuildHasher.hash_one(names));
+        match self.removals.get(&key) {
+            Some(&Some(removal)) if *removal.names == *names => self.merge_planned(set, set, &removal.plan),
+            Some(Some(_)) => self.without_once(set, names),
+            // as for merges
+            Some(None) => {
+                let result = self.without_once(set, names);
+                let kept = shape.keys().iter().enumerate().filter(|(_, key)| names.binary_search(key).is_err());
+                let sources = kept.map(|(index, _)| (index as u32) << 1).collect::<Box<[_]>>();
+                if let Some(shape) = Attrs(result).flat_shape().filter(|shape| shape.is_shared()) {
+                    self.merge_entries += sources.len() + names.len() + 8;
+                    let removal = Removal { names: names.into(), plan: MergePlan { shape, sources } };
+                    self.removals.insert(key, Some(Box::leak(Box::new(removal))));
+                }
+                result
+            }
+            None => {
+                self.merge_entries += 1;
+                self.removals.insert(key, None);
+                self.without_once(set, names)
+            }
+        }
+    }
+
+    /// The same flat set once more.
+    pub(crate) fn copy(&mut self, set: Attrs) -> Value {
+        let shape = set.shape();
+        if shape.is_empty() {
+            return self.empty_attrs();
+        }
+        let copy = self.attrs_to_fill(shape);
+        copy.copy_attrs(0, set, 0, shape.len());
+        copy
+    }
+
+    fn without_once(&mut self, set: Attrs, names: &[Symbol]) -> Value {
         let shape = set.shape();
         let mut memory = std::mem::take(&mut self.merge_memory);
         memory.clear();
@@ -198,12 +252,9 @@ impl Heap {
 
     fn layer(&mut self, base: Attrs, top: Attrs) -> Value {
         let common = self.common_keys(base, top);
-        let value = self.new_object(Kind::Layered, base.len() + top.len() - common, 2);
-        // SAFETY: the object has two words after its header.
-        unsafe {
-            *value.object().add(1).cast::<Value>() = top.0;
-            *value.object().add(2).cast::<Value>() = base.0;
-        }
+        let value = self.new_object(Kind::Layered, base.len() + top.len() - common, words_of(2));
+        // SAFETY: the object has two slots after its header.
+        unsafe { value.set_slots(0, &[top.0, base.0]) };
         value
     }
 
@@ -227,6 +278,9 @@ impl Heap {
     }
 
     fn merge_planned(&mut self, left: Attrs, right: Attrs, plan: &MergePlan) -> Value {
+        if plan.sources.is_empty() {
+            return self.empty_attrs();
+        }
         let value = self.attrs_to_fill(plan.shape);
         for (index, source) in plan.sources.iter().enumerate() {
             let from = if source & 1 == 1 { right } else { left };
@@ -270,7 +324,7 @@ impl Heap {
         let mut at = 0;
         for piece in &memory.pieces {
             let from = if piece.from_right { right } else { left };
-            value.set_attrs(at, &from.flat_values()[piece.start as usize..][..piece.len as usize]);
+            value.copy_attrs(at, from, piece.start as usize, piece.len as usize);
             at += piece.len as usize;
         }
         value

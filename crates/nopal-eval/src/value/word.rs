@@ -1,10 +1,13 @@
-//! The value word: eight bytes that are either an immediate or a pointer to a heap object.
+//! The value word: an immediate or the address of a heap object, in 34 bits of which the lowest two are zero.
 //!
 //! | low bits | meaning |
 //! |---|---|
-//! | `000` | pointer to a heap object (never null) |
-//! | `..1` with `01` | integer of 62 bits, shifted left by two |
-//! | `10` | null, false, true |
+//! | `000` | address of a heap object (never null) |
+//! | `0100` | integer of 30 bits, shifted left by four |
+//! | `1100` | null, false, true |
+//!
+//! Objects lie below 16 GiB ([`super::chunk`]), so that what the heap and the value stack hold is a [`Slot`] of four bytes:
+//! the word without its lowest bits. To read one is a shift. Half the memory is half of what is fetched, marked and kept.
 //!
 //! A heap object starts with one header word: kind (8 bits), flags (8), and 48 bits that are a length or, where the
 //! length follows from it, the address of code or of a shape. Objects are never moved, so a `Value` may be copied freely.
@@ -13,7 +16,7 @@
 
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::attrs::{Attrs, Shape};
 use super::objects::{App, Closure, List, NixPath, NixStr, PartialApp};
@@ -30,6 +33,86 @@ pub struct Value {
     thread: PhantomData<*const ()>,
 }
 
+/// A value as an object, a frame or a list holds it: four bytes. Zero where nothing was stored yet.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Slot(u32);
+
+/// The bits of a word that a slot leaves out, as they are zero.
+const SLOT_SHIFT: u32 = 2;
+
+/// Where the addresses end that fit a slot.
+pub(super) const ADDRESS_END: usize = 1 << (u32::BITS + SLOT_SHIFT);
+
+impl Slot {
+    pub(super) const NULL: Slot = Slot((NULL >> SLOT_SHIFT) as u32);
+    pub(super) const UNSET: Slot = Slot((UNSET >> SLOT_SHIFT) as u32);
+
+    /// What a value is stored as.
+    #[inline(always)]
+    pub(super) fn of(value: Value) -> Slot {
+        Slot((value.bits() >> SLOT_SHIFT) as u32)
+    }
+
+    /// What may be a slot, or is none and is kept in the place of one.
+    #[inline(always)]
+    pub(super) fn of_bits(bits: u32) -> Slot {
+        Slot(bits)
+    }
+
+    /// What was kept so.
+    #[inline(always)]
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The value that was stored here.
+    #[inline(always)]
+    pub(super) fn value(self) -> Value {
+        debug_assert!(self.0 != 0);
+        // SAFETY: who reads a slot knows that something was stored there, and no value is zero.
+        Value { word: unsafe { NonZeroU64::new_unchecked(self.word()) }, thread: PhantomData }
+    }
+
+    /// The word of the value; zero where nothing was stored.
+    #[inline(always)]
+    pub(super) fn word(self) -> u64 {
+        u64::from(self.0) << SLOT_SHIFT
+    }
+
+    /// Reads what another thread may just be changing, to something that means the same.
+    ///
+    /// # Safety
+    /// It is the address of a slot of a live object or of a value stack.
+    #[inline(always)]
+    pub(super) unsafe fn load(slot: *mut Slot) -> Slot {
+        // SAFETY: as above; a slot is a `u32`.
+        Slot(unsafe { AtomicU32::from_ptr(slot.cast()) }.load(Ordering::Relaxed))
+    }
+
+    /// Changes such a slot.
+    ///
+    /// # Safety
+    /// As for [`Slot::load`].
+    #[inline(always)]
+    pub(super) unsafe fn store(slot: *mut Slot, word: u64) {
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(slot.cast()) }.store((word >> SLOT_SHIFT) as u32, Ordering::Relaxed);
+    }
+}
+
+/// Is this the word of an object, or zero?
+#[inline(always)]
+pub(super) fn is_address(word: u64) -> bool {
+    word & IMMEDIATE == 0
+}
+
+/// Words, of eight bytes, that so many slots take.
+#[inline(always)]
+pub(super) const fn words_of(slots: usize) -> usize {
+    slots.div_ceil(2)
+}
+
 /// What a heap object is: the low byte of its header.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
@@ -44,8 +127,7 @@ pub(crate) enum Kind {
     Indirection = 3,
     /// A thunk that ended in an error.
     Failed = 4,
-    /// A thunk that has its value and knows what that was made from. Both follow the header; where there is room for one
-    /// word only, that is a list of both.
+    /// A thunk that has its value and knows what that was made from. Both follow the header.
     Noted = 5,
     /// A function that nobody asked for yet: a closure in all but its look. Nix holds a thunk in its place.
     Pending = 6,
@@ -142,12 +224,15 @@ pub(crate) fn header_address<T>(header: u64) -> *const T {
     (header >> PAYLOAD_SHIFT) as *const T
 }
 
-const NULL: u64 = 0b0010;
-const FALSE: u64 = 0b0110;
-const TRUE: u64 = 0b1010;
-const UNSET: u64 = 0b1110;
-const INT_TAG: u64 = 1;
-const INT_SHIFT: u32 = 2;
+/// What is no address has this bit.
+const IMMEDIATE: u64 = 0b0100;
+const NULL: u64 = 0b00_1100;
+const FALSE: u64 = 0b01_1100;
+const TRUE: u64 = 0b10_1100;
+const UNSET: u64 = 0b11_1100;
+const TAG_MASK: u64 = 0b1111;
+const INT_TAG: u64 = IMMEDIATE;
+const INT_SHIFT: u32 = 4;
 
 /// A value in weak head normal form, taken apart. See [`Value::view`].
 #[derive(Clone, Copy)]
@@ -207,13 +292,15 @@ impl Value {
     /// An integer that fits the word, or `None` when it needs a heap object ([`super::Heap::int`]).
     #[inline(always)]
     pub(crate) fn small_int(i: i64) -> Option<Value> {
-        let shifted = i << INT_SHIFT;
-        if shifted >> INT_SHIFT == i { Some(Value::immediate(shifted as u64 | INT_TAG)) } else { None }
+        let shifted = (i as i32) << (INT_SHIFT - SLOT_SHIFT);
+        let is_whole = i64::from(shifted >> (INT_SHIFT - SLOT_SHIFT)) == i;
+        is_whole.then(|| Value::immediate(u64::from(shifted as u32) << SLOT_SHIFT | INT_TAG))
     }
 
     /// The value that stands for the object at `object`.
     #[inline(always)]
     pub(crate) fn from_object(object: *mut u64) -> Value {
+        debug_assert!((object as usize) < ADDRESS_END);
         match NonZeroU64::new(object as u64) {
             Some(word) => Value { word, thread: PhantomData },
             None => unreachable!("the heap hands out no null pointer"),
@@ -234,7 +321,45 @@ impl Value {
 
     #[inline(always)]
     pub(crate) fn is_object(self) -> bool {
-        self.word.get() & 0b11 == 0
+        is_address(self.word.get())
+    }
+
+    /// The slots of an object, which follow its header.
+    #[inline(always)]
+    pub(super) fn slots(self) -> *mut Slot {
+        self.object().wrapping_add(1).cast()
+    }
+
+    /// So many slots of an object, from one on.
+    ///
+    /// # Safety
+    /// The object has them, and something was stored in all.
+    #[inline(always)]
+    pub(super) unsafe fn slots_from(&self, first: usize, len: usize) -> &[Slot] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(self.slots().add(first), len) }
+    }
+
+    /// Stores a value in a slot of an object.
+    ///
+    /// # Safety
+    /// The object has that slot, and nobody else has it yet.
+    #[inline(always)]
+    pub(super) unsafe fn set_slot(self, index: usize, value: Value) {
+        // SAFETY: as above.
+        unsafe { *self.slots().add(index) = Slot::of(value) };
+    }
+
+    /// Stores values in the slots of an object from one on.
+    ///
+    /// # Safety
+    /// As for [`Value::set_slot`].
+    #[inline(always)]
+    pub(super) unsafe fn set_slots(self, first: usize, values: &[Value]) {
+        for (index, value) in (first..).zip(values) {
+            // SAFETY: as above.
+            unsafe { self.set_slot(index, *value) };
+        }
     }
 
     /// Header of the object; meaningful only when [`Value::is_object`].
@@ -276,7 +401,8 @@ impl Value {
     /// The integer, if this is an immediate one.
     #[inline(always)]
     pub(crate) fn as_small_int(self) -> Option<i64> {
-        if self.word.get() & 0b11 == INT_TAG { Some(self.word.get() as i64 >> INT_SHIFT) } else { None }
+        let is_int = self.word.get() & TAG_MASK == INT_TAG;
+        is_int.then(|| i64::from((self.word.get() >> SLOT_SHIFT) as i32 >> (INT_SHIFT - SLOT_SHIFT)))
     }
 
     /// The integer, if this is an evaluated integer.
@@ -475,24 +601,21 @@ impl Value {
     #[inline(always)]
     pub(crate) fn target(self) -> Value {
         debug_assert_eq!(self.kind(), Some(Kind::Indirection));
-        self.second_word()
+        self.first_slot()
     }
 
-    /// The second word of an object where that is a value. Another thread may just be giving a thunk its value.
+    /// The first slot of an object that has one. Another thread may just be giving a thunk its value.
     #[inline(always)]
-    pub(super) fn second_word(self) -> Value {
-        // SAFETY: objects have at least two words; callers know that the second one is a value, which is never zero.
-        unsafe {
-            let word = AtomicU64::from_ptr(self.object().add(1)).load(Ordering::Relaxed);
-            Value { word: NonZeroU64::new_unchecked(word), thread: PhantomData }
-        }
+    pub(super) fn first_slot(self) -> Value {
+        // SAFETY: objects have room for two slots; callers know that the first one holds a value.
+        unsafe { Slot::load(self.slots()) }.value()
     }
 
-    /// Sets the second word of a thunk.
+    /// Sets the first slot of a thunk.
     #[inline(always)]
-    pub(super) fn set_second_word(self, value: Value) {
-        // SAFETY: objects have at least two words.
-        unsafe { AtomicU64::from_ptr(self.object().add(1)) }.store(value.bits(), Ordering::Relaxed);
+    pub(super) fn set_first_slot(self, value: Value) {
+        // SAFETY: objects have room for two slots.
+        unsafe { Slot::store(self.slots(), value.bits()) };
     }
 
     /// The definition behind a `Builtin` object.

@@ -181,7 +181,7 @@ impl Evaluator {
         let lists = [self.eval(&binary.lhs, env)?, self.eval(&binary.rhs, env)?];
         let what = "while evaluating one of the elements to concatenate";
         let concatenated = self.concat_lists(&lists, binary.pos, what)?;
-        self.count(&statistics::concatenated(&lists));
+        self.count(&statistics::concatenated(lists.into_iter()));
         Ok(concatenated)
     }
 

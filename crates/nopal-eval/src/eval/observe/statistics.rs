@@ -151,7 +151,7 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
         "zipAttrsWith" => {
             set(size(Some(&result)));
             if let Some(View::List(sets)) = args.get(1).map(|list| list.follow().view()) {
-                made.elements += sets.as_slice().iter().map(|set| size(Some(set))).sum::<u64>();
+                made.elements += sets.iter().map(|set| size(Some(&set))).sum::<u64>();
             }
         }
         "fromJSON" | "fromTOML" => made = made_whole(result),
@@ -166,7 +166,7 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
         }
         "concatLists" => {
             if let Some(View::List(lists)) = args.first().map(|list| list.follow().view()) {
-                made.add(&concatenated(lists.as_slice()));
+                made.add(&concatenated(lists.iter()));
             }
         }
         "filter" if size(args.get(1)) == size(Some(&result)) => {}
@@ -179,8 +179,8 @@ pub(super) fn made_by(name: &str, args: &[Value], result: Value) -> Counts {
 }
 
 /// What Nix makes when it concatenates lists: nothing if only one has elements.
-pub(super) fn concatenated(lists: &[Value]) -> Counts {
-    let mut sizes: Vec<usize> = lists.iter().filter_map(|list| list.follow().as_list()).map(List::len).collect();
+pub(super) fn concatenated(lists: impl Iterator<Item = Value>) -> Counts {
+    let mut sizes: Vec<usize> = lists.filter_map(|list| list.follow().as_list()).map(List::len).collect();
     sizes.retain(|size| *size > 0);
     let elements = if sizes.len() > 1 { sizes.iter().sum::<usize>() as u64 } else { 0 };
     Counts { concats: 1, elements, ..Counts::default() }
@@ -196,7 +196,7 @@ fn made_whole(value: Value) -> Counts {
         }
         View::List(list) => {
             made.elements = list.len() as u64;
-            list.as_slice().iter().for_each(|inner| made.add(&made_whole(*inner)));
+            list.iter().for_each(|inner| made.add(&made_whole(inner)));
         }
         _ => {}
     }
