@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nopal_eval::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
-    Message, SourceKey, Wanted as EvalWanted,
+    Listing, Message, SourceKey, Wanted as EvalWanted,
 };
 use nopal_eval::{Error, Evaluator, Pos, Value};
 use nopal_format::derivation::{DrvHashes, Instantiated};
@@ -25,9 +25,7 @@ use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::fetch;
 use crate::realise::{RealiseOptions, Wanted};
-
-/// Names in a directory and what they are.
-pub(crate) type Listing = Vec<(Vec<u8>, FileType)>;
+use crate::recorded::{Identity, Trust};
 
 /// One evaluation's view of the machine.
 pub(crate) struct EvalHost {
@@ -42,13 +40,37 @@ pub(crate) struct EvalHost {
     fetched: Mutex<BTreeMap<Input, Fetched>>,
     /// Directories found so far. Every path asks for those above it; as in Nix, they stay what they were.
     directories: Mutex<HashSet<Vec<u8>>>,
+    listings: Mutex<Listings>,
+}
+
+/// What was in directories that were read. A package set reads the same large ones again and again.
+struct Listings {
+    trust: Trust,
+    /// With identities that tell of every change since.
+    known: HashMap<PathBuf, (Identity, Listing)>,
+}
+
+impl Listings {
+    /// What is in a directory, if it did not change since that was read.
+    fn get(&self, path: &Path) -> Option<(Listing, FileIdentity)> {
+        let (known, listing) = self.known.get(path)?;
+        let identity = FileIdentity::of(path).ok()??;
+        (identity.to_bytes() == *known).then(|| (listing.clone(), identity))
+    }
+
+    fn add(&mut self, path: &Path, identity: &FileIdentity, listing: &Listing) {
+        if let Some(identity) = self.trust.identity(path, identity) {
+            self.known.insert(path.to_owned(), (identity, listing.clone()));
+        }
+    }
 }
 
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
         let additions = OnceLock::new();
         let (made, fetched, directories) = Default::default();
-        Self { shared, read_only, made, additions, fetched, directories }
+        let listings = Mutex::new(Listings { trust: Trust::from_now(), known: HashMap::new() });
+        Self { shared, read_only, made, additions, fetched, directories, listings }
     }
 
     /// Waits until what evaluation made is valid.
@@ -132,14 +154,26 @@ impl EvalHost {
     pub(crate) fn read_dir_identified(&self, path: &Path) -> HostResult<(Listing, Option<FileIdentity>)> {
         self.settle(path)?;
         let physical = self.shared.paths.locate_target(path).map_err(fs_error)?;
-        let (entries, identity) = nopal_fs::read_dir_identified(&physical).map_err(|error| match error.kind() {
+        let (listing, identity) = self.list(path, &physical)?;
+        Ok((listing, (physical == path).then_some(identity)))
+    }
+
+    /// What is in a directory, `path` to Nix, and which state of it that was.
+    fn list(&self, path: &Path, physical: &Path) -> HostResult<(Listing, FileIdentity)> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = listings.get(physical) {
+            return Ok(known);
+        }
+        let (entries, identity) = nopal_fs::read_dir_identified(physical).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotADirectory if matches!(self.file_type(path), Ok(Some(_))) => {
                 HostError::Failed(format!("cannot read directory \"{}\": Not a directory", path.display()))
             }
             _ => fs_error(error),
         })?;
         let entries = entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false)));
-        Ok((entries.collect(), (physical == path).then_some(identity)))
+        let listing = entries.collect();
+        listings.add(physical, &identity, &listing);
+        Ok((listing, identity))
     }
 }
 

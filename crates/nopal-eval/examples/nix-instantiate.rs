@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nopal_eval::context::Context;
-use nopal_eval::host::{AddPath, FetchRequest, Fetched, FileType, Filter, HostResult, Message, SourceKey, Wanted};
+use nopal_eval::host::{
+    AddPath, FetchRequest, Fetched, FileType, Filter, HostResult, Listing, Message, SourceKey, Wanted,
+};
 use nopal_eval::pos::Origin;
 use nopal_eval::print::PrintOptions;
 use nopal_eval::settings::SearchPathEntry;
@@ -94,7 +96,7 @@ impl Host for DevHost {
             Ok(contents) => Ok(contents),
         }
     }
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
+    fn read_dir(&self, path: &Path) -> HostResult<Listing> {
         let entries = match std::fs::read_dir(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return self.store.read_dir(path),
             Err(e) => return Err(failed(path, "cannot read directory", &e)),

@@ -17,6 +17,9 @@ use crate::pos::Pos;
 use crate::uses::Uses;
 use crate::value::Value;
 
+/// Names in a directory and what they are, in any order.
+pub type Listing = Arc<[(Vec<u8>, FileType)]>;
+
 /// The result of a host call.
 pub type HostResult<T> = std::result::Result<T, HostError>;
 
@@ -187,8 +190,8 @@ pub trait Host: Send + Sync {
     /// The contents of a regular file.
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>>;
 
-    /// The names in a directory with their types, in any order.
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>>;
+    /// The names in a directory with their types. What is the same as before may be the same object.
+    fn read_dir(&self, path: &Path) -> HostResult<Listing>;
 
     /// The target of a symbolic link.
     fn read_link(&self, path: &Path) -> HostResult<Vec<u8>>;

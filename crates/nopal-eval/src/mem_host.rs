@@ -15,7 +15,8 @@ use nopal_format::{
 };
 
 use crate::host::{
-    AddPath, ClosureInfo, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Message, Wanted,
+    AddPath, ClosureInfo, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult, Listing, Message,
+    Wanted,
 };
 use crate::pure::path::{absolute, canonical};
 
@@ -231,7 +232,7 @@ impl Host for MemHost {
         }
     }
 
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
+    fn read_dir(&self, path: &Path) -> HostResult<Listing> {
         match self.require(path)? {
             Tree::Directory(entries) => {
                 Ok(entries.iter().map(|(name, tree)| (name.as_bytes().to_vec(), type_of(tree))).collect())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nopal_eval::host::{
-    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Message,
+    AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostResult, Listing, Message,
     SourceKey, Wanted,
 };
 use nopal_eval::uses::{self, Parts, Uses};
@@ -74,6 +74,8 @@ struct Log {
     messages: Vec<Message>,
     /// How often files were read.
     reads: HashMap<Vec<u8>, usize>,
+    /// What was in directories.
+    listings: HashMap<Vec<u8>, Listing>,
     /// What others that were written refer to.
     referenced: HashSet<StorePath>,
     trust: Trust,
@@ -105,6 +107,7 @@ impl RecordingHost {
             old_numbers: numbers.list.len(),
             messages,
             reads: HashMap::new(),
+            listings: HashMap::new(),
             referenced: HashSet::new(),
             trust: Trust::from_now(),
             numbers,
@@ -404,11 +407,19 @@ impl Host for RecordingHost {
         Ok(answer?.0)
     }
 
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
+    fn read_dir(&self, path: &Path) -> HostResult<Listing> {
         if self.is_in_object(path) {
             return self.inner.read_dir(path);
         }
         let answer = self.inner.read_dir_identified(path);
+        if let Ok((listing, _)) = &answer {
+            let before = self.log().listings.insert(path.as_os_str().as_bytes().to_vec(), listing.clone());
+            if before.is_some_and(|before| Arc::ptr_eq(&before, listing)) {
+                // it is noted, but not that it is used here
+                self.note_use(&Asked::Data(path.as_os_str().as_bytes().to_vec()));
+                return Ok(listing.clone());
+            }
+        }
         self.note_data(path, |facts, trust| {
             let identity = answer.as_ref().ok().and_then(|(_, identity)| identity.as_ref());
             facts.identity = identity.and_then(|identity| trust.identity(path, identity));

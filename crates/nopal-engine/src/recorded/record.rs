@@ -67,7 +67,7 @@ pub(super) struct PathFacts {
 }
 
 /// An identity as it is written down.
-pub(super) type Identity = [u8; FileIdentity::BYTES];
+pub(crate) type Identity = [u8; FileIdentity::BYTES];
 
 /// The answer to "what is there?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::record::Identity;
 
 /// Decides whether a file that has this identity again is unchanged since `start`.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     start: FileTime,
     /// Devices, and whether their time stamps are of this machine's clock.
     devices: HashMap<u64, bool>,
@@ -18,12 +18,12 @@ pub(super) struct Trust {
 
 impl Trust {
     /// For what is read from now on.
-    pub(super) fn from_now() -> Self {
+    pub(crate) fn from_now() -> Self {
         Self { start: FileTime::now(), devices: HashMap::new() }
     }
 
     /// The identity of the file at `path`, if it can stand for what was read.
-    pub(super) fn identity(&mut self, path: &Path, identity: &FileIdentity) -> Option<Identity> {
+    pub(crate) fn identity(&mut self, path: &Path, identity: &FileIdentity) -> Option<Identity> {
         if !identity.is_settled(self.start) {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::Evaluator;
 use crate::builtin::BuiltinDef;
@@ -191,13 +192,25 @@ fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
 
 fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let (root, path) = ev.realise_path(args[0], pos, Links::Full)?;
-    let entries = ev.source_read_dir(root, &path)?;
-    let mut attrs = AttrsBuilder::with_capacity(entries.len());
-    for (name, kind) in entries {
-        let kind = type_value(ev, kind);
-        attrs.insert(ev.symbols.intern(&name), kind, Pos::NONE);
+    let listing = ev.source_read_dir(root, &path)?;
+    if let Some((_, known)) = ev.listings.get(&listing.as_ptr()) {
+        // a new set: what prints values tells sets apart
+        return Ok(ev.heap.copy(*known));
     }
-    Ok(attrs.finish(&mut ev.heap))
+    let mut attrs = AttrsBuilder::with_capacity(listing.len());
+    for (name, kind) in &*listing {
+        let kind = type_value(ev, *kind);
+        attrs.insert(ev.symbols.intern(name), kind, Pos::NONE);
+    }
+    let set = attrs.finish(&mut ev.heap);
+    if let Some(attrs) = set.as_attrs()
+        && Arc::strong_count(&listing) > 1
+    {
+        // the host has it still, and will answer with it again
+        ev.heap.keep(set);
+        ev.listings.insert(listing.as_ptr(), (listing, attrs));
+    }
+    Ok(set)
 }
 
 fn to_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

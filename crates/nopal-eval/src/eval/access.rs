@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
-use crate::host::{FileType, HostError};
+use crate::host::{FileType, HostError, Listing};
 use crate::pos::Pos;
 use crate::pure::path::{absolute, canonical, parent};
 use crate::value::Root;
@@ -152,11 +152,11 @@ impl Evaluator {
     }
 
     /// The names in a directory with their types; links to the directory are followed.
-    pub fn source_read_dir(&self, root: Root, path: &[u8]) -> Result<Vec<(Vec<u8>, FileType)>> {
+    pub fn source_read_dir(&self, root: Root, path: &[u8]) -> Result<Listing> {
         if root == Root::INTERNAL {
             return match self.source_type(root, path)? {
                 Some(FileType::Directory) => {
-                    Ok(vec![(b"fetchurl.nix".to_vec(), FileType::Regular { executable: false })])
+                    Ok([(b"fetchurl.nix".to_vec(), FileType::Regular { executable: false })].into())
                 }
                 Some(_) => Err(self.internal_file(path, "is not a directory")),
                 None => Err(self.internal_file(path, "does not exist")),
@@ -164,12 +164,13 @@ impl Evaluator {
         }
         let path = self.resolve_links(root, path, Links::Full)?;
         self.check_access(root, &path)?;
-        let mut entries =
+        let listing =
             self.host().read_dir(crate::eval::as_path(&path)).map_err(|error| self.read_error(error, &path))?;
-        if self.is_restricted() {
-            entries.retain(|(name, _)| self.check_access(root, &absolute(&path, name)).is_ok());
+        if !self.is_restricted() {
+            return Ok(listing);
         }
-        Ok(entries)
+        let is_allowed = |name: &[u8]| self.check_access(root, &absolute(&path, name)).is_ok();
+        Ok(listing.iter().filter(|(name, _)| is_allowed(name)).cloned().collect())
     }
 
     /// The path with links in it resolved. What does not exist is kept as it is.

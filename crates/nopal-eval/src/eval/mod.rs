@@ -12,11 +12,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::context::Contexts;
 use crate::error::Error;
-use crate::host::{Host, Message, Mount};
+use crate::host::{FileType, Host, Listing, Message, Mount};
 use crate::pos::PosTable;
 use crate::settings::Settings;
 use crate::uses::{Parts, UseSet, Uses};
-use crate::value::{Heap, NixStr, Value};
+use crate::value::{Attrs, Heap, NixStr, Value};
 
 pub(crate) mod access;
 mod call;
@@ -70,6 +70,8 @@ pub struct Evaluator {
     resolved: FxHashMap<import::FileKey, (Vec<u8>, UseSet)>,
     /// Entries of the search path that were looked at, and what they are.
     search_path: FxHashMap<Vec<u8>, (Option<Vec<u8>>, UseSet)>,
+    /// Directories that the host says to be unchanged, by the address of what it says is in them: that, and the set.
+    pub(crate) listings: FxHashMap<*const (Vec<u8>, FileType), (Listing, Attrs)>,
     /// What was imported from derivations to Nix, once.
     imported_drv: Option<Value>,
     /// Hashes of derivations modulo their inputs.
@@ -176,6 +178,7 @@ impl Evaluator {
             failed_files: FxHashMap::default(),
             resolved: FxHashMap::default(),
             search_path: FxHashMap::default(),
+            listings: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
             begun_answer: Vec::new(),

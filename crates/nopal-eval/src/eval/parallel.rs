@@ -26,7 +26,7 @@ use super::{Common, Evaluator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{
     AddPath, ClosureInfo, ClosureRequest, FetchRequest, Fetched, FileType, Filter, Host, HostError, HostResult,
-    Message, SourceKey, Wanted,
+    Listing, Message, SourceKey, Wanted,
 };
 use crate::pos::Pos;
 use crate::settings::Settings;
@@ -543,7 +543,7 @@ impl Host for Quiet {
         self.host.read_file(path)
     }
 
-    fn read_dir(&self, path: &Path) -> HostResult<Vec<(Vec<u8>, FileType)>> {
+    fn read_dir(&self, path: &Path) -> HostResult<Listing> {
         self.host.read_dir(path)
     }
 
