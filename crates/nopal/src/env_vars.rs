@@ -53,7 +53,7 @@ env_vars! {
     NIX_CACHE_HOME = "NIX_CACHE_HOME";
     /// Memory that values and stack of an evaluation may take together, in bytes or with a unit (`512M`, `2G`); when that is
     /// not enough, evaluation ends with an error. Sources, code and lists that the collector makes come on top. Default: no
-    /// limit.
+    /// limit; but values take 12 GiB at most in any case.
     NOPAL_EVAL_MEMORY = "NOPAL_EVAL_MEMORY";
     /// Threads that evaluate an expression, 0 for as many as there are processors; `--eval-cores`
     /// overrides it. Default: 1.

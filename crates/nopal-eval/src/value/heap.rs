@@ -766,6 +766,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn integers_are_themselves_in_a_word_or_an_object() {
+        let mut heap = Heap::new(0, None);
+        for bit in 0..63 {
+            for i in [(1_i64 << bit) - 1, 1 << bit, -(1 << bit), -(1 << bit) - 1] {
+                let value = heap.int(i);
+                assert_eq!(value.as_int(), Some(i));
+                assert_eq!(value.is_object(), !(-(1 << 29)..1 << 29).contains(&i), "{i}");
+                assert_eq!(Slot::of(value).value(), value);
+            }
+        }
+        for value in [Value::NULL, Value::TRUE, Value::FALSE, Value::UNSET] {
+            assert!(!value.is_object() && value.as_int().is_none() && Slot::of(value).value() == value);
+        }
+    }
+
+    #[test]
     fn constants_that_may_be_names_are_one_object() {
         let mut heap = Heap::new(0, None);
         let mut symbols = Interner::new();
