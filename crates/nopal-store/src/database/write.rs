@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nopal_format::signature::Signature;
 use nopal_format::{PathInfo, Realisation, StorePath};
-use rusqlite::{CachedStatement, params};
+use rusqlite::{CachedStatement, params, params_from_iter};
 
 use crate::database::Reader;
 use crate::error::StoreError;
@@ -20,6 +20,9 @@ pub(crate) enum Registered {
     /// Another path is recorded for the same output.
     Other(StorePath),
 }
+
+/// Rows that one statement inserts where there are many: to begin one takes longer than to insert a row.
+const ROWS_AT_ONCE: usize = 64;
 
 /// A transaction that may write.
 pub(crate) struct Writer<'a> {
@@ -66,8 +69,9 @@ impl<'a> Writer<'a> {
                 self.update(&before, one.info)?;
             }
         }
-        let mut insert = self.prepare("insert or ignore into Refs (referrer, reference) values (?1, ?2)")?;
+        let mut rows = Vec::new();
         for (info, id) in fresh {
+            let begin = rows.len();
             for reference in &info.references {
                 let target = match ids.get(reference) {
                     Some(target) => *target,
@@ -79,9 +83,14 @@ impl<'a> Writer<'a> {
                         target
                     }
                 };
-                insert.execute([id, target]).map_err(|e| self.reader.database.error(e))?;
+                rows.push([id, target]);
             }
+            // in the order of the index
+            rows[begin..].sort_unstable();
         }
+        let (many, few) = rows.as_chunks::<ROWS_AT_ONCE>();
+        self.insert_references(many)?;
+        self.insert_references(few.as_chunks::<1>().0)?;
         for one in known.iter().filter(|one| !one.outputs.is_empty()) {
             match ids.get(&one.info.path) {
                 Some(id) => self.insert_outputs(*id, &one.outputs)?,
@@ -89,6 +98,19 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Inserts pairs of referrer and reference, so many with each statement.
+    fn insert_references<const ROWS: usize>(&self, chunks: &[[[i64; 2]; ROWS]]) -> Result<(), StoreError> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("insert or ignore into Refs (referrer, reference) values {}", ["(?, ?)"; ROWS].join(", "));
+        let mut insert = self.prepare(&sql)?;
+        for rows in chunks {
+            insert.execute(params_from_iter(rows.as_flattened())).map_err(|e| self.reader.database.error(e))?;
+        }
+        Ok(())
     }
 
     /// Returns nothing if the path is valid already.
