@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nopal_format::signature::Signature;
 use nopal_format::{PathInfo, Realisation, StorePath};
-use rusqlite::{CachedStatement, params, params_from_iter};
+use rusqlite::{CachedStatement, ToSql, params, params_from_iter};
 
 use crate::database::Reader;
 use crate::error::StoreError;
@@ -23,6 +23,13 @@ pub(crate) enum Registered {
 
 /// Rows that one statement inserts where there are many: to begin one takes longer than to insert a row.
 const ROWS_AT_ONCE: usize = 64;
+
+/// A derivation by its number, the name of an output and the base name of its path.
+type OutputRow<'a> = (i64, &'a str, String);
+
+fn output_rows(id: i64, outputs: &BTreeMap<String, StorePath>) -> impl Iterator<Item = OutputRow<'_>> {
+    outputs.iter().map(move |(output, path)| (id, output.as_str(), path.base_name()))
+}
 
 /// A transaction that may write.
 pub(crate) struct Writer<'a> {
@@ -91,12 +98,14 @@ impl<'a> Writer<'a> {
         let (many, few) = rows.as_chunks::<ROWS_AT_ONCE>();
         self.insert_references(many)?;
         self.insert_references(few.as_chunks::<1>().0)?;
+        let mut rows = Vec::new();
         for one in known.iter().filter(|one| !one.outputs.is_empty()) {
             match ids.get(&one.info.path) {
-                Some(id) => self.insert_outputs(*id, &one.outputs)?,
+                Some(id) => rows.extend(output_rows(*id, &one.outputs)),
                 None => self.set_derivation_outputs(&one.info.path, &one.outputs).map(drop)?,
             }
         }
+        self.insert_outputs(&rows)?;
         Ok(Ok(()))
     }
 
@@ -178,16 +187,26 @@ impl<'a> Writer<'a> {
         outputs: &BTreeMap<String, StorePath>,
     ) -> Result<bool, StoreError> {
         let Some(id) = self.reader.id(drv)? else { return Ok(false) };
-        self.insert_outputs(id, outputs)?;
+        self.insert_outputs(&output_rows(id, outputs).collect::<Vec<_>>())?;
         Ok(true)
     }
 
-    fn insert_outputs(&self, id: i64, outputs: &BTreeMap<String, StorePath>) -> Result<(), StoreError> {
-        for (output, path) in outputs {
-            self.execute(
-                "insert or replace into DerivationOutputs (drv, output, path) values (?1, ?2, ?3)",
-                params![id, output, path.base_name()],
-            )?;
+    fn insert_outputs(&self, rows: &[OutputRow<'_>]) -> Result<(), StoreError> {
+        let (many, few) = rows.as_chunks::<ROWS_AT_ONCE>();
+        self.insert_output_rows(many)?;
+        self.insert_output_rows(few.as_chunks::<1>().0)
+    }
+
+    fn insert_output_rows<const ROWS: usize>(&self, chunks: &[[OutputRow<'_>; ROWS]]) -> Result<(), StoreError> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let values = ["(?, ?, ?)"; ROWS].join(", ");
+        let sql = format!("insert or replace into DerivationOutputs (drv, output, path) values {values}");
+        let mut insert = self.prepare(&sql)?;
+        for rows in chunks {
+            let columns = rows.iter().flat_map(|(id, output, path)| [id as &dyn ToSql, output, path]);
+            insert.execute(params_from_iter(columns)).map_err(|e| self.reader.database.error(e))?;
         }
         Ok(())
     }
