@@ -124,6 +124,10 @@ impl EvalHost {
         self.directories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn listings(&self) -> MutexGuard<'_, Listings> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether store writes are only computed.
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only
@@ -160,8 +164,8 @@ impl EvalHost {
 
     /// What is in a directory, `path` to Nix, and which state of it that was.
     fn list(&self, path: &Path, physical: &Path) -> HostResult<(Listing, FileIdentity)> {
-        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = listings.get(physical) {
+        let known = self.listings().get(physical);
+        if let Some(known) = known {
             return Ok(known);
         }
         let (entries, identity) = nopal_fs::read_dir_identified(physical).map_err(|error| match error.kind() {
@@ -172,7 +176,7 @@ impl EvalHost {
         })?;
         let entries = entries.into_iter().map(|entry| (entry.name.into_vec(), file_type(entry.kind, false)));
         let listing = entries.collect();
-        listings.add(physical, &identity, &listing);
+        self.listings().add(physical, &identity, &listing);
         Ok((listing, identity))
     }
 }
