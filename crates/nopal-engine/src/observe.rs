@@ -112,9 +112,10 @@ impl Drop for Observed {
 }
 
 /// Bytes that one of each takes here. Nix has environments, and its sets a header and positions.
-const VALUE_BYTES: u64 = 8;
+const VALUE_BYTES: u64 = 4;
 const SET_BYTES: u64 = 16;
-const ATTR_BYTES: u64 = 8;
+const ATTR_BYTES: u64 = 4;
+const WORD_BYTES: u64 = 8;
 
 /// Processor time of this process.
 fn cpu_time() -> f64 {
@@ -158,7 +159,7 @@ fn as_json(statistics: &Statistics, count_calls: bool) -> Map<String, Value> {
     add("sizes", json!({ "Attr": ATTR_BYTES, "Bindings": SET_BYTES, "Env": 0, "Value": VALUE_BYTES }));
     add("symbols", json!({ "bytes": s.symbol_bytes, "number": s.symbols }));
     add("time", json!({ "cpu": cpu, "gc": 0.0, "gcFraction": 0.0 }));
-    add("values", json!({ "bytes": s.value_bytes, "number": s.value_bytes / VALUE_BYTES }));
+    add("values", json!({ "bytes": s.value_bytes, "number": s.value_bytes / WORD_BYTES }));
     document
 }
 
