@@ -95,9 +95,8 @@ impl<'a> Writer<'a> {
             // in the order of the index
             rows[begin..].sort_unstable();
         }
-        let (many, few) = rows.as_chunks::<ROWS_AT_ONCE>();
-        self.insert_references(many)?;
-        self.insert_references(few.as_chunks::<1>().0)?;
+        let into = "insert or ignore into Refs (referrer, reference)";
+        self.insert_rows(into, &rows, |[referrer, reference]| [referrer, reference])?;
         let mut rows = Vec::new();
         for one in known.iter().filter(|one| !one.outputs.is_empty()) {
             match ids.get(&one.info.path) {
@@ -109,15 +108,24 @@ impl<'a> Writer<'a> {
         Ok(Ok(()))
     }
 
-    /// Inserts pairs of referrer and reference, so many with each statement.
-    fn insert_references<const ROWS: usize>(&self, chunks: &[[[i64; 2]; ROWS]]) -> Result<(), StoreError> {
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let sql = format!("insert or ignore into Refs (referrer, reference) values {}", ["(?, ?)"; ROWS].join(", "));
-        let mut insert = self.prepare(&sql)?;
-        for rows in chunks {
-            insert.execute(params_from_iter(rows.as_flattened())).map_err(|e| self.reader.database.error(e))?;
+    /// Inserts rows, many with each statement. `columns` tells what is in one.
+    fn insert_rows<'r, R, const COLUMNS: usize>(
+        &self,
+        into: &str,
+        rows: &'r [R],
+        columns: impl Fn(&'r R) -> [&'r dyn ToSql; COLUMNS],
+    ) -> Result<(), StoreError> {
+        let row = format!("({})", ["?"; COLUMNS].join(", "));
+        let (many, few) = rows.split_at(rows.len() - rows.len() % ROWS_AT_ONCE);
+        for (at_once, rows) in [(ROWS_AT_ONCE, many), (1, few)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let mut insert = self.prepare(&format!("{into} values {}", vec![&*row; at_once].join(", ")))?;
+            for rows in rows.chunks_exact(at_once) {
+                let columns = rows.iter().flat_map(&columns);
+                insert.execute(params_from_iter(columns)).map_err(|e| self.reader.database.error(e))?;
+            }
         }
         Ok(())
     }
@@ -192,23 +200,8 @@ impl<'a> Writer<'a> {
     }
 
     fn insert_outputs(&self, rows: &[OutputRow<'_>]) -> Result<(), StoreError> {
-        let (many, few) = rows.as_chunks::<ROWS_AT_ONCE>();
-        self.insert_output_rows(many)?;
-        self.insert_output_rows(few.as_chunks::<1>().0)
-    }
-
-    fn insert_output_rows<const ROWS: usize>(&self, chunks: &[[OutputRow<'_>; ROWS]]) -> Result<(), StoreError> {
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let values = ["(?, ?, ?)"; ROWS].join(", ");
-        let sql = format!("insert or replace into DerivationOutputs (drv, output, path) values {values}");
-        let mut insert = self.prepare(&sql)?;
-        for rows in chunks {
-            let columns = rows.iter().flat_map(|(id, output, path)| [id as &dyn ToSql, output, path]);
-            insert.execute(params_from_iter(columns)).map_err(|e| self.reader.database.error(e))?;
-        }
-        Ok(())
+        let into = "insert or replace into DerivationOutputs (drv, output, path)";
+        self.insert_rows(into, rows, |(id, output, path)| [id, output, path])
     }
 
     /// Records a realisation, or adds its signatures to the one that is there. An inner error is the other path that
