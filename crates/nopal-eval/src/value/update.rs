@@ -6,7 +6,6 @@ use nopal_syntax::Symbol;
 use rustc_hash::FxBuildHasher;
 
 use super::attrs::{Attrs, MAX_LAYERS, Shape};
-
 use super::heap::Heap;
 use super::word::{Kind, Value, words_of};
 use crate::pos::Pos;
@@ -113,6 +112,19 @@ impl MergeMemory {
         add(false, i, keys_a.len() - i);
         add(true, j, keys_b.len() - j);
     }
+
+    /// Finds the pieces of a shape that are left without some names, which ascend, and their keys and positions.
+    fn cut(&mut self, shape: Shape, names: &[Symbol]) {
+        self.clear();
+        let mut start = 0;
+        for name in names {
+            // of equal names the others are not found any more
+            let Ok(ahead) = shape.keys()[start..].binary_search(name) else { continue };
+            self.add(shape, false, start, ahead);
+            start += ahead + 1;
+        }
+        self.add(shape, false, start, shape.len() - start);
+    }
 }
 
 impl Heap {
@@ -179,27 +191,32 @@ impl Heap {
             return self.without_once(set, names);
         }
         let key = (shape.id(), FxBuildHasher.hash_one(names));
-        match self.removals.get(&key) {
-            Some(&Some(removal)) if *removal.names == *names => self.merge_planned(set, set, &removal.plan),
+        match self.removals.get(&key).copied() {
+            Some(Some(removal)) if *removal.names == *names => self.merge_planned(set, set, &removal.plan),
+            // other names
             Some(Some(_)) => self.without_once(set, names),
-            // as for merges
             Some(None) => {
-                let result = self.without_once(set, names);
-                let kept = shape.keys().iter().enumerate().filter(|(_, key)| names.binary_search(key).is_err());
-                let sources = kept.map(|(index, _)| (index as u32) << 1).collect::<Box<[_]>>();
-                if let Some(shape) = Attrs(result).flat_shape().filter(|shape| shape.is_shared()) {
-                    self.merge_entries += sources.len() + names.len() + 8;
-                    let removal = Removal { names: names.into(), plan: MergePlan { shape, sources } };
-                    self.removals.insert(key, Some(Box::leak(Box::new(removal))));
-                }
-                result
+                let removal = self.plan_removal(shape, names);
+                self.removals.insert(key, Some(removal));
+                self.merge_planned(set, set, &removal.plan)
             }
+            // as for merges, most are never seen again
             None => {
                 self.merge_entries += 1;
                 self.removals.insert(key, None);
                 self.without_once(set, names)
             }
         }
+    }
+
+    #[cold]
+    fn plan_removal(&mut self, shape: Shape, names: &[Symbol]) -> &'static Removal {
+        let mut memory = std::mem::take(&mut self.merge_memory);
+        memory.cut(shape, names);
+        let plan = self.plan(&memory);
+        self.merge_memory = memory;
+        self.merge_entries += names.len();
+        Box::leak(Box::new(Removal { names: names.into(), plan }))
     }
 
     /// The same flat set once more.
@@ -214,17 +231,8 @@ impl Heap {
     }
 
     fn without_once(&mut self, set: Attrs, names: &[Symbol]) -> Value {
-        let shape = set.shape();
         let mut memory = std::mem::take(&mut self.merge_memory);
-        memory.clear();
-        let mut start = 0;
-        for name in names {
-            // of equal names the others are not found any more
-            let Ok(ahead) = shape.keys()[start..].binary_search(name) else { continue };
-            memory.add(shape, false, start, ahead);
-            start += ahead + 1;
-        }
-        memory.add(shape, false, start, shape.len() - start);
+        memory.cut(set.shape(), names);
         let result = if memory.keys.is_empty() { self.empty_attrs() } else { self.put_together(&memory, set, set) };
         self.merge_memory = memory;
         result
@@ -293,20 +301,25 @@ impl Heap {
     fn plan_merge(&mut self, a: Shape, b: Shape) -> &'static MergePlan {
         let mut memory = std::mem::take(&mut self.merge_memory);
         memory.join(a, b);
+        let plan: &'static MergePlan = Box::leak(Box::new(self.plan(&memory)));
+        self.merge_memory = memory;
+        self.merges.insert((a.id(), b.id()), Merged::Planned(plan));
+        plan
+    }
+
+    /// How a set is put together from these pieces.
+    fn plan(&mut self, memory: &MergeMemory) -> MergePlan {
         let shape = self.shape_of(&memory.keys, &memory.positions);
+        if !shape.is_shared() {
+            self.keep(Value::from_object(shape.address()));
+        }
         let mut sources = Vec::with_capacity(memory.keys.len());
         for piece in &memory.pieces {
             sources
                 .extend((piece.start..piece.start + piece.len).map(|index| index << 1 | u32::from(piece.from_right)));
         }
-        self.merge_memory = memory;
         self.merge_entries += sources.len() + 8;
-        let plan: &'static MergePlan = Box::leak(Box::new(MergePlan { shape, sources: sources.into_boxed_slice() }));
-        if !plan.shape.is_shared() {
-            self.keep(Value::from_object(plan.shape.address()));
-        }
-        self.merges.insert((a.id(), b.id()), Merged::Planned(plan));
-        plan
+        MergePlan { shape, sources: sources.into_boxed_slice() }
     }
 
     fn merge_once(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
