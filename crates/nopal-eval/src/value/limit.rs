@@ -77,8 +77,8 @@ impl Heap {
 
     /// Called before `bytes` are taken.
     pub(super) fn keep_to_limit(&mut self, bytes: usize) {
-        let has_room = |heap: &Heap| heap.has_room(bytes);
-        if self.limit.max_bytes == usize::MAX && has_room(self) && !self.limit.exceeded {
+        let mut has_room = self.has_room(bytes);
+        if self.limit.max_bytes == usize::MAX && has_room && !self.limit.exceeded {
             return;
         }
         let local_bytes = self.stack.used_bytes();
@@ -87,11 +87,13 @@ impl Heap {
             space.live_bytes() + space.filled_bytes() + local_bytes + bytes
         };
         // not again for every little that is allocated when most of it is live
-        let worth_it = self.world.space().filled_bytes() >= self.limit.max_bytes / 8;
-        if in_use(self) > self.limit.max_bytes && worth_it || !has_room(self) {
+        let filled_bytes = self.world.space().filled_bytes();
+        let is_worth = |bytes: usize| filled_bytes >= bytes / 8;
+        if in_use(self) > self.limit.max_bytes && is_worth(self.limit.max_bytes) || !has_room && is_worth(SPARE_BYTES) {
             self.collect();
+            has_room = self.has_room(bytes);
         }
-        let now = if has_room(self) { in_use(self) } else { self.limit.max_bytes };
+        let now = if has_room { in_use(self) } else { self.limit.max_bytes };
         self.limit.set(now);
     }
 
