@@ -17,12 +17,12 @@ use crate::value::{Attrs, AttrsBuilder, Closure, PartialApp, Value, View};
 /// More arguments than any builtin takes.
 pub(super) const MAX_ARITY: usize = 8;
 
-/// Stores values in the first places of an array, and returns these.
+/// Stores values in the first places of an array, which has enough, and returns these.
 #[inline(always)]
 pub(super) fn fill(array: &mut [Value], values: impl Iterator<Item = Value>) -> &[Value] {
     let mut len = 0;
-    for (place, value) in array.iter_mut().zip(values) {
-        *place = value;
+    for value in values {
+        array[len] = value;
         len += 1;
     }
     &array[..len]

@@ -629,16 +629,17 @@ impl Value {
     /// Sets some values of a flat set that is being built, from `index` on, to those of another one from `start` on.
     #[inline(always)]
     pub(super) fn copy_attrs(self, index: usize, from: Attrs, start: usize, len: usize) {
-        // SAFETY: a flat set has one slot per key after its header; callers take the indices from the shapes. Nobody else
-        // has this set yet, so that the values lie elsewhere.
+        // SAFETY: a flat set has one slot per key after its header; callers take the index from the shape. Nobody else has
+        // this set yet, so that the values lie elsewhere.
         unsafe {
-            let (to, from) = (self.slots().add(index), from.0.slots().add(start));
-            if len < 8 {
-                for offset in 0..len {
-                    *to.add(offset) = *from.add(offset);
+            let values = &from.0.slots_from(0, from.len())[start..][..len];
+            let to = self.slots().add(index);
+            if values.len() < 8 {
+                for (offset, value) in values.iter().enumerate() {
+                    *to.add(offset) = *value;
                 }
             } else {
-                std::ptr::copy_nonoverlapping(from, to, len);
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
             }
         }
     }
