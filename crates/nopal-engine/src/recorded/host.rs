@@ -413,10 +413,11 @@ impl Host for RecordingHost {
         }
         let answer = self.inner.read_dir_identified(path);
         if let Ok((listing, _)) = &answer {
-            let before = self.log().listings.insert(path.as_os_str().as_bytes().to_vec(), listing.clone());
+            let key = path.as_os_str().as_bytes().to_vec();
+            let before = self.log().listings.insert(key.clone(), listing.clone());
             if before.is_some_and(|before| Arc::ptr_eq(&before, listing)) {
                 // it is noted, but not that it is used here
-                self.note_use(&Asked::Data(path.as_os_str().as_bytes().to_vec()));
+                self.note_use(&Asked::Data(key));
                 return Ok(listing.clone());
             }
         }
