@@ -70,8 +70,6 @@ struct Draft<'a> {
     output_hash_algo: Option<HashAlgorithm>,
     method: Option<ContentAddressMethod>,
     outputs: BTreeSet<String>,
-    /// For the text of an attribute.
-    buffer: Vec<u8>,
 }
 
 /// A failure while a derivation's hash is computed.
@@ -113,7 +111,6 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         output_hash_algo: None,
         method: None,
         outputs: BTreeSet::from(["out".to_owned()]),
-        buffer: Vec::new(),
     };
     let all = attrs.sorted(&ev.symbols);
     let ahead = if structured { crate::builtins::json::copying_ahead } else { crate::eval::coerce::derivation_ahead };
@@ -172,10 +169,10 @@ impl Draft<'_> {
     }
 
     fn plain_attribute(&mut self, ev: &mut Evaluator, key: Symbol, value: Value) -> Result<()> {
-        let mut text = std::mem::take(&mut self.buffer);
-        text.clear();
         let mut context = Context::EMPTY;
-        ev.coerce_into(value, Pos::NONE, &mut context, "", Coerce::DERIVATION, &mut text)?;
+        let mut writing = self.drv.env.write(ev.symbols.get(key));
+        ev.coerce_into(value, Pos::NONE, &mut context, "", Coerce::DERIVATION, writing.text())?;
+        let text = writing.finish();
         self.contexts.add(context);
         if key == sym::JSON {
             ev.warn(&format!(
@@ -183,7 +180,7 @@ impl Draft<'_> {
                  in future versions of Nix. Set '__structuredAttrs = true' instead.",
                 self.name
             ))?;
-            let parsed = std::str::from_utf8(&text).ok().and_then(|text| Json::parse(text).ok());
+            let parsed = text.to_str().and_then(|text| Json::parse(text).ok());
             let Some(json) = parsed else {
                 return Err(Error::eval("cannot process __json attribute: it is not valid JSON"));
             };
@@ -193,16 +190,14 @@ impl Draft<'_> {
         match key {
             sym::BUILDER => self.drv.builder = ByteString::from(&*text),
             sym::SYSTEM => self.drv.system = ByteString::from(&*text),
-            sym::OUTPUT_HASH => self.output_hash = Some(text.clone()),
+            sym::OUTPUT_HASH => self.output_hash = Some(text.to_vec()),
             sym::OUTPUT_HASH_ALGO => self.output_hash_algo = known_algorithm(ev, &text)?,
-            sym::OUTPUT_HASH_MODE => self.hash_mode(ev, &text)?,
+            sym::OUTPUT_HASH_MODE => self.method = Some(hash_mode(ev, self.name, &text)?),
             sym::OUTPUTS => {
-                self.set_outputs(text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()))?;
+                self.outputs = output_names(text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()))?;
             }
             _ => {}
         }
-        self.drv.env.insert(ev.symbols.get(key), &text);
-        self.buffer = text;
         Ok(())
     }
 
@@ -237,14 +232,14 @@ impl Draft<'_> {
             }
             sym::OUTPUT_HASH_MODE => {
                 let mode = ev.force_string_no_ctx(value, Pos::NONE, "")?;
-                self.hash_mode(ev, mode.as_bytes())?;
+                self.method = Some(hash_mode(ev, self.name, mode.as_bytes())?);
             }
             sym::OUTPUTS => {
                 let mut names = Vec::new();
                 for name in ev.force_list(value, Pos::NONE, "")?.iter() {
                     names.push(ev.force_string_no_ctx(name, Pos::NONE, "")?);
                 }
-                self.set_outputs(names.iter().map(NixStr::as_bytes))?;
+                self.outputs = output_names(names.iter().map(NixStr::as_bytes))?;
             }
             sym::ALLOWED_REFERENCES
             | sym::ALLOWED_REQUISITES
@@ -260,48 +255,6 @@ impl Draft<'_> {
                 ))?;
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn hash_mode(&mut self, ev: &Evaluator, text: &[u8]) -> Result<()> {
-        let method = match text {
-            b"recursive" | b"nar" => ContentAddressMethod::Nar,
-            b"flat" => ContentAddressMethod::Flat,
-            b"text" => {
-                let why = format!("text-hashed derivation '{}', outputHashMode = \"text\"", self.name);
-                ev.require_feature("dynamic-derivations", &why)?;
-                ContentAddressMethod::Text
-            }
-            b"git" => {
-                ev.require_feature("git-hashing", "")?;
-                ContentAddressMethod::Git
-            }
-            other => {
-                let shown = String::from_utf8_lossy(other);
-                return Err(Error::eval(format!("invalid value '{shown}' for 'outputHashMode' attribute")));
-            }
-        };
-        self.method = Some(method);
-        Ok(())
-    }
-
-    fn set_outputs<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        self.outputs.clear();
-        let mut seen = BTreeSet::new();
-        for name in names {
-            let shown = String::from_utf8_lossy(name);
-            if !seen.insert(name) {
-                return Err(Error::eval(format!("duplicate derivation output '{shown}'")));
-            }
-            if name == b"drvPath" {
-                return Err(Error::eval("invalid derivation output name 'drvPath'"));
-            }
-            // what is no text makes no path either, which is found out later
-            self.outputs.insert(shown.into_owned());
-        }
-        if self.outputs.is_empty() {
-            return Err(Error::eval("derivation cannot have an empty set of outputs"));
         }
         Ok(())
     }
@@ -325,9 +278,8 @@ impl Draft<'_> {
             ));
         }
         let spec = self.output_spec(ev, only_out)?;
-        let store_dir = ev.settings.store_dir.clone();
         self.drv
-            .declare_outputs(&store_dir, self.outputs.iter().map(String::as_str), spec)
+            .declare_outputs(self.outputs.iter().map(String::as_str), spec)
             .map_err(|error| Error::eval(error.to_string()))?;
         self.instantiate(ev)
     }
@@ -440,4 +392,46 @@ impl Draft<'_> {
         }
         Ok(result.finish(&mut ev.heap))
     }
+}
+
+/// How the content of the derivation `name` is hashed.
+fn hash_mode(ev: &Evaluator, name: &str, text: &[u8]) -> Result<ContentAddressMethod> {
+    match text {
+        b"recursive" | b"nar" => Ok(ContentAddressMethod::Nar),
+        b"flat" => Ok(ContentAddressMethod::Flat),
+        b"text" => {
+            let why = format!("text-hashed derivation '{name}', outputHashMode = \"text\"");
+            ev.require_feature("dynamic-derivations", &why)?;
+            Ok(ContentAddressMethod::Text)
+        }
+        b"git" => {
+            ev.require_feature("git-hashing", "")?;
+            Ok(ContentAddressMethod::Git)
+        }
+        other => {
+            let shown = String::from_utf8_lossy(other);
+            Err(Error::eval(format!("invalid value '{shown}' for 'outputHashMode' attribute")))
+        }
+    }
+}
+
+/// The set of these names, if they may be outputs.
+fn output_names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Result<BTreeSet<String>> {
+    let mut outputs = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let shown = String::from_utf8_lossy(name);
+        if !seen.insert(name) {
+            return Err(Error::eval(format!("duplicate derivation output '{shown}'")));
+        }
+        if name == b"drvPath" {
+            return Err(Error::eval("invalid derivation output name 'drvPath'"));
+        }
+        // what is no text makes no path either, which is found out later
+        outputs.insert(shown.into_owned());
+    }
+    if outputs.is_empty() {
+        return Err(Error::eval("derivation cannot have an empty set of outputs"));
+    }
+    Ok(outputs)
 }

@@ -200,7 +200,7 @@ fn derivations() {
             drv.env.extend((0..30).map(|v| (format!("variable{v}"), format!("{script}{v}"))));
             let inputs = paths.iter().rev().step_by(7).take(20).cloned();
             drv.input_drvs = inputs.map(|path| (path, ["out"].into_iter().collect())).collect();
-            drv.declare_outputs(&dir, ["out", "dev"], OutputSpec::InputAddressed).unwrap();
+            drv.declare_outputs(["out", "dev"], OutputSpec::InputAddressed).unwrap();
             let mut read = |path: &StorePath| Err(DerivationError::Cycle { path: path.clone() });
             let made = hashes.instantiate(&dir, &mut drv, &mut read).unwrap();
             paths.push(made.path.clone());

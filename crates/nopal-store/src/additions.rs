@@ -119,12 +119,16 @@ impl Additions {
     /// Adds a derivation, given with what it is in the store.
     pub fn derivation(&self, derivation: &Derivation, made: &Instantiated<'_>) -> Result<(), StoreError> {
         self.queue.store.writable("add a derivation")?;
+        let outputs = match &made.fixed_output {
+            Some(path) => BTreeMap::from([("out".to_owned(), path.clone())]),
+            None => known_outputs(self.queue.store.store_dir(), derivation),
+        };
         self.push(Item::Text(Text {
             path: made.path.clone(),
             bytes: made.aterm.into(),
             hash: made.text_hash,
             references: derivation.references(),
-            outputs: Some(known_outputs(self.queue.store.store_dir(), derivation)),
+            outputs: Some(outputs),
         }));
         Ok(())
     }

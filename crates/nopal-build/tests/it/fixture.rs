@@ -98,7 +98,7 @@ impl Site {
     pub(crate) fn add(&self, recipe: Recipe) -> StorePath {
         let Recipe { mut derivation, outputs, spec } = recipe;
         let dir = self.store.store_dir();
-        derivation.declare_outputs(dir, outputs, spec).unwrap();
+        derivation.declare_outputs(outputs, spec).unwrap();
         let mut read = |path: &StorePath| {
             let text = std::fs::read(self.store.physical_path(path)).unwrap();
             Ok::<_, Failed>(Derivation::parse_aterm(dir, &text, path.derivation_name().unwrap()).unwrap())

@@ -50,6 +50,11 @@ impl Environment {
         ByteText(&self.text[variable.at + variable.name..][..variable.value])
     }
 
+    /// How many variables come before the one of this name, if there is one.
+    pub(super) fn index_of(&self, name: &[u8]) -> Option<usize> {
+        self.find(name).ok()
+    }
+
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
         let prefix = prefix(name);
         self.variables.binary_search_by(|variable| self.compare(*variable, prefix, name))
@@ -72,34 +77,32 @@ impl Environment {
 
     /// Sets a variable; returns whether it was set before.
     pub fn insert(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
-        let (name, value) = (name.as_ref(), value.as_ref());
+        let mut writing = self.write(name.as_ref());
+        let is_known = writing.place.is_ok();
+        writing.text().extend_from_slice(value.as_ref());
+        writing.finish();
+        is_known
+    }
+
+    /// Begins to set a variable whose value is written piece by piece.
+    pub fn write(&mut self, name: &[u8]) -> Writing<'_> {
         let prefix = prefix(name);
         let is_last = self.variables.last().is_none_or(|last| self.compare(*last, prefix, name).is_lt());
         let place = if is_last { Err(self.variables.len()) } else { self.find(name) };
-        self.insert_at(place, name, value);
-        place.is_ok()
+        let variable = Variable { prefix, at: self.text.len(), name: name.len(), value: 0 };
+        self.text.extend_from_slice(name);
+        Writing { environment: self, place, variable }
     }
 
     /// Sets a variable that is not set, or is empty; returns the value that it has then.
     pub fn insert_if_empty(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> ByteText<'_> {
-        let place = self.find(name.as_ref());
-        let known = place.ok().filter(|at| self.variables[*at].value > 0);
-        let at = known.unwrap_or_else(|| self.insert_at(place, name.as_ref(), value.as_ref()));
-        self.value(self.variables[at])
-    }
-
-    /// Sets the variable at this place; returns its index.
-    fn insert_at(&mut self, place: Result<usize, usize>, name: &[u8], value: &[u8]) -> usize {
-        let variable = Variable { prefix: prefix(name), at: self.text.len(), name: name.len(), value: value.len() };
-        self.text.extend_from_slice(name);
-        self.text.extend_from_slice(value);
-        match place {
-            // the old text stays where it is: a value that is replaced is short
-            Ok(at) => self.variables[at] = variable,
-            Err(at) => self.variables.insert(at, variable),
+        let known = self.find(name.as_ref()).ok().filter(|at| self.variables[*at].value > 0);
+        if let Some(at) = known {
+            return self.value(self.variables[at]);
         }
-        let (Ok(at) | Err(at)) = place;
-        at
+        let mut writing = self.write(name.as_ref());
+        writing.text().extend_from_slice(value.as_ref());
+        writing.finish()
     }
 
     /// Removes a variable; returns whether it was set.
@@ -114,6 +117,32 @@ impl Environment {
     /// Names and values, by name.
     pub fn iter(&self) -> Iter<'_> {
         Iter { environment: self, variables: self.variables.iter() }
+    }
+}
+
+/// A variable that is being written. Nothing is set before [`Writing::finish`].
+pub struct Writing<'a> {
+    environment: &'a mut Environment,
+    place: Result<usize, usize>,
+    variable: Variable,
+}
+
+impl<'a> Writing<'a> {
+    /// What is appended here is the value.
+    pub fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.environment.text
+    }
+
+    /// Sets the variable; returns its value.
+    pub fn finish(self) -> ByteText<'a> {
+        let Self { environment, place, mut variable } = self;
+        variable.value = environment.text.len() - variable.at - variable.name;
+        match place {
+            // the old text stays where it is: a value that is replaced is short
+            Ok(at) => environment.variables[at] = variable,
+            Err(at) => environment.variables.insert(at, variable),
+        }
+        environment.value(variable)
     }
 }
 

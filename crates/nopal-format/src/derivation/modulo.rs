@@ -92,7 +92,12 @@ impl DrvHash {
     }
 
     fn has_output(&self, output: &str) -> bool {
-        self.outputs.iter().any(|name| &**name == output)
+        self.index_of(output).is_some()
+    }
+
+    /// How many outputs come before this one.
+    fn index_of(&self, output: &str) -> Option<usize> {
+        self.outputs.iter().position(|name| &**name == output)
     }
 
     fn hash(&self) -> Hash {
@@ -132,14 +137,13 @@ pub enum OutputSpec {
 pub type Lookup<'a, E> = dyn FnMut(&StorePath) -> Result<DrvHash, E> + 'a;
 
 impl Derivation {
-    /// Sets outputs and their environment variables as `derivationStrict` does before paths are computed: paths of
-    /// fixed outputs, placeholders for floating ones, empty strings for the rest.
+    /// Sets outputs and their environment variables as `derivationStrict` does before paths are computed: placeholders
+    /// for floating ones, empty strings for the rest.
     ///
     /// # Errors
-    /// A fixed output with another name than `out`, or a name that makes no valid path.
+    /// A fixed output with another name than `out`.
     pub fn declare_outputs<'a>(
         &mut self,
-        dir: &StoreDir,
         names: impl IntoIterator<Item = &'a str>,
         spec: OutputSpec,
     ) -> Result<(), DerivationError> {
@@ -147,10 +151,7 @@ impl Derivation {
             let (output, value) = match spec {
                 OutputSpec::InputAddressed => (DerivationOutput::Deferred, String::new()),
                 OutputSpec::Fixed(_) if name != "out" => return Err(DerivationError::FixedName),
-                OutputSpec::Fixed(ca) => {
-                    let path = dir.ca_path(&self.name, &ca, &References::default())?;
-                    (DerivationOutput::Fixed { ca }, dir.print(&path))
-                }
+                OutputSpec::Fixed(ca) => (DerivationOutput::Fixed { ca }, String::new()),
                 OutputSpec::Floating { method, algorithm } => {
                     (DerivationOutput::Floating { method, algorithm }, hash_placeholder(name))
                 }
@@ -208,7 +209,7 @@ impl Derivation {
         if let Some(hash) = self.fixed_hash(dir)? {
             return Ok(hash);
         }
-        let (inputs, inputs_deferred) = self.replaced_inputs(lookup)?;
+        let Inputs { replaced: inputs, is_deferred: inputs_deferred, .. } = self.replaced_inputs(lookup)?;
         scratch.clear();
         self.write_head(dir, &self.shown_paths(dir, mask).map_err(DerivationError::from)?, scratch);
         write_replaced_inputs(&inputs, scratch);
@@ -234,28 +235,35 @@ impl Derivation {
         self.known_by(sha256_bytes(text.as_bytes()), false)
     }
 
-    /// The inputs as they are hashed, and whether the path of one is not known yet.
+    /// The inputs as they are hashed.
     fn replaced_inputs<H: Borrow<DrvHash>, E: From<DerivationError>>(
         &self,
         mut lookup: impl FnMut(&StorePath) -> Result<H, E>,
-    ) -> Result<(ReplacedInputs<'_>, bool), E> {
+    ) -> Result<Inputs<'_>, E> {
         let mut is_deferred = false;
-        let mut inputs = ReplacedInputs::with_capacity(self.input_drvs.len());
+        let mut replaced = ReplacedInputs::with_capacity(self.input_drvs.len());
+        let mut needs = Some(Vec::with_capacity(self.input_drvs.len()));
         for (path, needed) in &self.input_drvs {
             let input = lookup(path)?;
             let input = input.borrow();
             is_deferred |= input.is_deferred;
+            let mut outputs = Some(0).filter(|_| needed.dynamic.is_empty());
             for output in &needed.outputs {
-                if !input.has_output(output) {
+                let Some(index) = input.index_of(output) else {
                     return Err(DerivationError::NoHash { output: output.clone(), name: self.name.clone() }.into());
-                }
+                };
+                outputs = outputs.and_then(|outputs| Some(outputs | 1_u32.checked_shl(index.try_into().ok()?)?));
                 // all outputs have the same
-                inputs.push((input.hash, output.as_str()));
+                replaced.push((input.hash, output.as_str()));
+            }
+            match (&mut needs, outputs) {
+                (Some(needs), Some(outputs)) => needs.push(Need { digest: *path.digest(), outputs }),
+                _ => needs = None,
             }
         }
-        inputs.sort_unstable();
-        inputs.dedup();
-        Ok((inputs, is_deferred))
+        replaced.sort_unstable();
+        replaced.dedup();
+        Ok(Inputs { replaced, is_deferred, needs })
     }
 
     /// Computes what is not stated yet: paths of deferred outputs whose inputs are all known, and the environment
@@ -364,12 +372,55 @@ pub struct Instantiated<'a> {
     pub aterm: &'a [u8],
     /// The SHA-256 of its text.
     pub text_hash: Hash,
+    /// The path of its output, if that is fixed.
+    pub fixed_output: Option<StorePath>,
 }
 
-/// Hashes of derivations already seen, so that each is computed once.
+/// What [`DrvHashes::finish`] finds out.
+struct Finished {
+    /// Of the `.drv` file.
+    path: StorePath,
+    /// Of the ATerm.
+    text_hash: Hash,
+    /// For those that will need the derivation.
+    hash: DrvHash,
+    /// As in [`Instantiated`].
+    fixed_output: Option<StorePath>,
+}
+
+/// The input derivations of a derivation.
+struct Inputs<'a> {
+    replaced: ReplacedInputs<'a>,
+    /// Whether the path of one is not known yet.
+    is_deferred: bool,
+    /// What tells them from others that are hashed alike; none if outputs of outputs are needed, or one beyond the 32nd.
+    needs: Option<Vec<Need>>,
+}
+
+/// What is needed of an input derivation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Need {
+    /// Of its path.
+    digest: [u8; 20],
+    /// Which of its outputs, as bits.
+    outputs: u32,
+}
+
+/// A derivation that was instantiated.
+#[derive(Debug, Clone)]
+struct Made {
+    path: StorePath,
+    text_hash: Hash,
+    needs: Box<[Need]>,
+}
+
+/// Hashes of derivations already seen, so that each is computed once, for one store directory.
 #[derive(Debug, Clone, Default)]
 pub struct DrvHashes {
     known: FxHashMap<StorePath, DrvHash>,
+    /// By the hash that output paths are computed from. Package sets describe many derivations more than once; with the
+    /// same inputs and name they are the same.
+    made: FxHashMap<[u8; 32], Made>,
     // buffers
     scratch: Vec<u8>,
     tail: Vec<u8>,
@@ -508,21 +559,19 @@ impl DrvHashes {
         drv: &mut Derivation,
         read: &mut ReadDrv<'_, E>,
     ) -> Result<Instantiated<'_>, E> {
-        let wrap = |error: StorePathError| E::from(DerivationError::from(error));
         self.know_inputs(dir, drv, read)?;
-        let (text_hash, hash) = self.finish(dir, drv)?;
-        let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
+        let Finished { path, text_hash, hash, fixed_output } = self.finish(dir, drv)?;
         self.known.insert(path.clone(), hash);
-        Ok(Instantiated { path, aterm: &self.text, text_hash })
+        Ok(Instantiated { path, aterm: &self.text, text_hash, fixed_output })
     }
 
-    /// Fills in output paths, leaves the ATerm in `text` and returns its hash, and the one for those that will need it.
+    /// Fills in output paths and leaves the ATerm in `text`.
     ///
     /// All inputs are known. Three texts differ little (that which the output paths are computed from, that which is
     /// hashed and the ATerm), so the long part that they have in common is printed once.
-    fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<(Hash, DrvHash), E> {
+    fn finish<E: From<DerivationError>>(&mut self, dir: &StoreDir, drv: &mut Derivation) -> Result<Finished, E> {
         let wrap = |error: StorePathError| E::from(DerivationError::from(error));
-        let Self { known, scratch, tail, gaps, text } = self;
+        let Self { known, made, scratch, tail, gaps, text } = self;
         let mut lookup = |path: &StorePath| find(known, path).cloned();
         let kind = drv.kind()?;
         let has_variables = drv.outputs.keys().all(|name| drv.env.contains_key(name.as_bytes()));
@@ -531,29 +580,34 @@ impl DrvHashes {
             let path = dir.ca_path(&drv.name, &ca, &References::default()).map_err(wrap)?;
             drv.fill_env(dir, "out", &path)?;
             let hash = drv.fixed_hash_at(dir, &ca, &path);
-            drv.write_head(dir, &[Some(path)], text);
+            let paths = [Some(path)];
+            drv.write_head(dir, &paths, text);
             drv.write_inputs(dir, text);
             drv.write_tail(dir, OutputMask::Show, text, gaps);
-            return Ok((sha256(text), hash));
+            let ([fixed_output], text_hash) = (paths, sha256(text));
+            let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
+            return Ok(Finished { path, text_hash, hash, fixed_output });
         }
         let is_common = matches!(kind, DerivationKind::InputAddressed | DerivationKind::Deferred) && has_variables;
         if !is_common {
             drv.fill_output_paths(dir, &mut lookup, scratch)?;
             let hash = drv.hash_modulo(dir, OutputMask::Show, &mut lookup, scratch)?;
             drv.write_aterm(dir, OutputMask::Show, text).map_err(wrap)?;
-            return Ok((sha256(text), hash));
+            let text_hash = sha256(text);
+            let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
+            return Ok(Finished { path, text_hash, hash, fixed_output: None });
         }
-        let (inputs, is_deferred) = drv.replaced_inputs(|path| find(known, path))?;
+        let Inputs { replaced, is_deferred, needs } = drv.replaced_inputs(|path| find(known, path))?;
         tail.clear();
         gaps.clear();
         drv.write_tail(dir, OutputMask::Blank, tail, gaps);
         scratch.clear();
         drv.write_head(dir, &[], scratch);
         let replaced_from = scratch.len();
-        write_replaced_inputs(&inputs, scratch);
+        write_replaced_inputs(&replaced, scratch);
         let has_inputs = !drv.input_drvs.is_empty();
-        let masked_hash = Hash::sha256(sha256_of_parts([scratch, tail]));
-        drv.fill_outputs(dir, &masked_hash, is_deferred)?;
+        let masked_hash = sha256_of_parts([scratch, tail]);
+        drv.fill_outputs(dir, &Hash::sha256(masked_hash), is_deferred)?;
         drv.write_head(dir, &drv.shown_paths(dir, OutputMask::Show).map_err(wrap)?, text);
         let head = text.len();
         drv.write_inputs(dir, text);
@@ -566,11 +620,26 @@ impl DrvHashes {
             from = gap + 1;
         }
         text.extend_from_slice(&tail[from..]);
+        // what the variables of deferred outputs say does not follow from the hash
+        let needs = needs.filter(|_| !is_deferred);
+        if let (Some(made), Some(needs)) = (made.get(&masked_hash), &needs)
+            && *made.needs == **needs
+            && made.path.derivation_name() == Ok(&drv.name)
+            && let Some(hash) = known.get(&made.path)
+        {
+            let (path, hash) = (made.path.clone(), hash.clone());
+            return Ok(Finished { path, text_hash: made.text_hash, hash, fixed_output: None });
+        }
         let text_hash = sha256_bytes(text);
         let hash = match has_inputs {
             true => sha256_of_parts([&text[..head], &scratch[replaced_from..], &text[begin..]]),
             false => text_hash,
         };
-        Ok((Hash::sha256(text_hash), drv.known_by(hash, is_deferred)))
+        let (hash, text_hash) = (drv.known_by(hash, is_deferred), Hash::sha256(text_hash));
+        let path = drv.drv_path_of(dir, &text_hash).map_err(wrap)?;
+        if let Some(needs) = needs {
+            made.insert(masked_hash, Made { path: path.clone(), text_hash, needs: needs.into() });
+        }
+        Ok(Finished { path, text_hash, hash, fixed_output: None })
     }
 }

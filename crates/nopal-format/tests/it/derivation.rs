@@ -8,6 +8,7 @@ use nopal_format::derivation::{
 };
 use nopal_format::json::Json;
 use nopal_format::store_path::{DownstreamPlaceholder, StoreDir, StorePath};
+use nopal_format::{ContentAddress, ContentAddressMethod, Hash, HashAlgorithm};
 
 use crate::data;
 
@@ -50,7 +51,7 @@ fn computes_output_paths_as_both_versions() {
             fresh.outputs.clear();
             for (name, spec) in &specs {
                 fresh.env.remove(name.as_bytes());
-                fresh.declare_outputs(&dir, [name.as_str()], *spec).unwrap();
+                fresh.declare_outputs([name.as_str()], *spec).unwrap();
             }
             let made = hashes.instantiate(&dir, &mut fresh, &mut read).unwrap();
             assert_eq!(String::from_utf8_lossy(made.aterm), *aterm);
@@ -214,6 +215,42 @@ fn finds_wrong_paths_missing_outputs_and_circles() {
 }
 
 #[test]
+fn what_is_described_twice_is_told_from_what_is_hashed_alike() {
+    let dir = StoreDir::default();
+    let mut hashes = DrvHashes::new();
+    let mut read = |_: &StorePath| -> Result<Derivation, DerivationError> { unreachable!("all are known") };
+    let content = OutputSpec::Fixed(ContentAddress {
+        method: ContentAddressMethod::Flat,
+        hash: Hash::of(HashAlgorithm::Sha256, b"content"),
+    });
+    let sources = ["here", "there"].map(|url| {
+        let mut drv = Derivation { name: "source".to_owned(), ..Derivation::default() };
+        drv.env.insert("url", url);
+        drv.declare_outputs(["out"], content).unwrap();
+        hashes.instantiate(&dir, &mut drv, &mut read).unwrap().path
+    });
+    assert_ne!(sources[0], sources[1]);
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        for (source, name) in [(0, "one"), (1, "one"), (0, "two")] {
+            let mut drv = Derivation { name: name.to_owned(), ..Derivation::default() };
+            drv.input_drvs.insert(sources[source].clone(), ["out"].into_iter().collect());
+            drv.declare_outputs(["out"], OutputSpec::InputAddressed).unwrap();
+            let path = hashes.instantiate(&dir, &mut drv, &mut read).unwrap().path;
+            let text = drv.to_aterm(&dir).unwrap();
+            assert_eq!(path, drv.drv_path(&dir, &text).unwrap());
+            made.push((path, drv.outputs));
+        }
+    }
+    assert_eq!(made[..3], made[3..]);
+    let [first, elsewhere, other_name] = [0, 1, 2].map(|index| &made[index]);
+    assert_ne!(first.0, elsewhere.0);
+    // what is built does not depend on where the source is from
+    assert_eq!(first.1, elsewhere.1);
+    assert_ne!(first.0, other_name.0);
+}
+
+#[test]
 fn deep_graphs_take_no_stack() {
     let dir = StoreDir::default();
     let mut known: HashMap<StorePath, Derivation> = HashMap::new();
@@ -222,7 +259,7 @@ fn deep_graphs_take_no_stack() {
     for number in 0..20_000 {
         let mut drv = Derivation { name: format!("n{number}"), ..Derivation::default() };
         drv.input_drvs = last.iter().map(|path| (path.clone(), ["out"].into_iter().collect())).collect();
-        drv.declare_outputs(&dir, ["out"], OutputSpec::InputAddressed).unwrap();
+        drv.declare_outputs(["out"], OutputSpec::InputAddressed).unwrap();
         let mut read = |path: &StorePath| Ok::<_, DerivationError>(known[path].clone());
         let made = hashes.instantiate(&dir, &mut drv, &mut read).unwrap();
         known.insert(made.path.clone(), drv);
@@ -239,7 +276,7 @@ fn strings_need_not_be_utf8() {
     let dir = StoreDir::default();
     let mut drv = Derivation { name: "x".into(), ..Derivation::default() };
     drv.env.insert([0xff, b'"', 0], [0xfe, b'\n']);
-    drv.declare_outputs(&dir, ["out"], OutputSpec::InputAddressed).unwrap();
+    drv.declare_outputs(["out"], OutputSpec::InputAddressed).unwrap();
     let text = drv.to_aterm(&dir).unwrap();
     assert_eq!(Derivation::parse_aterm(&dir, &text, "x").unwrap(), drv);
     assert!(drv.to_json().is_err());
