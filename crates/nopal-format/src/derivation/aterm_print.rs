@@ -120,15 +120,14 @@ impl Derivation {
         out.extend_from_slice(b"],[");
         let mut list = List::new(out);
         // both are in the order of their names
-        let mut outputs = self.outputs.keys().peekable();
-        for (name, value) in &self.env {
-            while outputs.next_if(|output| output.as_bytes() < name.as_bytes()).is_some() {}
-            let is_output = outputs.next_if(|output| output.as_bytes() == name.as_bytes()).is_some();
+        let masked = self.outputs.keys().filter(|_| mask == OutputMask::Blank);
+        let mut masked = masked.filter_map(|output| self.env.index_of(output.as_bytes())).peekable();
+        for (index, (name, value)) in self.env.iter().enumerate() {
             let out = list.next();
             out.push(b'(');
             write_escaped(&name, out);
             out.push(b',');
-            if is_output && mask == OutputMask::Blank {
+            if masked.next_if_eq(&index).is_some() {
                 gaps.push(out.len() + 1);
                 out.extend_from_slice(b"\"\"");
             } else {
