@@ -281,9 +281,8 @@ impl Attrs {
     /// The attributes in the order of their names (as bytes).
     pub fn sorted(self, symbols: &Interner) -> RootVec<(Symbol, Pos, Value)> {
         if self.is_layered() {
-            let mut all = self.iter().map(|(key, value, pos)| (key, pos, value)).collect::<RootVec<_>>();
-            all.sort_unstable_by(|a, b| symbols.get(a.0).cmp(symbols.get(b.0)));
-            return all;
+            let (upper, base) = self.layers();
+            return merge_sorted(&upper.sorted(symbols), &base.sorted(symbols), symbols);
         }
         let shape = self.shape();
         let (keys, positions) = (shape.keys(), shape.positions());
@@ -296,6 +295,27 @@ impl Attrs {
             })
             .collect()
     }
+}
+
+/// Attributes of both in the order of their names; of two with the same name the upper.
+fn merge_sorted(
+    mut upper: &[(Symbol, Pos, Value)],
+    mut base: &[(Symbol, Pos, Value)],
+    symbols: &Interner,
+) -> RootVec<(Symbol, Pos, Value)> {
+    let mut all = RootVec::with_capacity(upper.len() + base.len());
+    while let ([first, later @ ..], [below, lower @ ..]) = (upper, base) {
+        let order = symbols.get(first.0).cmp(symbols.get(below.0));
+        all.push(if order.is_gt() { *below } else { *first });
+        if order.is_le() {
+            upper = later;
+        }
+        if order.is_ge() {
+            base = lower;
+        }
+    }
+    all.extend(upper.iter().chain(base).copied());
+    all
 }
 
 /// An attribute that was found. Its position is looked up when it is asked for: it is in another place than the value.
