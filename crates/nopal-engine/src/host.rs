@@ -1,6 +1,6 @@
 //! The host that evaluation runs on: the file system, the store, the downloader, builds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -38,8 +38,8 @@ pub(crate) struct EvalHost {
     additions: OnceLock<Additions>,
     /// Trees fetched so far: within an evaluation an input does not change.
     fetched: Mutex<BTreeMap<Input, Fetched>>,
-    /// Directories found so far. Every path asks for those above it; as in Nix, they stay what they were.
-    directories: Mutex<HashSet<Vec<u8>>>,
+    /// What was found so far. Every path asks for what is above it, often more than once; as in Nix, all stays what it was.
+    kinds: Mutex<HashMap<Vec<u8>, FileType>>,
     listings: Mutex<Listings>,
 }
 
@@ -68,9 +68,9 @@ impl Listings {
 impl EvalHost {
     pub(crate) fn new(shared: Arc<Shared>, read_only: bool) -> Self {
         let additions = OnceLock::new();
-        let (made, fetched, directories) = Default::default();
+        let (made, fetched, kinds) = Default::default();
         let listings = Mutex::new(Listings { trust: Trust::from_now(), known: HashMap::new() });
-        Self { shared, read_only, made, additions, fetched, directories, listings }
+        Self { shared, read_only, made, additions, fetched, kinds, listings }
     }
 
     /// Waits until what evaluation made is valid.
@@ -114,14 +114,14 @@ impl EvalHost {
         }
     }
 
-    /// Fetches trees again that were fetched before, and looks again what is a directory.
+    /// Fetches trees again that were fetched before, and looks again what there is.
     pub(crate) fn forget_trees(&self) {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.directories().clear();
+        self.kinds().clear();
     }
 
-    fn directories(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
-        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kinds(&self) -> MutexGuard<'_, HashMap<Vec<u8>, FileType>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listings(&self) -> MutexGuard<'_, Listings> {
@@ -224,8 +224,8 @@ pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
 impl Host for EvalHost {
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
         let key = path.as_os_str().as_bytes();
-        if self.directories().contains(key) {
-            return Ok(Some(FileType::Directory));
+        if let Some(known) = self.kinds().get(key) {
+            return Ok(Some(*known));
         }
         self.settle(path)?;
         let physical = self.shared.paths.locate(path).map_err(fs_error)?;
@@ -234,9 +234,7 @@ impl Host for EvalHost {
             Ok(Some(metadata)) => {
                 let executable = metadata.permissions().mode() & 0o100 != 0;
                 let found = file_type(metadata.file_type().into(), executable);
-                if found == FileType::Directory {
-                    self.directories().insert(key.to_vec());
-                }
+                self.kinds().insert(key.to_vec(), found);
                 Ok(Some(found))
             }
             // a path through a file does not exist; that is no failure
