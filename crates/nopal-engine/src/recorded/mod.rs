@@ -37,6 +37,7 @@ pub(crate) use self::watch::Trust;
 use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::host::EvalHost;
+use crate::parsed::ParsedSources;
 use crate::realise::Wanted;
 
 /// The folder of records in the cache.
@@ -163,7 +164,7 @@ impl Shared {
             evaluator.parts = Some(Parts { known: known.clone(), ..Parts::default() });
             let answer = work(evaluator)?;
             let parts = evaluator.parts.take().unwrap_or_default();
-            Ok((answer, parts, (start.elapsed() >= worth).then(|| code(evaluator))))
+            Ok((answer, parts, (start.elapsed() >= worth).then(|| code(evaluator, self.parsed.as_ref()))))
         });
         if evaluated.is_err() {
             // what was made before something failed stays, as in Nix; that is what is told, whatever the store says
@@ -225,18 +226,31 @@ impl Shared {
 }
 
 /// What an evaluation read as code, and whether its tokens say all that the evaluation learned of it.
-fn code(evaluator: &Evaluator) -> Code {
+fn code(evaluator: &Evaluator, parsed: Option<&ParsedSources>) -> Code {
     let pipe_operators = has_pipe_operators(&evaluator.settings);
     let mut code = Code::new();
     for (source, is_observed) in evaluator.positions.observations() {
         let Origin::File { root: Root::HOST, path } = &source.origin else { continue };
         let found = code.entry(path.clone()).or_default();
-        let tokens = if is_observed { None } else { tokens_digest(&source.text, pipe_operators) };
+        let tokens = if is_observed { None } else { kept_tokens_digest(&source.text, pipe_operators, parsed) };
         // two readings of a file that agree, or none
         found.tokens = if found.readings == 0 || found.tokens == tokens { tokens } else { None };
         found.readings += 1;
     }
     code
+}
+
+/// As [`tokens_digest`], which is found out once for each source.
+fn kept_tokens_digest(source: &[u8], pipe_operators: bool, parsed: Option<&ParsedSources>) -> Option<Digest> {
+    let Some(parsed) = parsed else { return tokens_digest(source, pipe_operators) };
+    let key = digest(&[b"tokens", &[u8::from(pipe_operators)], source]);
+    if let Some(kept) = parsed.get(&key) {
+        // empty where it is not made of tokens
+        return kept.try_into().ok();
+    }
+    let found = tokens_digest(source, pipe_operators);
+    parsed.put(key, found.as_slice().concat());
+    found
 }
 
 fn has_pipe_operators(settings: &Settings) -> bool {
