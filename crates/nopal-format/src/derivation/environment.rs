@@ -77,10 +77,9 @@ impl Environment {
 
     /// Sets a variable; returns whether it was set before.
     pub fn insert(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
-        let mut writing = self.write(name.as_ref());
+        let writing = self.write(name.as_ref());
         let is_known = writing.place.is_ok();
-        writing.text().extend_from_slice(value.as_ref());
-        writing.finish();
+        writing.finish_with(value.as_ref());
         is_known
     }
 
@@ -89,6 +88,10 @@ impl Environment {
         let prefix = prefix(name);
         let is_last = self.variables.last().is_none_or(|last| self.compare(*last, prefix, name).is_lt());
         let place = if is_last { Err(self.variables.len()) } else { self.find(name) };
+        self.write_at(place, prefix, name)
+    }
+
+    fn write_at(&mut self, place: Result<usize, usize>, prefix: u64, name: &[u8]) -> Writing<'_> {
         let variable = Variable { prefix, at: self.text.len(), name: name.len(), value: 0 };
         self.text.extend_from_slice(name);
         Writing { environment: self, place, variable }
@@ -96,13 +99,12 @@ impl Environment {
 
     /// Sets a variable that is not set, or is empty; returns the value that it has then.
     pub fn insert_if_empty(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> ByteText<'_> {
-        let known = self.find(name.as_ref()).ok().filter(|at| self.variables[*at].value > 0);
-        if let Some(at) = known {
-            return self.value(self.variables[at]);
+        let name = name.as_ref();
+        let place = self.find(name);
+        match place.ok().filter(|at| self.variables[*at].value > 0) {
+            Some(at) => self.value(self.variables[at]),
+            None => self.write_at(place, prefix(name), name).finish_with(value.as_ref()),
         }
-        let mut writing = self.write(name.as_ref());
-        writing.text().extend_from_slice(value.as_ref());
-        writing.finish()
     }
 
     /// Removes a variable; returns whether it was set.
@@ -131,6 +133,11 @@ impl<'a> Writing<'a> {
     /// What is appended here is the value.
     pub fn text(&mut self) -> &mut Vec<u8> {
         &mut self.environment.text
+    }
+
+    fn finish_with(mut self, value: &[u8]) -> ByteText<'a> {
+        self.text().extend_from_slice(value);
+        self.finish()
     }
 
     /// Sets the variable; returns its value.
