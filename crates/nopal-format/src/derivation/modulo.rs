@@ -88,11 +88,7 @@ pub struct DrvHash {
 impl DrvHash {
     /// The hash that stands for an output; all outputs have the same.
     pub fn of_output(&self, output: &str) -> Option<Hash> {
-        self.has_output(output).then(|| self.hash())
-    }
-
-    fn has_output(&self, output: &str) -> bool {
-        self.index_of(output).is_some()
+        self.index_of(output).map(|_| self.hash())
     }
 
     /// How many outputs come before this one.
