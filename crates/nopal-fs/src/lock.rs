@@ -199,14 +199,20 @@ impl NumberLocks {
     /// Waits for the locks on all the numbers, in the file at `path`, which is created if need be. A thread that holds
     /// such locks must not ask for more: with the order in which they are taken, that is why nobody waits for ever.
     pub fn acquire(path: &Path, numbers: &BTreeSet<u16>) -> Result<Self, FsError> {
-        let locks = Self { file: crate::open_write(path)? };
         if numbers.len() > SINGLE_NUMBERS {
-            locks.apply(libc::F_WRLCK, 0, 0).on("lock", path)?;
-        } else {
-            for number in numbers {
-                locks.apply(libc::F_WRLCK, (*number).into(), 1).on("lock", path)?;
-            }
+            return Self::acquire_all(path);
         }
+        let locks = Self { file: crate::open_write(path)? };
+        for number in numbers {
+            locks.apply(libc::F_WRLCK, (*number).into(), 1).on("lock", path)?;
+        }
+        Ok(locks)
+    }
+
+    /// The same, for the locks on all numbers that there are.
+    pub fn acquire_all(path: &Path) -> Result<Self, FsError> {
+        let locks = Self { file: crate::open_write(path)? };
+        locks.apply(libc::F_WRLCK, 0, 0).on("lock", path)?;
         Ok(locks)
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nopal_format::derivation::Instantiated;
 use nopal_format::{Derivation, Hash, HashAlgorithm, PathInfo, StorePath};
@@ -12,13 +13,19 @@ use nopal_report::Activity;
 
 use crate::add::{AddOptions, stage_text};
 use crate::error::StoreError;
-use crate::install::{Staged, known_outputs};
+use crate::install::{Round, Staged, known_outputs};
 use crate::store::Store;
 use crate::tree::EntryFilter;
 
-/// Paths that are worth a batch: of the cost of a batch, most is that of its sync and of the pages of the database that
-/// it touches. The last one is written when nothing else is left to do, and should not be long.
-const BATCH_PATHS: usize = 1024;
+/// Paths that become valid together, at least, if enough are given: that takes a sync and touches many pages of the
+/// database, however few they are. The last ones do when nothing else is left to do, and should not be many.
+const ROUND_PATHS: usize = 1024;
+
+/// So many paths are worth waking the thread, which gives them their names and contents.
+const SOME_PATHS: usize = 64;
+
+/// For so long the thread waits for more before what it has becomes valid: no other process adds anything meanwhile.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// So many bytes may wait in memory before whoever adds more has to wait, or to write them.
 const WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -35,9 +42,9 @@ pub struct Additions {
 struct Queue {
     store: Store,
     state: Mutex<State>,
-    /// Told when there may be a batch to write.
+    /// Told when there is more to write, or somebody waits for it.
     waiting: Condvar,
-    /// Told when a batch has been written.
+    /// Told when more may be given, or some have become valid.
     written: Condvar,
 }
 
@@ -45,12 +52,13 @@ struct Queue {
 struct State {
     items: Vec<Item>,
     bytes: usize,
-    /// How many were given, and how many of these have been written.
+    /// How many were given, how many of these have been written, and how many somebody waits for.
     given: u64,
     done: u64,
+    wanted: u64,
     /// Paths given and not yet valid, with their texts, if they are such.
     pending: HashMap<StorePath, Option<Arc<[u8]>>>,
-    /// Whether somebody writes a batch.
+    /// Whether somebody writes.
     writing: bool,
     closed: bool,
     failure: Option<StoreError>,
@@ -183,10 +191,16 @@ impl Additions {
     pub fn finish(&self) -> Result<(), StoreError> {
         let mut state = self.queue.lock();
         let goal = state.given;
+        self.queue.want(&mut state);
         while state.done < goal {
             state = self.queue.proceed(state);
         }
         state.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Says that nothing more is given before [`finish`](Self::finish), so that there is no need to wait for it.
+    pub fn end(&self) {
+        self.queue.want(&mut self.queue.lock());
     }
 
     fn push(&self, item: Item) {
@@ -201,7 +215,7 @@ impl Additions {
         state.given += 1;
         state.bytes += item.size();
         state.items.push(item);
-        if state.items.len() >= BATCH_PATHS && !state.writing {
+        if state.items.len() == SOME_PATHS {
             drop(state);
             self.start();
             self.queue.waiting.notify_one();
@@ -238,32 +252,39 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Somebody waits for all that was given.
+    fn want(&self, state: &mut State) {
+        state.wanted = state.given;
+        self.waiting.notify_one();
+    }
+
     /// What the thread does.
     fn serve(&self) {
         let mut state = self.lock();
         while !state.closed {
-            state = if state.items.len() >= BATCH_PATHS && !state.writing {
-                self.write(state)
+            state = if state.is_worth_it() && !state.writing {
+                self.write(state, ROUND_PATHS)
             } else {
                 self.waiting.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
         }
     }
 
-    /// Waits for the batch that is being written, or else writes one.
+    /// Waits for what is being written, or else writes what waits.
     fn proceed<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if state.writing { self.written.wait(state).unwrap_or_else(PoisonError::into_inner) } else { self.write(state) }
+        if state.writing {
+            self.written.wait(state).unwrap_or_else(PoisonError::into_inner)
+        } else {
+            self.write(state, 0)
+        }
     }
 
-    /// Writes all that waits. The caller has seen that nobody else writes.
-    fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Writes what waits, and what is given meanwhile until that makes `enough`. The caller has seen that nobody else
+    /// writes.
+    fn write<'a>(&'a self, mut state: MutexGuard<'a, State>, enough: usize) -> MutexGuard<'a, State> {
         state.writing = true;
-        state.bytes = 0;
-        let items = std::mem::take(&mut state.items);
-        drop(state);
-        let paths: Vec<StorePath> = items.iter().map(|item| item.path().clone()).collect();
-        let result = self.add(&paths, items);
-        let mut state = self.lock();
+        let mut paths = Vec::new();
+        let (mut state, result) = self.write_round(state, enough, &mut paths);
         state.writing = false;
         state.done += paths.len() as u64;
         for path in &paths {
@@ -278,13 +299,85 @@ impl Queue {
         state
     }
 
-    fn add(&self, paths: &[StorePath], items: Vec<Item>) -> Result<(), StoreError> {
+    /// The same; the paths of all that was taken are added to `paths`.
+    fn write_round<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        enough: usize,
+        paths: &mut Vec<StorePath>,
+    ) -> (MutexGuard<'a, State>, Result<(), StoreError>) {
+        let mut round = None;
+        loop {
+            let items = std::mem::take(&mut state.items);
+            if std::mem::take(&mut state.bytes) > WAITING_BYTES {
+                self.written.notify_all();
+            }
+            drop(state);
+            let mut result = self.place(items, &mut round, paths);
+            state = self.lock();
+            if result.is_ok() {
+                let goes_on;
+                (state, goes_on) = self.more(state, paths.len(), enough);
+                if goes_on {
+                    continue;
+                }
+            }
+            drop(state);
+            if let (Some(round), Ok(())) = (round, &result) {
+                result = round.finish();
+            }
+            return (self.lock(), result);
+        }
+    }
+
+    /// Waits for more than the paths `taken`, which are to be `enough`. Whether there is more.
+    fn more<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        taken: usize,
+        enough: usize,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let begin = Instant::now();
+        loop {
+            let rest = PATIENCE.saturating_sub(begin.elapsed());
+            if state.closed || taken >= enough {
+                return (state, false);
+            }
+            if state.is_worth_it() {
+                return (state, true);
+            }
+            if state.wanted > state.done || rest.is_zero() {
+                return (state, false);
+            }
+            state = self.waiting.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Gives contents to what is not valid yet, in a round that begins with the first.
+    fn place<'a>(
+        &'a self,
+        items: Vec<Item>,
+        round: &mut Option<Round<'a>>,
+        paths: &mut Vec<StorePath>,
+    ) -> Result<(), StoreError> {
         let store = &self.store;
+        let from = paths.len();
+        paths.extend(items.iter().map(|item| item.path().clone()));
+        let paths = &paths[from..];
         store.protect(paths.iter().chain(items.iter().flat_map(Item::references)))?;
-        let _locks = store.lock_paths(paths)?;
+        let round = match round {
+            Some(round) => round,
+            None => round.insert(store.begin_round()?),
+        };
         let valid = store.valid_of(paths)?;
         let fresh = items.into_iter().filter(|item| !valid.contains(item.path()));
-        let staged: Vec<Staged> = fresh.map(Item::stage).collect();
-        if staged.is_empty() { Ok(()) } else { store.install_locked(staged, &BTreeSet::new()) }
+        round.place(fresh.map(Item::stage).collect(), &BTreeSet::new())
+    }
+}
+
+impl State {
+    /// Whether there is something for the thread to do.
+    fn is_worth_it(&self) -> bool {
+        self.items.len() >= SOME_PATHS || self.wanted > self.done && !self.items.is_empty()
     }
 }

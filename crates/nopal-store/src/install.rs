@@ -84,86 +84,23 @@ impl Store {
     /// keep the contents they have.
     pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
         self.protect(staged.iter().flat_map(|staged| &staged.info.references))?;
-        let _locks = self.lock_paths(staged.iter().map(|staged| &staged.info.path))?;
+        let numbers = staged.iter().map(|staged| lock_number(&staged.info.path)).collect();
+        let locks = NumberLocks::acquire(&self.config().paths_lock(), &numbers)?;
         let valid = self.valid_of(staged.iter().map(|staged| &staged.info.path))?;
-        self.install_locked(staged, &valid)
+        let mut round = Round::new(self, locks)?;
+        round.place(staged, &valid)?;
+        round.finish()
     }
 
-    /// Has paths for itself, among all processes, as long as the result lives.
-    pub(crate) fn lock_paths<'a>(
-        &self,
-        paths: impl IntoIterator<Item = &'a StorePath>,
-    ) -> Result<NumberLocks, StoreError> {
-        let numbers = paths.into_iter().map(lock_number).collect();
-        Ok(NumberLocks::acquire(&self.config().paths_lock(), &numbers)?)
-    }
-
-    /// The same, for who has locked the paths, has asked which of them are valid, and holds temporary roots also on
-    /// what they refer to.
-    pub(crate) fn install_locked(
-        &self,
-        mut staged: Vec<Staged>,
-        valid: &BTreeSet<StorePath>,
-    ) -> Result<(), StoreError> {
-        // rows go into the database in the order of its index
-        staged.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
-        staged.dedup_by(|a, b| a.info.path == b.info.path);
-        let mut placed = Placed { paths: Vec::new() };
-        let mut entries = 0;
-        let mut directory = CanonicalDirectory::open(self.physical_dir())?;
-        for staged in staged.iter().filter(|staged| !valid.contains(&staged.info.path)) {
-            entries += self.place(staged, &mut directory, &mut placed)?;
-        }
-        self.make_durable(&placed.paths, entries)?;
-        let known: Vec<Registration<'_>> = staged.iter().map(|staged| self.registration_of(staged)).collect();
-        let registered = self.register_all(&known, Persist::Soon);
-        if registered.is_ok() {
-            placed.paths.clear();
-        }
-        registered
-    }
-
-    /// Gives contents their final name. The caller has locked the path and knows that it is not valid. Returns the
-    /// number of entries.
-    fn place(
-        &self,
-        staged: &Staged,
-        directory: &mut CanonicalDirectory,
-        placed: &mut Placed,
-    ) -> Result<u64, StoreError> {
-        let name = staged.info.path.base_name();
-        let destination = self.physical_dir().join(&name);
-        match &staged.contents {
-            Contents::Tree(tree, entries) => {
-                // what a process left that died between renaming and registering
-                nopal_fs::remove_tree_if_exists(&destination)?;
-                move_tree(tree.path(), &destination)?;
-                placed.paths.push(destination);
-                Ok(*entries)
-            }
-            Contents::File { bytes, executable } => {
-                placed.paths.push(destination.clone());
-                match directory.create_file(name.as_ref(), *executable, bytes) {
-                    // likewise
-                    Err(error) if error.is_already_exists() => {
-                        nopal_fs::remove_tree_if_exists(&destination)?;
-                        directory.create_file(name.as_ref(), *executable, bytes)?;
-                    }
-                    other => other?,
-                }
-                Ok(1)
-            }
-        }
-    }
-
-    fn registration_of<'a>(&self, staged: &'a Staged) -> Registration<'a> {
+    /// The output paths of what is in place, if it is a derivation.
+    fn known_of(&self, staged: &Staged) -> BTreeMap<String, StorePath> {
         let path = &staged.info.path;
-        let outputs = match (&staged.outputs, &staged.contents) {
-            (Some(outputs), _) => Cow::Borrowed(outputs),
-            (None, Contents::File { bytes, .. }) => Cow::Owned(self.outputs_in(path, bytes).unwrap_or_default()),
-            (None, Contents::Tree(..)) => Cow::Owned(self.outputs_of(path).unwrap_or_default()),
-        };
-        Registration { info: &staged.info, outputs }
+        match &staged.contents {
+            Contents::File { bytes, .. } if path.is_derivation() => self.outputs_in(path, bytes),
+            Contents::File { .. } => None,
+            Contents::Tree(..) => self.outputs_of(path),
+        }
+        .unwrap_or_default()
     }
 
     /// Makes paths valid whose trees are in place.
@@ -191,6 +128,11 @@ impl Store {
         Some(known_outputs(self.store_dir(), &derivation))
     }
 
+    /// Begins to add paths, any of which no other process adds meanwhile.
+    pub(crate) fn begin_round(&self) -> Result<Round<'_>, StoreError> {
+        Round::new(self, NumberLocks::acquire_all(&self.config().paths_lock())?)
+    }
+
     fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {
         if self.config().durability == Durability::Volatile || trees.is_empty() {
             return Ok(());
@@ -202,6 +144,80 @@ impl Store {
             nopal_fs::sync_tree(tree, SyncMethod::EachEntry)?;
         }
         nopal_fs::sync_directory(self.physical_dir())
+    }
+}
+
+/// Paths that get their contents by and by and become valid together, all or none.
+pub(crate) struct Round<'a> {
+    store: &'a Store,
+    _locks: NumberLocks,
+    directory: CanonicalDirectory,
+    placed: Placed,
+    /// In all of what was placed.
+    entries: u64,
+    /// What is to be known of them.
+    known: Vec<(PathInfo, BTreeMap<String, StorePath>)>,
+}
+
+impl<'a> Round<'a> {
+    fn new(store: &'a Store, locks: NumberLocks) -> Result<Self, StoreError> {
+        let directory = CanonicalDirectory::open(store.physical_dir())?;
+        let placed = Placed { paths: Vec::new() };
+        Ok(Self { store, _locks: locks, directory, placed, entries: 0, known: Vec::new() })
+    }
+
+    /// Gives contents their final names, but to what is in `valid`. The caller has locked the paths, has asked since then
+    /// which of them are valid, and holds temporary roots also on what they refer to.
+    pub(crate) fn place(&mut self, mut staged: Vec<Staged>, valid: &BTreeSet<StorePath>) -> Result<(), StoreError> {
+        staged.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
+        staged.dedup_by(|a, b| a.info.path == b.info.path);
+        for mut staged in staged {
+            if !valid.contains(&staged.info.path) {
+                self.place_one(&staged)?;
+            }
+            let outputs = staged.outputs.take().unwrap_or_else(|| self.store.known_of(&staged));
+            self.known.push((staged.info, outputs));
+        }
+        Ok(())
+    }
+
+    fn place_one(&mut self, staged: &Staged) -> Result<(), StoreError> {
+        let name = staged.info.path.base_name();
+        let destination = self.store.physical_dir().join(&name);
+        match &staged.contents {
+            Contents::Tree(tree, entries) => {
+                // what a process left that died between renaming and registering
+                nopal_fs::remove_tree_if_exists(&destination)?;
+                move_tree(tree.path(), &destination)?;
+                self.placed.paths.push(destination);
+                self.entries += entries;
+            }
+            Contents::File { bytes, executable } => {
+                self.placed.paths.push(destination.clone());
+                match self.directory.create_file(name.as_ref(), *executable, bytes) {
+                    // likewise
+                    Err(error) if error.is_already_exists() => {
+                        nopal_fs::remove_tree_if_exists(&destination)?;
+                        self.directory.create_file(name.as_ref(), *executable, bytes)?;
+                    }
+                    other => other?,
+                }
+                self.entries += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all of it durable, then valid.
+    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+        self.store.make_durable(&self.placed.paths, self.entries)?;
+        // rows go into the database in the order of its index
+        self.known.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+        let known: Vec<_> =
+            self.known.iter().map(|(info, outputs)| Registration { info, outputs: Cow::Borrowed(outputs) }).collect();
+        self.store.register_all(&known, Persist::Soon)?;
+        self.placed.paths.clear();
+        Ok(())
     }
 }
 

@@ -100,7 +100,11 @@ fn numbers_have_one_holder() {
             scope.spawn(move || {
                 for turn in 0..50 {
                     let numbers = if turn % 2 == 0 { 7..=7 + thread } else { thread..=thread + 30 };
-                    let lock = NumberLocks::acquire(path, &numbers.collect()).unwrap();
+                    let lock = match turn % 5 {
+                        0 => NumberLocks::acquire_all(path),
+                        _ => NumberLocks::acquire(path, &numbers.collect()),
+                    };
+                    let lock = lock.unwrap();
                     let value: u32 = fs::read_to_string(counter).unwrap().parse().unwrap();
                     fs::write(counter, (value + 1).to_string()).unwrap();
                     drop(lock);

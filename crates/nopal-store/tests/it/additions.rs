@@ -44,6 +44,22 @@ fn many_become_valid_together() {
     assert!(scratch.store.verify(&Default::default()).unwrap().is_clean());
 }
 
+/// Others can add paths while an evaluation makes nothing for a while, and see what it has made.
+#[test]
+fn what_was_given_does_not_wait_for_more() {
+    let scratch = Scratch::new();
+    let additions = Additions::new(scratch.store.clone());
+    let given: Vec<_> = (0..100).map(|i| text(&additions, &scratch, &i.to_string(), &BTreeSet::new())).collect();
+    while additions.is_pending(&given[0]) {
+        std::thread::yield_now();
+    }
+    assert!(scratch.store.is_valid(&given[0]).unwrap());
+    let other = Additions::new(scratch.store.clone());
+    let path = text(&other, &scratch, "more", &BTreeSet::from([given[0].clone()]));
+    other.finish().unwrap();
+    assert!(scratch.store.is_valid(&path).unwrap());
+}
+
 #[test]
 fn trees_files_and_derivations_are_added() {
     let scratch = Scratch::new();
