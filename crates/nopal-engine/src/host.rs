@@ -73,6 +73,13 @@ impl EvalHost {
         Self { shared, read_only, made, additions, fetched, kinds, listings }
     }
 
+    /// Says that nothing more is made before [`flush`](Self::flush).
+    pub(crate) fn end_additions(&self) {
+        if let Some(additions) = self.additions.get() {
+            additions.end();
+        }
+    }
+
     /// Waits until what evaluation made is valid.
     pub(crate) fn flush(&self) -> Result<(), EngineError> {
         match self.additions.get() {

@@ -160,9 +160,11 @@ impl Shared {
         let inner = EvalHost::new(self.clone(), self.config.read_only_eval);
         let host = Arc::new(RecordingHost::new(self.clone(), inner, rest));
         let known = host.known_parts();
+        let adding = host.clone();
         let evaluated = self.evaluate_ahead(host.clone(), move |evaluator| {
             evaluator.parts = Some(Parts { known: known.clone(), ..Parts::default() });
             let answer = work(evaluator)?;
+            adding.inner().end_additions();
             let parts = evaluator.parts.take().unwrap_or_default();
             Ok((answer, parts, (start.elapsed() >= worth).then(|| code(evaluator, self.parsed.as_ref()))))
         });
@@ -177,15 +179,18 @@ impl Shared {
     /// Writes what an evaluation made, and a record of it.
     fn keep<T: Answer>(&self, key: &Digest, folder: &Folder, evaluated: Evaluated<T>) -> Result<T, EngineError> {
         let Evaluated { answer, host, ending, code } = evaluated;
-        host.inner().flush()?;
         host.show(&ending);
         if ending.anew < ending.parts() {
             let text = format!("{} of {} parts have changed since this was evaluated", ending.anew, ending.parts());
             self.config.reporter.message(Level::Info, &text);
         }
-        if let Some(record) = code.and_then(|code| host.record(answer.to_record(), &code, ending)) {
+        // meanwhile the store writes what is left
+        let record = code.and_then(|code| host.record(answer.to_record(), &code, ending));
+        let record = record.map(|record| encode::encode(key, &record));
+        host.inner().flush()?;
+        if let Some(record) = record {
             // a cache that cannot be written to is no reason to fail
-            let _ = folder.put(key, &encode::encode(key, &record));
+            let _ = folder.put(key, &record);
         }
         Ok(answer)
     }
