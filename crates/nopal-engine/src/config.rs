@@ -68,6 +68,8 @@ pub struct EngineConfig {
     pub show_trace: bool,
     /// Evaluate without writing to the store (`nix-instantiate --eval` without `--read-write-mode`).
     pub read_only_eval: bool,
+    /// The process ends after the first evaluation, whose tables are left to the system.
+    pub leaves_memory: bool,
     /// Keep answers of evaluations in [`cache_dir`](Self::cache_dir), and take them from there; `None` evaluates always.
     pub evaluation_cache: Option<crate::EvaluationCache>,
     /// Keep parsed sources in [`cache_dir`](Self::cache_dir), and take them from there; the text tells this program from

@@ -343,6 +343,7 @@ impl Shared {
         settings.trace_verbose = config.trace_verbose;
         settings.abort_on_warn = config.abort_on_warn;
         settings.read_only = config.read_only_eval;
+        settings.leaves_memory = config.leaves_memory;
         settings.show_trace = config.show_trace;
         settings.observe = config.observe.observe();
         settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());

@@ -76,6 +76,8 @@ pub struct Settings {
     pub parallel_after_bytes: usize,
     /// Values and stack may take this much memory together, in bytes; more is an error. None: as much as there is.
     pub max_memory_bytes: Option<usize>,
+    /// The process ends after this evaluation: tables are not freed, since the system does that at once.
+    pub leaves_memory: bool,
 }
 
 /// Default of [`Settings::collect_after_bytes`]: small evaluations are over before.
@@ -112,6 +114,7 @@ impl Settings {
             threads: 1,
             parallel_after_bytes: PARALLEL_AFTER_BYTES,
             max_memory_bytes: None,
+            leaves_memory: false,
         }
     }
 

@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     conf: NixConf,
     include: Vec<String>,
     read_only_eval: bool,
+    leaves_memory: bool,
     debian: DebianConfig,
     /// Flakes that stand for others (`--override-flake`).
     flake_overrides: Vec<(String, String)>,
@@ -91,6 +92,7 @@ impl Settings {
             conf,
             include: Vec::new(),
             read_only_eval: false,
+            leaves_memory: false,
             debian: DebianConfig { apt_root: PathBuf::from(APT_ROOT), ..DebianConfig::default() },
             flake_overrides: Vec::new(),
             max_eval_memory_bytes: env_vars::NOPAL_EVAL_MEMORY.text().map(|text| bytes(&text)).transpose()?,
@@ -282,6 +284,11 @@ impl Settings {
         self.read_only_eval |= read_only;
     }
 
+    /// Leaves what the only evaluation makes to the system: the process ends then.
+    pub(crate) fn leave_memory(&mut self) {
+        self.leaves_memory = true;
+    }
+
     /// The store's folder.
     pub(crate) fn store(&self) -> &Path {
         &self.root
@@ -352,6 +359,7 @@ impl Settings {
             allowed_uris: conf.words("allowed-uris"),
             show_trace: conf.flag("show-trace"),
             read_only_eval: self.read_only_eval,
+            leaves_memory: self.leaves_memory,
             evaluation_cache: evaluation_cache(&conf),
             parsed_sources: if env_vars::NOPAL_NO_PARSE_CACHE.flag() { None } else { this_program() },
             sandbox: conf.text("sandbox") != "false",

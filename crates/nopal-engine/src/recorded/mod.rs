@@ -223,7 +223,8 @@ impl Shared {
     /// none can be forgotten.
     fn key(&self, question: &dyn Debug, cache: &EvaluationCache) -> Digest {
         let config = &self.config;
-        let settings = format!("{:?}", self.eval_settings());
+        // what becomes of memory is nothing that an answer depends on
+        let settings = format!("{:?}", Settings { leaves_memory: false, ..self.eval_settings() });
         let host = format!("{:?} {:?} {:?}", config.store, config.cache_dir, config.offline);
         let question = format!("{question:?}");
         digest(&[cache.program.as_bytes(), settings.as_bytes(), host.as_bytes(), question.as_bytes()])

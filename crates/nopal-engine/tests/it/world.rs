@@ -108,6 +108,7 @@ impl World {
             import_from_derivation: true,
             trace_import_from_derivation: false,
             max_call_depth: 10_000,
+            leaves_memory: false,
             max_eval_memory_bytes: None,
             collect_after_bytes: self.always_collect.then_some(0),
             eval_threads: 1,

@@ -138,6 +138,10 @@ pub(crate) struct Common {
 impl Drop for Evaluator {
     fn drop(&mut self) {
         self.end_workers();
+        if self.settings.leaves_memory {
+            let tables = (self.symbols.clone(), self.contexts.clone(), self.positions.clone(), self.common.clone());
+            std::mem::forget((tables, std::mem::take(&mut self.drv_hashes)));
+        }
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) fn run(context: Context, mut args: EvalCommandArgs) -> Result<ExitCod
     args.eval.eval_cores = args.eval.eval_cores.or(args.jobs);
     let mut settings = context.settings.with_eval(&args.eval)?;
     settings.evaluate_read_only(true);
+    if args.source.attr.len() <= 1 {
+        settings.leave_memory();
+    }
     let engine = settings.open(context.style)?;
     let format = match (args.format.json, args.format.raw, args.format.xml) {
         (true, ..) => EvalFormat::Json,

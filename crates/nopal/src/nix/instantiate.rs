@@ -54,6 +54,9 @@ pub(crate) fn main(words: Vec<OsString>) -> Result<ExitCode, CliError> {
     }
     let mut context = common.context()?;
     context.settings.evaluate_read_only(request.mode != Mode::Instantiate && !request.read_write);
+    if request.operands.len() <= 1 && request.attrs.len() <= 1 {
+        context.settings.leave_memory();
+    }
     let engine = context.settings.open(context.style)?;
     if request.mode == Mode::FindFile {
         for name in &request.operands {

@@ -33,6 +33,7 @@ fn run(mut line: Line) -> Result<ExitCode, CliError> {
     let lookup = line.lookup()?;
     let mut context = line.context()?;
     context.settings.evaluate_read_only(line.has("read-only"));
+    context.settings.leave_memory();
     let engine = context.settings.open(context.style)?;
     let target = lookup.target(&engine, line.arg(0).unwrap_or("."))?;
     let (source, attr_path) = match target.what {
