@@ -84,7 +84,7 @@ pub struct Settings {
 const COLLECT_AFTER_BYTES: usize = 64 << 20;
 
 /// Default of [`Settings::parallel_after_bytes`]: what is smaller is over before threads have started.
-const PARALLEL_AFTER_BYTES: usize = 4 << 20;
+const PARALLEL_AFTER_BYTES: usize = 1 << 20;
 
 impl Settings {
     /// Nix's defaults for a system and a store directory.
