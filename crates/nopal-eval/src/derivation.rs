@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::derivation::{
-    DerivationError, DerivationOutput, Environment, InputOutputs, OutputSpec, STRUCTURED_ATTRS_VARIABLE,
+    DerivationError, DerivationOutput, Environment, InputOutputs, OutputNames, OutputSpec, STRUCTURED_ATTRS_VARIABLE,
 };
 use nopal_format::json::Json;
 use nopal_format::store_path::check_name;
@@ -69,7 +69,7 @@ struct Draft<'a> {
     output_hash: Option<Vec<u8>>,
     output_hash_algo: Option<HashAlgorithm>,
     method: Option<ContentAddressMethod>,
-    outputs: BTreeSet<String>,
+    outputs: OutputNames,
 }
 
 /// A failure while a derivation's hash is computed.
@@ -110,7 +110,7 @@ fn make(ev: &mut Evaluator, name: &str, attrs: Attrs) -> Result<Value> {
         output_hash: None,
         output_hash_algo: None,
         method: None,
-        outputs: BTreeSet::from(["out".to_owned()]),
+        outputs: ["out"].into_iter().collect(),
     };
     let all = attrs.sorted(&ev.symbols);
     let ahead = if structured { crate::builtins::json::copying_ahead } else { crate::eval::coerce::derivation_ahead };
@@ -416,18 +416,17 @@ fn hash_mode(ev: &Evaluator, name: &str, text: &[u8]) -> Result<ContentAddressMe
 }
 
 /// The set of these names, if they may be outputs.
-fn output_names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Result<BTreeSet<String>> {
-    let mut outputs = BTreeSet::new();
-    let mut seen = BTreeSet::new();
-    for name in names {
+fn output_names<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Result<OutputNames> {
+    let mut outputs = OutputNames::default();
+    for (at, name) in names.clone().enumerate() {
+        // what is no text makes no path either, which is found out later
         let shown = String::from_utf8_lossy(name);
-        if !seen.insert(name) {
+        if outputs.contains(&shown) && names.clone().take(at).any(|other| other == name) {
             return Err(Error::eval(format!("duplicate derivation output '{shown}'")));
         }
         if name == b"drvPath" {
             return Err(Error::eval("invalid derivation output name 'drvPath'"));
         }
-        // what is no text makes no path either, which is found out later
         outputs.insert(shown.into_owned());
     }
     if outputs.is_empty() {

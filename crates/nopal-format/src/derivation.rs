@@ -5,6 +5,7 @@ mod aterm_print;
 mod environment;
 mod json;
 mod modulo;
+mod output_names;
 mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ pub use aterm_print::{OutputMask, write_escaped};
 pub use environment::Environment;
 pub use json::{DerivationJsonError, JSON_VERSION, show_derivations};
 pub use modulo::{DerivationError, DrvHash, DrvHashes, Instantiated, Lookup, OutputSpec, ReadDrv};
+pub use output_names::OutputNames;
 
 /// The environment variable that carries structured attributes as JSON.
 pub const STRUCTURED_ATTRS_VARIABLE: &str = "__json";
@@ -105,14 +107,14 @@ pub enum DerivationKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputOutputs {
     /// Names of outputs needed themselves.
-    pub outputs: BTreeSet<String>,
+    pub outputs: OutputNames,
     /// Outputs that are derivations, and what is needed of those (experimental `dynamic-derivations`).
     pub dynamic: BTreeMap<String, InputOutputs>,
 }
 
 impl<S: Into<String>> FromIterator<S> for InputOutputs {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
-        Self { outputs: names.into_iter().map(Into::into).collect(), dynamic: BTreeMap::new() }
+        Self { outputs: names.into_iter().collect(), dynamic: BTreeMap::new() }
     }
 }
 

@@ -330,7 +330,7 @@ impl Flakes<'_> {
                     let (root, path) = (path.root(), path.as_bytes().to_vec());
                     let mut context = nopal_eval::context::Context::EMPTY;
                     let copied = self.ev.copy_path_to_store(&mut context, root, &path)?;
-                    ConfigValue::Text(self.ev.settings.store_dir.print(&copied))
+                    ConfigValue::Text(copied.to_string())
                 }
                 View::List(list) => {
                     let mut words = Vec::new();

@@ -9,6 +9,7 @@ use crate::value::{AttrsBuilder, Value, ValueVec};
 use nopal_syntax::Symbol;
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 pub(super) const DEFS: &[BuiltinDef] = &[
     def!("attrNames", ["set"], attr_names, "The names of the attributes of a set, sorted.").needs(0),
@@ -85,7 +86,7 @@ fn has_attr(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let attrs = ev.force_attrs(args[0], pos, "while evaluating the first argument passed to builtins.removeAttrs")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.removeAttrs")?;
-    let mut names: Vec<Symbol> = Vec::with_capacity(list.len());
+    let mut names: SmallVec<[Symbol; 32]> = SmallVec::with_capacity(list.len());
     for name in list.iter() {
         let what = "while evaluating the values of the second argument passed to builtins.removeAttrs";
         let name = ev.force_string_no_ctx(name, pos, what)?;

@@ -158,9 +158,8 @@ impl<'a> Writer<'a> {
             }
             View::Path(path) if self.copy_to_store => {
                 let mut context = Context::EMPTY;
-                let store_path = ev.copy_path_to_store(&mut context, path.root(), path.as_bytes())?;
+                let text = ev.copy_path_to_store(&mut context, path.root(), path.as_bytes())?;
                 self.contexts.add(context);
-                let text = ev.settings.store_dir.print(&store_path);
                 self.string(text.as_bytes());
             }
             View::Path(path) => self.string(path.as_bytes()),

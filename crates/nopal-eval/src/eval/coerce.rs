@@ -3,7 +3,7 @@
 use nopal_format::StorePath;
 use nopal_syntax::interner::sym;
 
-use crate::context::{Context, ContextElement, Gathered};
+use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
@@ -91,8 +91,8 @@ impl Evaluator {
         match forced.view() {
             View::Path(path) => {
                 if mode.copy_to_store {
-                    let store_path = self.copy_path_to_store(context, path.root(), path.as_bytes())?;
-                    out.extend_from_slice(self.settings.store_dir.print(&store_path).as_bytes());
+                    let text = self.copy_path_to_store(context, path.root(), path.as_bytes())?;
+                    out.extend_from_slice(text.as_bytes());
                 } else {
                     out.extend_from_slice(path.as_bytes());
                 }
@@ -229,13 +229,5 @@ impl Evaluator {
             message.extend_from_slice(b"' is not in the Nix store");
             Error::eval(message).trace(pos, what)
         })
-    }
-
-    /// Copies a path to the store (once per evaluation) and adds it to `context`.
-    pub fn copy_path_to_store(&mut self, context: &mut Context, root: Root, path: &[u8]) -> Result<StorePath> {
-        let store_path = self.source_to_store(root, path)?;
-        let element = self.contexts.single(ContextElement::Opaque(store_path.clone()));
-        *context = self.contexts.union(*context, element);
-        Ok(store_path)
     }
 }

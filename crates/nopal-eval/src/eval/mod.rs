@@ -128,7 +128,7 @@ pub(crate) struct Common {
     /// Files evaluated so far, by what they are and not by what led to them.
     files: Mutex<FxHashMap<import::FileKey, import::FileState>>,
     /// Paths copied to the store so far.
-    sources: Mutex<FxHashMap<import::FileKey, (StorePath, UseSet)>>,
+    sources: Mutex<store::Sources>,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<RwLock<FxHashSet<Vec<u8>>>>,
     /// Hashes of the derivations that any thread made since there are several.

@@ -1,30 +1,73 @@
 //! What evaluation asks of the store: copies of sources, and outputs that must be built before they can be read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
+use rustc_hash::FxBuildHasher;
 
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::eval::access::Links;
+use crate::eval::import::FileKey;
 use crate::host::{AddPath, Wanted};
 use crate::pos::Pos;
 use crate::sync::lock;
+use crate::uses::UseSet;
 use crate::value::{Root, Value};
 
+/// Paths copied to the store so far.
+pub(super) type Sources = hashbrown::HashMap<FileKey, Source, FxBuildHasher>;
+
+/// A path that was copied to the store.
+#[derive(Clone)]
+pub(super) struct Source {
+    /// The printed store path.
+    text: Arc<str>,
+    context: Context,
+    uses: UseSet,
+}
+
+/// A borrowed [`FileKey`].
+#[derive(Hash)]
+struct SourceRef<'a>(Root, &'a [u8]);
+
+impl hashbrown::Equivalent<FileKey> for SourceRef<'_> {
+    fn equivalent(&self, (root, path): &FileKey) -> bool {
+        (self.0, self.1) == (*root, path)
+    }
+}
+
 impl Evaluator {
-    /// The store path of a source, copied once per evaluation.
-    pub(crate) fn source_to_store(&mut self, root: Root, path: &[u8]) -> Result<StorePath> {
+    /// Copies a path to the store (once per evaluation) and adds it to `context`. Returns the printed store path.
+    pub fn copy_path_to_store(&mut self, context: &mut Context, root: Root, path: &[u8]) -> Result<Arc<str>> {
+        let known = lock(&self.common.sources).get(&SourceRef(root, path)).cloned();
+        let source = match known {
+            Some(source) => {
+                self.uses.take(source.uses);
+                source
+            }
+            None => {
+                let used = self.uses.height();
+                let store_path = self.source_to_store(root, path)?;
+                let source = Source {
+                    text: self.settings.store_dir.print(&store_path).into(),
+                    context: self.contexts.single(ContextElement::Opaque(store_path)),
+                    uses: self.uses.gather(used),
+                };
+                lock(&self.common.sources).insert((root, path.to_vec()), source.clone());
+                source
+            }
+        };
+        *context = self.contexts.union(*context, source.context);
+        Ok(source.text)
+    }
+
+    fn source_to_store(&mut self, root: Root, path: &[u8]) -> Result<StorePath> {
         if path.ends_with(b".drv") {
             return Err(Error::eval("file names are not allowed to end in '.drv'"));
         }
-        let key = (root, path.to_vec());
-        if let Some((known, set)) = lock(&self.common.sources).get(&key) {
-            self.uses.take(*set);
-            return Ok(known.clone());
-        }
-        let used = self.uses.height();
         let resolved = self.resolve_links(root, path, Links::Ancestors)?;
         let name = String::from_utf8_lossy(crate::pure::path::base_name(path)).into_owned();
         self.require_file_type(root, &resolved)?;
@@ -43,7 +86,6 @@ impl Evaluator {
             self.host().add_path(&request, None).map_err(|error| self.host_error(error, Pos::NONE))?
         };
         self.allow_path(&store_path);
-        lock(&self.common.sources).insert(key, (store_path.clone(), self.uses.gather(used)));
         Ok(store_path)
     }
 

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use memchr::memchr2;
+use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, Environment, InputOutputs};
+use super::{Derivation, DerivationOutput, Environment, InputOutputs, OutputNames};
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashError};
@@ -288,12 +289,14 @@ impl<'a> Parser<'a> {
         if depth > MAX_DYNAMIC_DEPTH {
             return Err(AtermError::TooDeep);
         }
-        let mut needed = InputOutputs::default();
         let is_dynamic = self.is_versioned && self.eat("(");
+        let mut names = SmallVec::new();
         self.list(|parser| {
-            let name = parser.text_string()?;
-            if needed.outputs.insert(name.clone()) { Ok(()) } else { Err(duplicate("output", &name)) }
+            names.push(parser.text_string()?);
+            Ok(())
         })?;
+        let outputs = OutputNames::distinct(names).map_err(|name| duplicate("output", &name))?;
+        let mut needed = InputOutputs { outputs, dynamic: BTreeMap::new() };
         if is_dynamic {
             self.expect(",")?;
             self.list(|parser| {

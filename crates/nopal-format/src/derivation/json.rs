@@ -198,10 +198,8 @@ fn needed_from_json(json: &Json, depth: usize) -> Result<InputOutputs, Derivatio
     if depth > MAX_DEPTH {
         return Err(DerivationJsonError::TooDeep);
     }
-    let mut needed = InputOutputs::default();
-    for name in json.key("outputs")?.as_array("outputs")? {
-        needed.outputs.insert(name.as_str("outputs")?.to_owned());
-    }
+    let names = json.key("outputs")?.as_array("outputs")?.iter().map(|name| name.as_str("outputs"));
+    let mut needed: InputOutputs = names.collect::<Result<_, _>>()?;
     for (name, inner) in json.key("dynamicOutputs")?.as_object("dynamicOutputs")? {
         needed.dynamic.insert(name.clone(), needed_from_json(inner, depth + 1)?);
     }
