@@ -124,6 +124,7 @@ impl EvalHost {
     /// Fetches trees again that were fetched before, and looks again what there is.
     pub(crate) fn forget_trees(&self) {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.paths.forget();
         self.kinds().clear();
     }
 

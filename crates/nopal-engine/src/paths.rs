@@ -24,13 +24,21 @@ pub(crate) struct PathMap {
     has_other: bool,
     /// Physical directories inside store objects that are known to be no links. Store objects do not change.
     real_directories: Mutex<HashSet<PathBuf>>,
+    /// Directories elsewhere that are reached without links.
+    plain_directories: Mutex<HashSet<PathBuf>>,
 }
 
 impl PathMap {
     pub(crate) fn new(store_dir: &StoreDir, physical: PathBuf) -> Self {
         let logical = PathBuf::from(store_dir.as_str());
         let has_other = logical != physical && nopal_fs::is_dir(&logical);
-        Self { logical, physical, has_other, real_directories: Mutex::default() }
+        let (real_directories, plain_directories) = Default::default();
+        Self { logical, physical, has_other, real_directories, plain_directories }
+    }
+
+    /// Looks again at directories that may have changed.
+    pub(crate) fn forget(&self) {
+        self.plain_directories.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The physical path of `path` if it is below the logical store directory.
@@ -57,9 +65,7 @@ impl PathMap {
             return Ok(path.to_owned());
         }
         match self.in_store(path) {
-            None if nopal_fs::symlink_metadata_if_exists(path).is_ok_and(|found| found.is_some()) => {
-                Ok(path.to_owned())
-            }
+            None if self.is_plain(path) => Ok(path.to_owned()),
             Some(physical) if self.is_direct(path) => Ok(physical),
             _ => self.resolve(path, false),
         }
@@ -86,6 +92,13 @@ impl PathMap {
         let Some(object) = below.components().next() else { return false };
         let exists = |dir: &Path| nopal_fs::symlink_metadata_if_exists(&dir.join(object)).is_ok_and(|m| m.is_some());
         !exists(&self.physical) && exists(&self.logical)
+    }
+
+    /// Whether `path`, which is not in the store, is there, or lies in a directory that is reached without links.
+    fn is_plain(&self, path: &Path) -> bool {
+        let mut known = self.plain_directories.lock().unwrap_or_else(PoisonError::into_inner);
+        path.file_name().is_some() && path.parent().is_some_and(|parent| is_plain_directory(parent, &mut known))
+            || nopal_fs::symlink_metadata_if_exists(path).is_ok_and(|found| found.is_some())
     }
 
     /// Whether `path` is a store object itself, or lies in a directory known to be reached without links.
@@ -143,6 +156,25 @@ impl PathMap {
     }
 }
 
+/// Whether `path` names a directory without links and without going back; those of which this is known are in `known`.
+fn is_plain_directory(path: &Path, known: &mut HashSet<PathBuf>) -> bool {
+    if known.contains(path) {
+        return true;
+    }
+    let is_plain = match path.parent() {
+        None => path.has_root(),
+        Some(parent) => {
+            path.file_name().is_some()
+                && is_plain_directory(parent, known)
+                && nopal_fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+        }
+    };
+    if is_plain {
+        known.insert(path.to_owned());
+    }
+    is_plain
+}
+
 /// The names of a path in reverse, for use as a stack; `.` and the root are left out.
 fn components(path: &Path) -> Vec<PathBuf> {
     let mut names: Vec<PathBuf> = path
@@ -178,6 +210,17 @@ mod tests {
         assert_eq!(map.locate_target(Path::new("/logical/store/a/sub/link")).unwrap(), physical.join("b"));
         let result = dir.path().join("result/link/file");
         assert_eq!(map.locate(&result).unwrap(), physical.join("b/file"));
+        // a directory elsewhere is looked at once, until told otherwise
+        let outside = dir.path().canonicalize().unwrap().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        let file = outside.join("file");
+        assert_eq!(map.locate(&file).unwrap(), file);
+        assert_eq!(map.locate(&outside.join("../result/link/file")).unwrap(), physical.join("b/file"));
+        std::fs::remove_dir(&outside).unwrap();
+        std::os::unix::fs::symlink("/logical/store/b", &outside).unwrap();
+        assert_eq!(map.locate(&file).unwrap(), file);
+        map.forget();
+        assert_eq!(map.locate(&file).unwrap(), physical.join("b/file"));
         let error = map.locate(Path::new("/logical/store/a/loop/x")).unwrap_err();
         assert_eq!(error.io().raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()));
     }
