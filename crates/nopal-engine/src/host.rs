@@ -19,6 +19,7 @@ use nopal_format::{BuiltPath, Derivation, StorePath};
 use nopal_fs::{EntryKind, FileIdentity, FsError};
 use nopal_report::Level;
 use nopal_store::{AddOptions, Additions, Direction, Stopped, StoreError, TreeError, path_of_source};
+use rustc_hash::FxHashMap;
 
 use crate::closure;
 use crate::engine::Shared;
@@ -33,13 +34,13 @@ pub(crate) struct EvalHost {
     /// Whether store writes are only computed.
     read_only: bool,
     /// Derivations that this evaluation made, with their texts where the store does not get them.
-    made: Mutex<HashMap<StorePath, Option<Arc<[u8]>>>>,
+    made: Mutex<FxHashMap<StorePath, Option<Arc<[u8]>>>>,
     /// What evaluation adds to the store, once it does: it becomes valid later, together.
     additions: OnceLock<Additions>,
     /// Trees fetched so far: within an evaluation an input does not change.
     fetched: Mutex<BTreeMap<Input, Fetched>>,
     /// What was found so far. Every path asks for what is above it, often more than once; as in Nix, all stays what it was.
-    kinds: Mutex<HashMap<Vec<u8>, FileType>>,
+    kinds: Mutex<FxHashMap<Vec<u8>, FileType>>,
     listings: Mutex<Listings>,
 }
 
@@ -128,7 +129,7 @@ impl EvalHost {
         self.kinds().clear();
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Vec<u8>, FileType>> {
+    fn kinds(&self) -> MutexGuard<'_, FxHashMap<Vec<u8>, FileType>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +147,7 @@ impl EvalHost {
         self.made().contains_key(path)
     }
 
-    fn made(&self) -> MutexGuard<'_, HashMap<StorePath, Option<Arc<[u8]>>>> {
+    fn made(&self) -> MutexGuard<'_, FxHashMap<StorePath, Option<Arc<[u8]>>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

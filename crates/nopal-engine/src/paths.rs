@@ -5,12 +5,15 @@
 //! component by component.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nopal_format::StoreDir;
 use nopal_fs::{EntryKind, FsError};
+use rustc_hash::FxHashSet;
 
 /// Links followed before a path counts as a loop, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -25,7 +28,7 @@ pub(crate) struct PathMap {
     /// Physical directories inside store objects that are known to be no links. Store objects do not change.
     real_directories: Mutex<HashSet<PathBuf>>,
     /// Directories elsewhere that are reached without links.
-    plain_directories: Mutex<HashSet<PathBuf>>,
+    plain_directories: Mutex<FxHashSet<Vec<u8>>>,
 }
 
 impl PathMap {
@@ -97,7 +100,7 @@ impl PathMap {
     /// Whether `path`, which is not in the store, is there, or lies in a directory that is reached without links.
     fn is_plain(&self, path: &Path) -> bool {
         let mut known = self.plain_directories.lock().unwrap_or_else(PoisonError::into_inner);
-        path.file_name().is_some() && path.parent().is_some_and(|parent| is_plain_directory(parent, &mut known))
+        is_plain_entry(path.as_os_str().as_bytes(), &mut known)
             || nopal_fs::symlink_metadata_if_exists(path).is_ok_and(|found| found.is_some())
     }
 
@@ -156,21 +159,22 @@ impl PathMap {
     }
 }
 
-/// Whether `path` names a directory without links and without going back; those of which this is known are in `known`.
-fn is_plain_directory(path: &Path, known: &mut HashSet<PathBuf>) -> bool {
-    if known.contains(path) {
+/// Whether `path` is absolute and names something in a directory, without links and without going back. Directories of which
+/// this is known are in `known`.
+fn is_plain_entry(path: &[u8], known: &mut FxHashSet<Vec<u8>>) -> bool {
+    let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else { return false };
+    let (parent, name) = (&path[..slash], &path[slash + 1..]);
+    if matches!(name, b"" | b"." | b"..") {
+        return false;
+    }
+    if parent.is_empty() || known.contains(parent) {
         return true;
     }
-    let is_plain = match path.parent() {
-        None => path.has_root(),
-        Some(parent) => {
-            path.file_name().is_some()
-                && is_plain_directory(parent, known)
-                && nopal_fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
-        }
-    };
+    let is_directory =
+        || nopal_fs::symlink_metadata(Path::new(OsStr::from_bytes(parent))).is_ok_and(|found| found.is_dir());
+    let is_plain = is_plain_entry(parent, known) && is_directory();
     if is_plain {
-        known.insert(path.to_owned());
+        known.insert(parent.to_owned());
     }
     is_plain
 }
