@@ -25,7 +25,7 @@ const ROUND_PATHS: usize = 1024;
 const SOME_PATHS: usize = 64;
 
 /// For so long the thread waits for more before what it has becomes valid: no other process adds anything meanwhile.
-const PATIENCE: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// So many bytes may wait in memory before whoever adds more has to wait, or to write them.
 const WAITING_BYTES: usize = 64 * 1024 * 1024;
