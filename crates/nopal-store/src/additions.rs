@@ -313,7 +313,7 @@ impl Queue {
                 self.written.notify_all();
             }
             drop(state);
-            let mut result = self.place(items, &mut round, paths);
+            let mut result = self.place(items, &mut round, paths, enough > 0);
             state = self.lock();
             if result.is_ok() {
                 let goes_on;
@@ -353,12 +353,13 @@ impl Queue {
         }
     }
 
-    /// Gives contents to what is not valid yet, in a round that begins with the first.
+    /// Gives contents to what is not valid yet, in a round that begins with the first, and may have more later.
     fn place<'a>(
         &'a self,
         items: Vec<Item>,
         round: &mut Option<Round<'a>>,
         paths: &mut Vec<StorePath>,
+        may_have_more: bool,
     ) -> Result<(), StoreError> {
         let store = &self.store;
         let from = paths.len();
@@ -367,7 +368,10 @@ impl Queue {
         store.protect(paths.iter().chain(items.iter().flat_map(Item::references)))?;
         let round = match round {
             Some(round) => round,
-            None => round.insert(store.begin_round()?),
+            None => {
+                let locks = if may_have_more { store.lock_all_paths()? } else { store.lock_paths(paths)? };
+                round.insert(Round::new(store, locks)?)
+            }
         };
         let valid = store.valid_of(paths)?;
         let fresh = items.into_iter().filter(|item| !valid.contains(item.path()));

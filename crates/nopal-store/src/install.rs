@@ -84,12 +84,24 @@ impl Store {
     /// keep the contents they have.
     pub(crate) fn install(&self, staged: Vec<Staged>) -> Result<(), StoreError> {
         self.protect(staged.iter().flat_map(|staged| &staged.info.references))?;
-        let numbers = staged.iter().map(|staged| lock_number(&staged.info.path)).collect();
-        let locks = NumberLocks::acquire(&self.config().paths_lock(), &numbers)?;
+        let mut round = Round::new(self, self.lock_paths(staged.iter().map(|staged| &staged.info.path))?)?;
         let valid = self.valid_of(staged.iter().map(|staged| &staged.info.path))?;
-        let mut round = Round::new(self, locks)?;
         round.place(staged, &valid)?;
         round.finish()
+    }
+
+    /// Has paths for itself, among all processes, as long as the result lives.
+    pub(crate) fn lock_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<NumberLocks, StoreError> {
+        let numbers = paths.into_iter().map(lock_number).collect();
+        Ok(NumberLocks::acquire(&self.config().paths_lock(), &numbers)?)
+    }
+
+    /// The same, for all paths that there may be.
+    pub(crate) fn lock_all_paths(&self) -> Result<NumberLocks, StoreError> {
+        Ok(NumberLocks::acquire_all(&self.config().paths_lock())?)
     }
 
     /// The output paths of what is in place, if it is a derivation.
@@ -128,11 +140,6 @@ impl Store {
         Some(known_outputs(self.store_dir(), &derivation))
     }
 
-    /// Begins to add paths, any of which no other process adds meanwhile.
-    pub(crate) fn begin_round(&self) -> Result<Round<'_>, StoreError> {
-        Round::new(self, NumberLocks::acquire_all(&self.config().paths_lock())?)
-    }
-
     fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {
         if self.config().durability == Durability::Volatile || trees.is_empty() {
             return Ok(());
@@ -160,7 +167,8 @@ pub(crate) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(store: &'a Store, locks: NumberLocks) -> Result<Self, StoreError> {
+    /// Begins to add paths that are locked.
+    pub(crate) fn new(store: &'a Store, locks: NumberLocks) -> Result<Self, StoreError> {
         let directory = CanonicalDirectory::open(store.physical_dir())?;
         let placed = Placed { paths: Vec::new() };
         Ok(Self { store, _locks: locks, directory, placed, entries: 0, known: Vec::new() })
