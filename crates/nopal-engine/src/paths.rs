@@ -99,8 +99,8 @@ impl PathMap {
 
     /// Whether `path`, which is not in the store, is there, or lies in a directory that is reached without links.
     fn is_plain(&self, path: &Path) -> bool {
-        let mut known = self.plain_directories.lock().unwrap_or_else(PoisonError::into_inner);
-        is_plain_entry(path.as_os_str().as_bytes(), &mut known)
+        let known = || self.plain_directories.lock().unwrap_or_else(PoisonError::into_inner);
+        is_plain_entry(path.as_os_str().as_bytes(), &mut known())
             || nopal_fs::symlink_metadata_if_exists(path).is_ok_and(|found| found.is_some())
     }
 
