@@ -27,20 +27,17 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
         &format!("{count} sandboxed builds"),
         bench.options.rounds.min(3),
         |round| {
-            let store = format!("build-ours-{round}");
-            let cost = measure(&command(&bench.ours, &ours_at, &bench.folder.join(&store)), None, &bench.folder)?;
-            bench.remove(&store)?;
-            Ok(cost)
+            let store = bench.empty_store(format!("build-ours-{round}"));
+            measure(&command(&bench.ours, &ours_at, &bench.folder.join(store)), None, &bench.folder)
         },
         bench.peer.as_ref().map(|peer| {
             |round| {
-                let store = format!("build-peer-{round}");
-                let cost = measure(&command(peer, &peer_at, &bench.peer_folder.join(&store)), None, &bench.folder)?;
-                bench.remove(&store)?;
-                Ok(cost)
+                let store = bench.empty_store(format!("build-peer-{round}"));
+                measure(&command(peer, &peer_at, &bench.peer_folder.join(store)), None, &bench.folder)
             }
         }),
     )?;
+    bench.remove_stores()?;
     row.print();
     let each = |cpu_s: f64| cpu_s * 1000.0 / count.max(1) as f64;
     let peer = row.peer.map(|peer| format!(", peer {:.1} ms", each(peer.cpu_s))).unwrap_or_default();

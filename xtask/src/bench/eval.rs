@@ -4,7 +4,6 @@ use super::Bench;
 use super::corpora;
 use super::measure::{Row, median, run as measure};
 use crate::nix::Nix;
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -88,14 +87,11 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
 }
 
 fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
-    let written = RefCell::new(Vec::new());
     let cost = |nix: &Nix, side: usize, round: usize| {
         let mut command = nix.command("nix-instantiate");
-        let store = format!("eval-store-{side}-{round}");
         if input.writes {
             let folder = [&bench.folder, &bench.peer_folder][side];
-            command.arg("--store").arg(folder.join(&store));
-            written.borrow_mut().push(store);
+            command.arg("--store").arg(folder.join(bench.empty_store(format!("eval-store-{side}-{round}"))));
         }
         prepare(&mut command).args(&input.arguments[side]);
         let stdin = input.stdin.as_ref().map(|files| files[side].as_path());
@@ -114,9 +110,7 @@ fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
         |round| cost(&bench.ours, 0, round),
         bench.peer.as_ref().map(|peer| |round| cost(peer, 1, round)),
     )?;
-    // Not before: ext4 looks at each number of a file that was deleted lately before it takes another one for a new file,
-    // which is most of what a later round would do.
-    written.into_inner().iter().try_for_each(|store| bench.remove(store))?;
+    bench.remove_stores()?;
     Ok(row)
 }
 

@@ -13,6 +13,7 @@ pub(crate) use measure::watch;
 
 use crate::nix::{Build, Nix};
 use clap::ValueEnum;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// What to measure and against what.
@@ -78,6 +79,8 @@ struct Bench<'a> {
     folder: PathBuf,
     /// The same, as the peer sees it.
     peer_folder: PathBuf,
+    /// Names of the stores that rounds have filled so far.
+    stores: RefCell<Vec<String>>,
 }
 
 /// Measures what is asked for and prints a table.
@@ -99,7 +102,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool, String> {
     let merger = options.profile.then(|| profile::Merger::find(root)).transpose()?;
     let build = if options.profile { Build::Counting(&counts, &target) } else { Build::Release };
     let ours = Nix::ours(root, &folder, build)?;
-    let bench = Bench { options, root, ours, peer, folder, peer_folder };
+    let bench = Bench { options, root, ours, peer, folder, peer_folder, stores: RefCell::default() };
     let wanted = |what| options.what.is_empty() || options.what.contains(&what);
     measure::print_header(bench.peer.as_ref().map(|peer| peer.name.as_str()));
     if wanted(What::Eval) {
@@ -127,6 +130,18 @@ impl Bench<'_> {
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
         written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok((path, self.peer_folder.join(name)))
+    }
+
+    /// Takes note of the name of a store that a round fills.
+    fn empty_store(&self, name: String) -> String {
+        self.stores.borrow_mut().push(name.clone());
+        name
+    }
+
+    /// Removes the stores that rounds have filled, after the last round: ext4 looks at each number of a file that was
+    /// deleted lately before it takes another one for a new file, which would be most of what later rounds do.
+    fn remove_stores(&self) -> Result<(), String> {
+        self.stores.take().iter().try_for_each(|store| self.remove(store))
     }
 
     /// Removes a store that a round has filled; its folders cannot be written to.
