@@ -71,13 +71,15 @@ impl<'a> Writer<'a> {
             let path = &one.info.path;
             if let Some(id) = self.insert(&mut insert, one.info, now_s)? {
                 ids.insert(path, id);
-                fresh.push((one.info, id));
+                fresh.push((one, id));
             } else if let Some(before) = self.reader.path_info(path)? {
                 self.update(&before, one.info)?;
+                self.set_derivation_outputs(path, &one.outputs)?;
             }
         }
-        let mut rows = Vec::new();
-        for (info, id) in fresh {
+        let (mut rows, mut outputs) = (Vec::new(), Vec::new());
+        for (Registration { info, outputs: known }, id) in &fresh {
+            outputs.extend(output_rows(*id, known));
             let begin = rows.len();
             for reference in &info.references {
                 let target = match ids.get(reference) {
@@ -90,21 +92,16 @@ impl<'a> Writer<'a> {
                         target
                     }
                 };
-                rows.push([id, target]);
+                rows.push([*id, target]);
             }
             // in the order of the index
             rows[begin..].sort_unstable();
         }
         let into = "insert or ignore into Refs (referrer, reference)";
         self.insert_rows(into, &rows, |[referrer, reference]| [referrer, reference])?;
-        let mut rows = Vec::new();
-        for one in known.iter().filter(|one| !one.outputs.is_empty()) {
-            match ids.get(&one.info.path) {
-                Some(id) => rows.extend(output_rows(*id, &one.outputs)),
-                None => self.set_derivation_outputs(&one.info.path, &one.outputs).map(drop)?,
-            }
-        }
-        self.insert_outputs(&rows)?;
+        // a new derivation has no such rows. Where some may be replaced SQLite copies each page before it changes it
+        let into = "insert or fail into DerivationOutputs (drv, output, path)";
+        self.insert_rows(into, &outputs, |(id, output, path)| [id, output, path])?;
         Ok(Ok(()))
     }
 
@@ -195,13 +192,11 @@ impl<'a> Writer<'a> {
         outputs: &BTreeMap<String, StorePath>,
     ) -> Result<bool, StoreError> {
         let Some(id) = self.reader.id(drv)? else { return Ok(false) };
-        self.insert_outputs(&output_rows(id, outputs).collect::<Vec<_>>())?;
+        for (id, output, path) in output_rows(id, outputs) {
+            let row = params![id, output, path];
+            self.execute("insert or replace into DerivationOutputs (drv, output, path) values (?1, ?2, ?3)", row)?;
+        }
         Ok(true)
-    }
-
-    fn insert_outputs(&self, rows: &[OutputRow<'_>]) -> Result<(), StoreError> {
-        let into = "insert or replace into DerivationOutputs (drv, output, path)";
-        self.insert_rows(into, rows, |(id, output, path)| [id, output, path])
     }
 
     /// Records a realisation, or adds its signatures to the one that is there. An inner error is the other path that
