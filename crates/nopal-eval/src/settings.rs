@@ -67,8 +67,9 @@ pub struct Settings {
     pub show_trace: bool,
     /// What is observed beside the result.
     pub observe: Observe,
-    /// How much memory values take before it is looked through for what is no longer needed, at least, in bytes. Where much
-    /// is needed still, they take three times as much before it is done again. Zero is for tests: whenever memory is taken.
+    /// How much memory values take before it is looked through for what is no longer needed, at least, in bytes; up to two
+    /// and a half times as much where the program is large. Where much is needed still, they take three to five times as much
+    /// before it is done again. Zero is for tests: whenever memory is taken.
     pub collect_after_bytes: usize,
     /// Threads that evaluate.
     pub threads: usize,

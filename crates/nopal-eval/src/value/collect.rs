@@ -28,8 +28,13 @@ impl Heap {
         if self.world.collects_always {
             self.collect_some(self.collections().is_multiple_of(3));
         } else if self.world.is_due() {
-            let all = self.world.space().is_all_due();
-            self.collect_some(all);
+            let constants = self.world.kept().values.len();
+            let mut space = self.world.space();
+            let (due, all) = (space.is_due_with(constants), space.is_all_due());
+            drop(space);
+            if due {
+                self.collect_some(all);
+            }
         }
     }
 

@@ -37,6 +37,16 @@ const KEPT_PART: usize = 6;
 /// kept: what is kept is marked once however often is collected, and the fewer collections, the longer the free runs.
 const MUCH_KEPT: usize = 3;
 
+/// Of large programs much is kept, and what a collection frees early dies until a later one anyway. Before the first one
+/// they fill so much for each of their constants,
+const BYTES_PER_CONSTANT: usize = 4 << 10;
+
+/// at most so many halves of what others fill,
+const MOST_HALVES: usize = 5;
+
+/// and until the next one they take so many times as much where much is kept.
+const MUCH_KEPT_OF_LARGE: usize = 2;
+
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
 /// no time. Then less is filled, namely this part of what is filled at first: it is likely still in the cache.
 const FEW_SMALL: usize = 16;
@@ -215,6 +225,8 @@ pub(super) struct Space {
     root_bytes: usize,
     /// See [`crate::Settings::collect_after_bytes`].
     collect_after_bytes: usize,
+    /// What a program of this size fills before the first collection; zero until it is known.
+    program_bytes: usize,
     /// Whether a collection pays.
     is_due: Arc<AtomicBool>,
 }
@@ -242,9 +254,12 @@ impl Space {
         let first = self.collect_after_bytes;
         let worth = if FEW_SMALL * self.small_bytes < self.filled_bytes {
             first / SMALL_PART
+        } else if self.kept_of_filled.1 == 0 {
+            first.max(self.program_bytes)
         } else {
             let until_kept = self.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first);
-            let most = if self.keeps_much() { MUCH_KEPT * first } else { first };
+            let much = (MUCH_KEPT * first).max(MUCH_KEPT_OF_LARGE * self.program_bytes);
+            let most = if self.keeps_much() { much } else { first };
             most.saturating_sub(self.live_bytes).max(until_kept)
         };
         // what has to be looked at anyway should not take more time than what was made
@@ -261,6 +276,16 @@ impl Space {
     fn filled_until(&self, kept_bytes: usize) -> usize {
         let (kept, filled) = self.kept_of_filled;
         if kept == 0 { filled } else { (filled as u128 * kept_bytes as u128 / kept as u128) as usize }
+    }
+
+    /// Whether a collection pays, given how many constants the program has so far.
+    pub(super) fn is_due_with(&mut self, constants: usize) -> bool {
+        if self.kept_of_filled.1 == 0 {
+            let first = self.collect_after_bytes;
+            self.program_bytes = (constants * BYTES_PER_CONSTANT).min(first.saturating_mul(MOST_HALVES) / 2);
+        }
+        self.count(0);
+        self.is_due.load(Relaxed)
     }
 
     /// Whether the next collection looks at all objects.
