@@ -68,7 +68,7 @@ impl Engine {
             let outputs = self.output_paths(&wanted.drv_path)?;
             for (name, path) in outputs {
                 let drv = SingleDerivedPath::Opaque(wanted.drv_path.clone());
-                let placeholder = BuiltPath { drv, output: name }.placeholder()?.render();
+                let placeholder = BuiltPath { drv, output: name.into() }.placeholder()?.render();
                 if let Some(path) = path {
                     program = program.replace(&placeholder, &self.config().store_dir.print(&path));
                 }
@@ -199,7 +199,7 @@ fn needs(ev: &mut Evaluator, context: Context) -> Result<Vec<Item>, Error> {
         needs.push(match element {
             ContextElement::Opaque(path) => Item::Path(path),
             ContextElement::DrvDeep(path) => outputs(path, Vec::new()),
-            ContextElement::Built(built) => outputs(ev.obtain_derivation(&built.drv)?, vec![built.output.clone()]),
+            ContextElement::Built(built) => outputs(ev.obtain_derivation(&built.drv)?, vec![built.output.to_string()]),
         });
     }
     Ok(needs)

@@ -368,8 +368,12 @@ impl Host for EvalHost {
                 EvalWanted::Path(path) => found.push(path.clone()),
                 EvalWanted::Output(BuiltPath { drv, output }) => {
                     let drv_path = self.shared.obtain(drv).map_err(failed)?;
-                    let want =
-                        Wanted { drv_path, outputs: vec![output.clone()], output: String::new(), attr: String::new() };
+                    let want = Wanted {
+                        drv_path,
+                        outputs: vec![output.to_string()],
+                        output: String::new(),
+                        attr: String::new(),
+                    };
                     let built = self.shared.realise(&[want], &RealiseOptions::default()).map_err(failed)?;
                     let path = built.iter().flat_map(|built| &built.outputs).find(|(name, _)| name == output);
                     let (_, path) =

@@ -85,7 +85,7 @@ pub(crate) fn single(evaluator: &mut Evaluator, value: Value, pos: Pos, frame: &
                 [ContextElement::Opaque(path)] => Ok(Some(Item::Path(path.clone()))),
                 [ContextElement::Built(built)] => {
                     let drv_path = evaluator.obtain_derivation(&built.drv).map_err(|error| error.trace(pos, frame))?;
-                    let output = built.output.clone();
+                    let output = built.output.to_string();
                     let outputs = vec![output.clone()];
                     Ok(Some(Item::Outputs(Wanted { drv_path, outputs, output, attr: String::new() })))
                 }

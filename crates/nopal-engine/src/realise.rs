@@ -95,12 +95,12 @@ impl Shared {
         };
         let drv_path = self.obtain(&built.drv)?;
         let wanted =
-            Wanted { drv_path, outputs: vec![built.output.clone()], output: String::new(), attr: String::new() };
+            Wanted { drv_path, outputs: vec![built.output.to_string()], output: String::new(), attr: String::new() };
         let done = self.realise(&[wanted], &RealiseOptions::default())?;
         let path = done.into_iter().flat_map(|done| done.outputs).find(|(name, _)| *name == built.output);
         path.map(|(_, path)| path).ok_or_else(|| EngineError::NoOutput {
             drv_path: built.drv.display(&self.config.store_dir),
-            output: built.output.clone(),
+            output: built.output.to_string(),
         })
     }
 

@@ -227,7 +227,7 @@ impl Shared {
             }
             if must_build {
                 open.extend(derivation.input_drvs.iter().map(|(drv_path, inputs)| {
-                    (drv_path.clone(), inputs.outputs.iter().cloned().collect::<Vec<String>>())
+                    (drv_path.clone(), inputs.outputs.iter().map(ToString::to_string).collect::<Vec<_>>())
                 }));
             }
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::derivation::{
-    DerivationError, DerivationOutput, Environment, InputOutputs, OutputNames, OutputSpec, STRUCTURED_ATTRS_VARIABLE,
+    DerivationError, DerivationOutput, Environment, InputOutputs, OutputName, OutputNames, OutputSpec,
+    STRUCTURED_ATTRS_VARIABLE,
 };
 use nopal_format::json::Json;
 use nopal_format::store_path::check_name;
@@ -279,7 +280,7 @@ impl Draft<'_> {
         }
         let spec = self.output_spec(ev, only_out)?;
         self.drv
-            .declare_outputs(self.outputs.iter().map(String::as_str), spec)
+            .declare_outputs(self.outputs.iter().map(OutputName::as_str), spec)
             .map_err(|error| Error::eval(error.to_string()))?;
         self.instantiate(ev)
     }
@@ -427,7 +428,7 @@ fn output_names<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Out
         if name == b"drvPath" {
             return Err(Error::eval("invalid derivation output name 'drvPath'"));
         }
-        outputs.insert(shown.into_owned());
+        outputs.insert(shown.into());
     }
     if outputs.is_empty() {
         return Err(Error::eval("derivation cannot have an empty set of outputs"));

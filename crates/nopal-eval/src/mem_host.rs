@@ -306,7 +306,7 @@ impl Host for MemHost {
         // nothing is ever built here, so outputs of outputs are not known
         let Some(drv) = built.drv.as_opaque() else { return Ok(None) };
         let derivation = self.read_derivation(drv)?;
-        let spec = derivation.outputs.get(&built.output).ok_or_else(|| {
+        let spec = derivation.outputs.get(built.output.as_str()).ok_or_else(|| {
             let drv = self.store_dir.print(drv);
             HostError::Failed(format!("derivation '{drv}' does not have an output named '{}'", built.output))
         })?;

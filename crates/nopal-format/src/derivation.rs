@@ -22,7 +22,7 @@ pub use aterm_print::{OutputMask, write_escaped};
 pub use environment::Environment;
 pub use json::{DerivationJsonError, JSON_VERSION, show_derivations};
 pub use modulo::{DerivationError, DrvHash, DrvHashes, Instantiated, Lookup, OutputSpec, ReadDrv};
-pub use output_names::OutputNames;
+pub use output_names::{OutputName, OutputNames};
 
 /// The environment variable that carries structured attributes as JSON.
 pub const STRUCTURED_ATTRS_VARIABLE: &str = "__json";
@@ -109,10 +109,10 @@ pub struct InputOutputs {
     /// Names of outputs needed themselves.
     pub outputs: OutputNames,
     /// Outputs that are derivations, and what is needed of those (experimental `dynamic-derivations`).
-    pub dynamic: BTreeMap<String, InputOutputs>,
+    pub dynamic: BTreeMap<OutputName, InputOutputs>,
 }
 
-impl<S: Into<String>> FromIterator<S> for InputOutputs {
+impl<S: Into<OutputName>> FromIterator<S> for InputOutputs {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         Self { outputs: names.into_iter().collect(), dynamic: BTreeMap::new() }
     }

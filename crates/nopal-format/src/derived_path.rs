@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::derivation::MAX_DYNAMIC_DEPTH;
+use crate::derivation::{MAX_DYNAMIC_DEPTH, OutputName};
 use crate::store_path::{DownstreamPlaceholder, StoreDir, StorePath, StorePathError};
 
 /// A store object that is there, or that a derivation makes. Ordered as Nix orders them: what is there comes first.
@@ -20,12 +20,12 @@ pub struct BuiltPath {
     /// The derivation.
     pub drv: SingleDerivedPath,
     /// The name of the output.
-    pub output: String,
+    pub output: OutputName,
 }
 
 impl SingleDerivedPath {
     /// One output of a derivation.
-    pub fn built(drv: impl Into<Self>, output: impl Into<String>) -> Self {
+    pub fn built(drv: impl Into<Self>, output: impl Into<OutputName>) -> Self {
         BuiltPath { drv: drv.into(), output: output.into() }.into()
     }
 

@@ -67,7 +67,7 @@ impl Store {
             },
         };
         let known = self.known_outputs(&self.read_derivation(&drv)?, hashes)?;
-        known.get(&built.output).cloned().ok_or_else(|| StoreError::Derivation {
+        known.get(built.output.as_str()).cloned().ok_or_else(|| StoreError::Derivation {
             path: self.print(&drv),
             reason: format!("it does not have an output named '{}'", built.output),
         })

@@ -90,7 +90,7 @@ impl Graph {
 
     fn output_of(&self, built: &BuiltPath) -> Option<StorePath> {
         let node = self.nodes.get(*self.by_path.get(&self.path_of(&built.drv)?)?)?;
-        node.outputs.get(&built.output)?.clone()
+        node.outputs.get(built.output.as_str())?.clone()
     }
 
     /// The paths of all inputs of a node that are outputs of derivations; the inner error is one that is not known.
@@ -111,7 +111,7 @@ impl Graph {
             let mut at = &input;
             loop {
                 if let Some(drv_path) = self.path_of(&at.drv) {
-                    wanted.entry(drv_path).or_default().insert(at.output.clone());
+                    wanted.entry(drv_path).or_default().insert(at.output.to_string());
                 }
                 match &at.drv {
                     SingleDerivedPath::Built(inner) => at = inner,

@@ -268,7 +268,7 @@ impl Workers<'_> {
         let Some(node) = progress.graph.nodes.get(index) else { return Ok(None) };
         let inputs = progress.graph.resolved_inputs(node).map_err(|input| RealiseError::NoSuchOutput {
             drv_path: input.drv.display(self.site.store.store_dir()),
-            output: input.output,
+            output: input.output.into(),
         })?;
         Ok(Some(Task {
             drv_path: node.drv_path.clone(),

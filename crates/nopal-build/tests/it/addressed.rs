@@ -157,7 +157,7 @@ fn derivations_are_built_by_derivations() {
     assert!(text.contains(&hash_placeholder("out")));
     let script = format!("cat {} > $out", site.store.print(&inner));
     let outer = site.add(site.recipe("inner.drv", &script).source(&inner).spec(TEXT));
-    let made = BuiltPath { drv: SingleDerivedPath::built(outer.clone(), "out"), output: "out".to_owned() };
+    let made = BuiltPath { drv: SingleDerivedPath::built(outer.clone(), "out"), output: "out".into() };
     let user = |script: &str| {
         let path = made.placeholder().unwrap().render();
         let mut recipe = site.recipe("user", &script.replace("@", &path));

@@ -11,6 +11,7 @@ use crate::eval::coerce::Coerce;
 use crate::pos::Pos;
 use crate::value::ValueVec;
 use crate::value::{Attrs, AttrsBuilder, Value};
+use nopal_format::derivation::OutputName;
 use nopal_format::{BuiltPath, StorePath};
 use nopal_syntax::interner::sym;
 use nopal_syntax::printer::identifier;
@@ -106,7 +107,7 @@ fn add_outputs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 struct Entry {
     path: bool,
     all_outputs: bool,
-    outputs: Vec<String>,
+    outputs: Vec<OutputName>,
 }
 
 fn get_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -209,7 +210,7 @@ fn append_entry(
         for output in list.iter() {
             let what = "while evaluating an output name within a string context";
             let output = ev.force_string_no_ctx(output, at, what)?;
-            let output = output.to_lossy().into_owned();
+            let output = output.to_lossy().into();
             elements.insert(ContextElement::Built(BuiltPath { drv: path.clone().into(), output }));
         }
     }

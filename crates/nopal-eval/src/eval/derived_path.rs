@@ -45,7 +45,7 @@ impl Evaluator {
         output: &str,
         spec: &DerivationOutput,
     ) -> Result<Value> {
-        let built = BuiltPath { drv: drv.clone().into(), output: output.to_owned() };
+        let built = BuiltPath { drv: drv.clone().into(), output: output.into() };
         let known =
             spec.path(&self.settings.store_dir, drv_name, output).map_err(|error| Error::eval(error.to_string()))?;
         let text = self.output_text(&built, known)?;
@@ -55,7 +55,7 @@ impl Evaluator {
 
     /// The string of an output whose path is known, with the context that says so.
     pub(crate) fn known_output_string(&mut self, drv: &StorePath, output: &str, path: &[u8]) -> Value {
-        let built = BuiltPath { drv: drv.clone().into(), output: output.to_owned() };
+        let built = BuiltPath { drv: drv.clone().into(), output: output.into() };
         let context = self.contexts.single(ContextElement::Built(built));
         self.heap.string_with(path, context)
     }
@@ -88,7 +88,7 @@ impl Evaluator {
         let known = match &built.drv {
             SingleDerivedPath::Opaque(path) => {
                 let drv = self.read_derivation(path)?;
-                let Some(spec) = drv.outputs.get(&built.output) else {
+                let Some(spec) = drv.outputs.get(built.output.as_str()) else {
                     let drv = self.settings.store_dir.print(path);
                     let message = format!("derivation '{drv}' does not have output '{}'", built.output);
                     return Err(Error::eval(message));

@@ -8,7 +8,7 @@ use memchr::memchr2;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, Environment, InputOutputs, OutputNames};
+use super::{Derivation, DerivationOutput, Environment, InputOutputs, OutputName, OutputNames};
 use crate::bytes::ByteString;
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashError};
@@ -241,6 +241,11 @@ impl<'a> Parser<'a> {
         String::from_utf8(bytes).map_err(|_| AtermError::Utf8 { position: self.position })
     }
 
+    fn output_name(&mut self) -> Result<OutputName, AtermError> {
+        let bytes = self.string()?;
+        std::str::from_utf8(&bytes).map(OutputName::from).map_err(|_| AtermError::Utf8 { position: self.position })
+    }
+
     fn store_path(&mut self) -> Result<StorePath, AtermError> {
         let path = self.text_string()?;
         check_absolute(&path)?;
@@ -292,7 +297,7 @@ impl<'a> Parser<'a> {
         let is_dynamic = self.is_versioned && self.eat("(");
         let mut names = SmallVec::new();
         self.list(|parser| {
-            names.push(parser.text_string()?);
+            names.push(parser.output_name()?);
             Ok(())
         })?;
         let outputs = OutputNames::distinct(names).map_err(|name| duplicate("output", &name))?;
@@ -301,7 +306,7 @@ impl<'a> Parser<'a> {
             self.expect(",")?;
             self.list(|parser| {
                 parser.expect("(")?;
-                let name = parser.text_string()?;
+                let name = parser.output_name()?;
                 parser.expect(",")?;
                 let inner = parser.needed(depth + 1)?;
                 parser.expect(")")?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::{Derivation, DerivationOutput, Environment, InputOutputs, STRUCTURED_ATTRS_VARIABLE};
+use super::{Derivation, DerivationOutput, Environment, InputOutputs, OutputName, STRUCTURED_ATTRS_VARIABLE};
 use crate::content_address::{ContentAddress, ContentAddressError, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, HashError};
 use crate::json::{Json, JsonError};
@@ -187,9 +187,9 @@ fn output_to_json(output: &DerivationOutput) -> Json {
 }
 
 fn needed_to_json(needed: &InputOutputs) -> Json {
-    let dynamic = needed.dynamic.iter().map(|(name, inner)| (name.clone(), needed_to_json(inner)));
+    let dynamic = needed.dynamic.iter().map(|(name, inner)| (name.to_string(), needed_to_json(inner)));
     Json::object([
-        ("outputs", needed.outputs.iter().map(String::as_str).collect()),
+        ("outputs", needed.outputs.iter().map(OutputName::as_str).collect()),
         ("dynamicOutputs", Json::object(dynamic)),
     ])
 }
@@ -201,7 +201,7 @@ fn needed_from_json(json: &Json, depth: usize) -> Result<InputOutputs, Derivatio
     let names = json.key("outputs")?.as_array("outputs")?.iter().map(|name| name.as_str("outputs"));
     let mut needed: InputOutputs = names.collect::<Result<_, _>>()?;
     for (name, inner) in json.key("dynamicOutputs")?.as_object("dynamicOutputs")? {
-        needed.dynamic.insert(name.clone(), needed_from_json(inner, depth + 1)?);
+        needed.dynamic.insert(name.into(), needed_from_json(inner, depth + 1)?);
     }
     Ok(needed)
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::aterm_print::{OutputMask, ReplacedInputs, write_escaped, write_replaced_inputs};
-use super::{Derivation, DerivationKind, DerivationOutput};
+use super::{Derivation, DerivationKind, DerivationOutput, OutputName};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::hash::{Hash, HashAlgorithm, sha256, sha256_bytes, sha256_of_parts};
 use crate::store_path::{DRV_SUFFIX, References, StoreDir, StorePath, StorePathError, hash_placeholder};
@@ -81,7 +81,7 @@ pub enum DerivationError {
 pub struct DrvHash {
     /// A SHA-256.
     hash: [u8; 32],
-    outputs: Arc<[Box<str>]>,
+    outputs: Arc<[OutputName]>,
     is_deferred: bool,
 }
 
@@ -93,7 +93,7 @@ impl DrvHash {
 
     /// How many outputs come before this one.
     fn index_of(&self, output: &str) -> Option<usize> {
-        self.outputs.iter().position(|name| &**name == output)
+        self.outputs.iter().position(|name| name == output)
     }
 
     fn hash(&self) -> Hash {
@@ -215,7 +215,7 @@ impl Derivation {
 
     /// What others know this derivation by.
     fn known_by(&self, hash: [u8; 32], is_deferred: bool) -> DrvHash {
-        let outputs = self.outputs.keys().map(|name| name.as_str().into()).collect();
+        let outputs = self.outputs.keys().map(OutputName::from).collect();
         DrvHash { hash, outputs, is_deferred }
     }
 
@@ -246,7 +246,7 @@ impl Derivation {
             let mut outputs = Some(0).filter(|_| needed.dynamic.is_empty());
             for output in &needed.outputs {
                 let Some(index) = input.index_of(output) else {
-                    return Err(DerivationError::NoHash { output: output.clone(), name: self.name.clone() }.into());
+                    return Err(DerivationError::NoHash { output: output.to_string(), name: self.name.clone() }.into());
                 };
                 outputs = outputs.and_then(|outputs| Some(outputs | 1_u32.checked_shl(index.try_into().ok()?)?));
                 // all outputs have the same

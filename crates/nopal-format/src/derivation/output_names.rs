@@ -2,13 +2,16 @@
 
 use smallvec::SmallVec;
 
+/// The name of an output. A derivation names one for each of its inputs; a short one is copied without memory of its own.
+pub type OutputName = ecow::EcoString;
+
 /// Names of a derivation's outputs, each of them once, ascending. Of most inputs one output is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutputNames(SmallVec<[String; 1]>);
+pub struct OutputNames(SmallVec<[OutputName; 1]>);
 
 impl OutputNames {
     /// These names; the first that is there twice is an error.
-    pub(super) fn distinct(mut names: SmallVec<[String; 1]>) -> Result<Self, String> {
+    pub(super) fn distinct(mut names: SmallVec<[OutputName; 1]>) -> Result<Self, OutputName> {
         names.sort_unstable();
         match names.windows(2).position(|pair| pair[0] == pair[1]) {
             Some(at) => Err(names.swap_remove(at)),
@@ -17,7 +20,7 @@ impl OutputNames {
     }
 
     /// Adds a name; false if it is there already.
-    pub fn insert(&mut self, name: String) -> bool {
+    pub fn insert(&mut self, name: OutputName) -> bool {
         match self.0.binary_search(&name) {
             Ok(_) => false,
             Err(at) => {
@@ -43,12 +46,12 @@ impl OutputNames {
     }
 
     /// All names.
-    pub fn iter(&self) -> std::slice::Iter<'_, String> {
+    pub fn iter(&self) -> std::slice::Iter<'_, OutputName> {
         self.0.iter()
     }
 }
 
-impl<S: Into<String>> Extend<S> for OutputNames {
+impl<S: Into<OutputName>> Extend<S> for OutputNames {
     fn extend<I: IntoIterator<Item = S>>(&mut self, names: I) {
         self.0.extend(names.into_iter().map(Into::into));
         self.0.sort_unstable();
@@ -56,7 +59,7 @@ impl<S: Into<String>> Extend<S> for OutputNames {
     }
 }
 
-impl<S: Into<String>> FromIterator<S> for OutputNames {
+impl<S: Into<OutputName>> FromIterator<S> for OutputNames {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let mut all = Self::default();
         all.extend(names);
@@ -65,8 +68,8 @@ impl<S: Into<String>> FromIterator<S> for OutputNames {
 }
 
 impl IntoIterator for OutputNames {
-    type Item = String;
-    type IntoIter = smallvec::IntoIter<[String; 1]>;
+    type Item = OutputName;
+    type IntoIter = smallvec::IntoIter<[OutputName; 1]>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -74,8 +77,8 @@ impl IntoIterator for OutputNames {
 }
 
 impl<'a> IntoIterator for &'a OutputNames {
-    type Item = &'a String;
-    type IntoIter = std::slice::Iter<'a, String>;
+    type Item = &'a OutputName;
+    type IntoIter = std::slice::Iter<'a, OutputName>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

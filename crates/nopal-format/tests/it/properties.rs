@@ -43,8 +43,10 @@ fn bytes() -> impl Strategy<Value = ByteString> {
 fn needed() -> impl Strategy<Value = InputOutputs> {
     let leaf = btree_set("[a-z]{1,5}", 0..3).prop_map(|names| names.into_iter().collect::<InputOutputs>());
     leaf.prop_recursive(3, 8, 2, |inner| {
-        (btree_set("[a-z]{1,5}", 0..3), btree_map("[a-z]{1,5}", inner, 0..3))
-            .prop_map(|(outputs, dynamic)| InputOutputs { outputs: outputs.into_iter().collect(), dynamic })
+        (btree_set("[a-z]{1,5}", 0..3), btree_map("[a-z]{1,5}", inner, 0..3)).prop_map(|(outputs, dynamic)| {
+            let dynamic = dynamic.into_iter().map(|(name, inner)| (name.into(), inner)).collect();
+            InputOutputs { outputs: outputs.into_iter().collect(), dynamic }
+        })
     })
 }
 

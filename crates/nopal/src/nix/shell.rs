@@ -363,7 +363,7 @@ fn build_inputs(
         .iter()
         .map(|(drv_path, built)| Wanted {
             drv_path: drv_path.clone(),
-            outputs: vec![built.output.clone()],
+            outputs: vec![built.output.to_string()],
             output: String::new(),
             attr: String::new(),
         })
