@@ -1,7 +1,7 @@
 //! Additions beside the caller's work: what is given is written by a thread of its own, many paths at once.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nopal_format::derivation::Instantiated;
 use nopal_format::{Derivation, Hash, HashAlgorithm, PathInfo, StorePath};
 use nopal_report::Activity;
+use rustc_hash::FxHashMap;
 
 use crate::add::{AddOptions, stage_text};
 use crate::error::StoreError;
@@ -57,7 +58,7 @@ struct State {
     done: u64,
     wanted: u64,
     /// Paths given and not yet valid, with their texts, if they are such.
-    pending: HashMap<StorePath, Option<Arc<[u8]>>>,
+    pending: FxHashMap<StorePath, Option<Arc<[u8]>>>,
     /// Whether somebody writes.
     writing: bool,
     closed: bool,

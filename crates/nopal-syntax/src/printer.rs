@@ -27,7 +27,7 @@ pub fn print(ast: &Ast, context: &Context<'_>) -> Vec<u8> {
 pub fn print_expr(ast: &Ast, context: &Context<'_>, expr: ExprId) -> Vec<u8> {
     // a guess that is seldom too low
     let size = if expr == ast.root() { ast.pool.len() + 12 * ast.len() } else { 0 };
-    let mut printer = Printer { ast, context: *context, out: Vec::with_capacity(size), work: Vec::new() };
+    let mut printer = Printer { ast, context: *context, out: Vec::with_capacity(size), work: Vec::new(), base: 0 };
     printer.run(Item::Expr(expr));
     printer.out
 }
@@ -89,22 +89,42 @@ pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
 /// Appends the first `length` bytes of a string as they stand between the quotes of a literal. What follows them decides
 /// whether a `$` at their end is escaped.
 pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
-    let mut from = 0;
-    for (index, byte) in text.iter().enumerate().take(length) {
+    let shown = &text[..length.min(text.len())];
+    let (mut from, mut index) = (0, 0);
+    loop {
+        index += plain_len(&shown[index..]);
+        let Some(byte) = shown.get(index) else { break };
         let escape = match byte {
-            b'"' | b'\\' => *byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            b'$' if text.get(index + 1) == Some(&b'{') => b'$',
-            _ => continue,
+            b'"' | b'\\' => Some(*byte),
+            b'\n' => Some(b'n'),
+            b'\r' => Some(b'r'),
+            b'\t' => Some(b't'),
+            b'$' if text.get(index + 1) == Some(&b'{') => Some(b'$'),
+            _ => None,
         };
-        out.extend_from_slice(&text[from..index]);
-        out.extend_from_slice(&[b'\\', escape]);
-        from = index + 1;
+        if let Some(escape) = escape {
+            out.extend_from_slice(&shown[from..index]);
+            out.extend_from_slice(&[b'\\', escape]);
+            from = index + 1;
+        }
+        index += 1;
     }
-    out.extend_from_slice(&text[from..length.min(text.len())]);
+    out.extend_from_slice(&shown[from..]);
 }
+
+/// How many bytes come before the first that may have to be escaped.
+fn plain_len(text: &[u8]) -> usize {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'$') | (byte == b'\\');
+    // without a branch for each byte, so that they are looked at together
+    let is_plain =
+        |bytes: &&[u8; TOGETHER]| bytes.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0;
+    let (together, _) = text.as_chunks::<TOGETHER>();
+    let plain = TOGETHER * together.iter().take_while(is_plain).count();
+    plain + text[plain..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - plain)
+}
+
+/// So many bytes are looked at together.
+const TOGETHER: usize = 16;
 
 /// Something still to be printed.
 enum Item {
@@ -119,6 +139,8 @@ struct Printer<'a> {
     context: Context<'a>,
     out: Vec<u8>,
     work: Vec<Item>,
+    /// What the current item puts off begins here.
+    base: usize,
 }
 
 impl Printer<'_> {
@@ -126,27 +148,40 @@ impl Printer<'_> {
         self.work.push(first);
         while let Some(item) = self.work.pop() {
             // what an item puts off is pushed in reading order and then turned round
-            let base = self.work.len();
+            self.base = self.work.len();
             match item {
-                Item::Text(text) => self.out.extend_from_slice(text.as_bytes()),
+                Item::Text(text) => self.text(text),
                 Item::Name(name) => self.name(name),
                 Item::Expr(id) => self.expr(id),
                 Item::Bindings(set) => self.bindings(set),
             }
-            self.work[base..].reverse();
+            self.work[self.base..].reverse();
         }
     }
 
+    /// Whether what comes next is printed at once, since nothing before it was put off.
+    fn is_next(&self) -> bool {
+        self.work.len() == self.base
+    }
+
     fn text(&mut self, text: &'static str) {
-        self.work.push(Item::Text(text));
+        if self.is_next() {
+            self.out.extend_from_slice(text.as_bytes());
+        } else {
+            self.work.push(Item::Text(text));
+        }
+    }
+
+    fn name(&mut self, name: Symbol) {
+        if self.is_next() {
+            print_identifier(self.context.symbols.get(name), &mut self.out);
+        } else {
+            self.work.push(Item::Name(name));
+        }
     }
 
     fn push(&mut self, id: ExprId) {
         self.work.push(Item::Expr(id));
-    }
-
-    fn name(&mut self, name: Symbol) {
-        print_identifier(self.context.symbols.get(name), &mut self.out);
     }
 
     fn expr(&mut self, id: ExprId) {
@@ -252,7 +287,7 @@ impl Printer<'_> {
         if let Some(call) = op.desugar() {
             let (first, second) = if call.swapped { (rhs, lhs) } else { (lhs, rhs) };
             self.text(if call.negated { "(! (" } else { "(" });
-            self.work.push(Item::Name(call.function));
+            self.name(call.function);
             self.separated(" ", " ", &[first, second]);
             self.text(if call.negated { "))" } else { ")" });
             return;
@@ -292,7 +327,7 @@ impl Printer<'_> {
                 if number > 0 {
                     self.text(", ");
                 }
-                self.work.push(Item::Name(formal.name));
+                self.name(formal.name);
                 if let Some(default) = formal.default {
                     self.text(" ? ");
                     self.push(default);
@@ -304,7 +339,7 @@ impl Printer<'_> {
             self.text(if lambda.arg.is_some() { " } @ " } else { " }" });
         }
         if let Some(arg) = lambda.arg {
-            self.work.push(Item::Name(arg));
+            self.name(arg);
         }
         self.text(": ");
         self.push(lambda.body);
@@ -322,7 +357,7 @@ impl Printer<'_> {
             self.text("inherit");
             for attr in inherited {
                 self.text(" ");
-                self.work.push(Item::Name(attr.name));
+                self.name(attr.name);
             }
             self.text("; ");
         }
@@ -338,13 +373,13 @@ impl Printer<'_> {
             self.sequence(&["inherit (", ")"], &[ast.parts_in(set.inherit_from)[group[0].0 as usize].expr]);
             for (_, name) in group {
                 self.text(" ");
-                self.work.push(Item::Name(*name));
+                self.name(*name);
             }
             self.text("; ");
         }
         for attr in &attrs {
             if let AttrValue::Plain(value) = attr.value {
-                self.work.push(Item::Name(attr.name));
+                self.name(attr.name);
                 self.sequence(&[" = ", "; "], &[value]);
             }
         }

@@ -1,11 +1,12 @@
 //! Changes.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::signature::Signature;
 use nopal_format::{PathInfo, Realisation, StorePath};
 use rusqlite::{CachedStatement, ToSql, params, params_from_iter};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::database::Reader;
 use crate::error::StoreError;
@@ -59,7 +60,7 @@ impl<'a> Writer<'a> {
         known: &[Registration<'_>],
         now_s: i64,
     ) -> Result<Result<(), MissingReference>, StoreError> {
-        let mut ids: HashMap<&StorePath, i64> = HashMap::with_capacity(known.len());
+        let mut ids: FxHashMap<&StorePath, i64> = FxHashMap::with_capacity_and_hasher(known.len(), FxBuildHasher);
         let mut fresh = Vec::with_capacity(known.len());
         let mut insert = self.prepare(
             "insert into ValidPaths
