@@ -321,8 +321,7 @@ impl Printer<'_> {
         self.text("(");
         if let Some(pattern) = lambda.formals {
             self.text("{ ");
-            let mut formals = self.ast.formals_in(pattern.formals).to_vec();
-            formals.sort_by_key(|formal| self.context.symbols.get(formal.name));
+            let formals = self.by_name(self.ast.formals_in(pattern.formals), |formal| formal.name);
             for (number, formal) in formals.iter().enumerate() {
                 if number > 0 {
                     self.text(", ");
@@ -346,12 +345,24 @@ impl Printer<'_> {
         self.text(")");
     }
 
+    /// Items in the order of their names; of most the first eight bytes tell it.
+    fn by_name<T: Copy>(&self, items: &[T], name: impl Fn(&T) -> Symbol) -> Vec<T> {
+        let keyed = items.iter().map(|item| {
+            let name = self.context.symbols.get(name(item));
+            let mut first = [0; size_of::<u64>()];
+            first.iter_mut().zip(name).for_each(|(first, byte)| *first = *byte);
+            (u64::from_be_bytes(first), name, *item)
+        });
+        let mut keyed = keyed.collect::<Vec<_>>();
+        keyed.sort_by_key(|(first, name, _)| (*first, *name));
+        keyed.into_iter().map(|(_, _, item)| item).collect()
+    }
+
     /// Inherited names first, then those inherited from each source, then the rest, each by name; dynamic ones last.
     fn bindings(&mut self, id: AttrsId) {
         let ast = self.ast;
         let set = ast.attr_set(id);
-        let mut attrs = ast.attrs_in(set.attrs).to_vec();
-        attrs.sort_by_key(|attr| self.context.symbols.get(attr.name));
+        let attrs = self.by_name(ast.attrs_in(set.attrs), |attr| attr.name);
         let mut inherited = attrs.iter().filter(|attr| attr.value == AttrValue::Inherited).peekable();
         if inherited.peek().is_some() {
             self.text("inherit");

@@ -539,7 +539,14 @@ impl Heap {
     /// collected meanwhile.
     #[inline(always)]
     pub(crate) fn attrs_to_fill(&mut self, shape: Shape) -> Value {
-        self.described_object(Kind::Attrs, shape.0, words_of(shape.len()))
+        self.attrs_of_len(shape, shape.len())
+    }
+
+    /// The same where the length is at hand, so that the shape need not be fetched.
+    #[inline(always)]
+    pub(super) fn attrs_of_len(&mut self, shape: Shape, len: usize) -> Value {
+        debug_assert_eq!(shape.len(), len);
+        self.described_object(Kind::Attrs, shape.0, words_of(len))
     }
 
     pub(super) fn attrs_from_sorted(&mut self, entries: &[(Symbol, Pos, Value)]) -> Value {

@@ -17,7 +17,7 @@ use super::limit::Limit;
 use super::objects::{List, NixStr, Root};
 use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES, Space};
 use super::stack::Stack;
-use super::update::{MergeMemory, Merged, Removal};
+use super::update::{MergeMemory, Merged, Pair, RecentPlans, Removal};
 use super::word::{
     APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header, header_address, header_of, owned, owner,
     with_kind, words_of,
@@ -61,11 +61,13 @@ pub struct Heap {
     pub(super) changed: Vec<Value>,
     failures: Vec<(Error, UseSet)>,
     constants: Constants,
-    pub(super) merges: FxHashMap<(usize, usize), Merged>,
+    pub(super) merges: FxHashMap<Pair, Merged>,
     /// Removals that are seen again, by shape and names; none yet where one was seen once.
     pub(super) removals: FxHashMap<(usize, u64), Option<&'static Removal>>,
     /// What all of these take.
     pub(super) merge_entries: usize,
+    /// Plans that were followed lately.
+    pub(super) recent_plans: RecentPlans,
     pub(super) merge_memory: MergeMemory,
     /// Shapes made at run time that this thread asked for lately, with their hashes.
     pub(super) recent_shapes: Box<[Option<(u64, Shape)>]>,
@@ -127,6 +129,7 @@ impl Heap {
             merges: FxHashMap::default(),
             removals: FxHashMap::default(),
             merge_entries: 0,
+            recent_plans: RecentPlans::default(),
             merge_memory: MergeMemory::default(),
             recent_shapes: vec![None; RECENT_SHAPES].into(),
             bare: None,

@@ -24,9 +24,10 @@ const MAX_MERGE_ENTRIES: usize = 1 << 20;
 
 /// How two shapes merge: the resulting shape, and for each of its keys where the value comes from (`index << 1`, with
 /// the lowest bit set for the right operand).
+#[derive(Clone, Copy)]
 pub(super) struct MergePlan {
-    pub(super) shape: Shape,
-    sources: Box<[u32]>,
+    shape: Shape,
+    sources: &'static [u32],
 }
 
 /// What is known of a pair of shapes that was merged.
@@ -34,9 +35,43 @@ pub(super) struct MergePlan {
 pub(super) enum Merged {
     /// It was merged once. Most pairs that sets made at run time lead to are never seen again.
     Once,
-    Planned(&'static MergePlan),
+    Planned(MergePlan),
     /// The second was laid over the first, with so many keys in common.
     Layered(usize),
+}
+
+/// Two shapes that meet, by what addresses of objects have: 31 bits that count.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Pair(u64);
+
+impl Pair {
+    fn of(a: Shape, b: Shape) -> Pair {
+        Pair((a.id() as u64 >> 3) << 32 | b.id() as u64 >> 3)
+    }
+}
+
+/// Plans that were followed lately, by the hashes of their pairs: in a package set 97 of 100 are among them, and the table of
+/// all merges is not in the cache.
+#[derive(Default)]
+pub(super) struct RecentPlans(Vec<Option<(Pair, MergePlan)>>);
+
+impl RecentPlans {
+    const LEN: usize = 4096;
+
+    fn slot(pair: Pair) -> usize {
+        (FxBuildHasher.hash_one(pair) >> (u64::BITS - Self::LEN.ilog2())) as usize
+    }
+
+    #[inline(always)]
+    fn get(&self, pair: Pair) -> Option<MergePlan> {
+        let (known, plan) = self.0.get(Self::slot(pair))?.as_ref()?;
+        (*known == pair).then_some(*plan)
+    }
+
+    fn set(&mut self, pair: Pair, plan: MergePlan) {
+        self.0.resize(Self::LEN, None);
+        self.0[Self::slot(pair)] = Some((pair, plan));
+    }
 }
 
 /// A removal of these names from sets of one shape.
@@ -164,20 +199,30 @@ impl Heap {
     /// The union of sets without layers.
     fn merge(&mut self, left: Attrs, right: Attrs) -> Value {
         let (a, b) = (left.shape(), right.shape());
-        if a.is_shared() && b.is_shared() && self.merge_entries < MAX_MERGE_ENTRIES {
-            match self.merges.get(&(a.id(), b.id())) {
-                Some(Merged::Planned(plan)) => return self.merge_planned(left, right, plan),
-                Some(Merged::Once | Merged::Layered(_)) => {
-                    let plan = self.plan_merge(a, b);
-                    return self.merge_planned(left, right, plan);
-                }
-                None => {
-                    self.merge_entries += 1;
-                    self.merges.insert((a.id(), b.id()), Merged::Once);
-                }
-            }
+        let plan = self.recent_plans.get(Pair::of(a, b)).or_else(|| self.merge_plan(a, b));
+        match plan {
+            Some(plan) => self.merge_planned(left, right, plan),
+            None => self.merge_once(left, right, a, b),
         }
-        self.merge_once(left, right, a, b)
+    }
+
+    /// How two shapes merge, unless they meet for the first time.
+    fn merge_plan(&mut self, a: Shape, b: Shape) -> Option<MergePlan> {
+        if !a.is_shared() || !b.is_shared() || self.merge_entries >= MAX_MERGE_ENTRIES {
+            return None;
+        }
+        let pair = Pair::of(a, b);
+        let plan = match self.merges.get(&pair) {
+            Some(Merged::Planned(plan)) => *plan,
+            Some(Merged::Once | Merged::Layered(_)) => self.plan_merge(a, b),
+            None => {
+                self.merge_entries += 1;
+                self.merges.insert(pair, Merged::Once);
+                return None;
+            }
+        };
+        self.recent_plans.set(pair, plan);
+        Some(plan)
     }
 
     /// A set without some of its attributes, as a new set. `names` ascend; others may be among them.
@@ -192,13 +237,13 @@ impl Heap {
         }
         let key = (shape.id(), FxBuildHasher.hash_one(names));
         match self.removals.get(&key).copied() {
-            Some(Some(removal)) if *removal.names == *names => self.merge_planned(set, set, &removal.plan),
+            Some(Some(removal)) if *removal.names == *names => self.merge_planned(set, set, removal.plan),
             // other names
             Some(Some(_)) => self.without_once(set, names),
             Some(None) => {
                 let removal = self.plan_removal(shape, names);
                 self.removals.insert(key, Some(removal));
-                self.merge_planned(set, set, &removal.plan)
+                self.merge_planned(set, set, removal.plan)
             }
             // as for merges, most are never seen again
             None => {
@@ -272,7 +317,7 @@ impl Heap {
         let Some(shape) = base.flat_shape().filter(|shape| shape.is_shared() && top.shape().is_shared()) else {
             return count();
         };
-        let pair = (shape.id(), top.shape().id());
+        let pair = Pair::of(shape, top.shape());
         match self.merges.get(&pair) {
             Some(Merged::Layered(common)) => *common,
             None if self.merge_entries < MAX_MERGE_ENTRIES => {
@@ -285,11 +330,11 @@ impl Heap {
         }
     }
 
-    fn merge_planned(&mut self, left: Attrs, right: Attrs, plan: &MergePlan) -> Value {
+    fn merge_planned(&mut self, left: Attrs, right: Attrs, plan: MergePlan) -> Value {
         if plan.sources.is_empty() {
             return self.empty_attrs();
         }
-        let value = self.attrs_to_fill(plan.shape);
+        let value = self.attrs_of_len(plan.shape, plan.sources.len());
         for (index, source) in plan.sources.iter().enumerate() {
             let from = if source & 1 == 1 { right } else { left };
             value.set_attr(index, from.flat_value((source >> 1) as usize));
@@ -298,12 +343,12 @@ impl Heap {
     }
 
     #[cold]
-    fn plan_merge(&mut self, a: Shape, b: Shape) -> &'static MergePlan {
+    fn plan_merge(&mut self, a: Shape, b: Shape) -> MergePlan {
         let mut memory = std::mem::take(&mut self.merge_memory);
         memory.join(a, b);
-        let plan: &'static MergePlan = Box::leak(Box::new(self.plan(&memory)));
+        let plan = self.plan(&memory);
         self.merge_memory = memory;
-        self.merges.insert((a.id(), b.id()), Merged::Planned(plan));
+        self.merges.insert(Pair::of(a, b), Merged::Planned(plan));
         plan
     }
 
@@ -319,7 +364,7 @@ impl Heap {
                 .extend((piece.start..piece.start + piece.len).map(|index| index << 1 | u32::from(piece.from_right)));
         }
         self.merge_entries += sources.len() + 8;
-        MergePlan { shape, sources: sources.into_boxed_slice() }
+        MergePlan { shape, sources: sources.leak() }
     }
 
     fn merge_once(&mut self, left: Attrs, right: Attrs, a: Shape, b: Shape) -> Value {
