@@ -254,7 +254,7 @@ impl Space {
         let first = self.collect_after_bytes;
         let worth = if FEW_SMALL * self.small_bytes < self.filled_bytes {
             first / SMALL_PART
-        } else if self.kept_of_filled.1 == 0 {
+        } else if self.is_new() {
             first.max(self.program_bytes)
         } else {
             let until_kept = self.filled_until(first / KEPT_PART).clamp(first / LEAST_PART, first);
@@ -264,6 +264,11 @@ impl Space {
         };
         // what has to be looked at anyway should not take more time than what was made
         worth.max(self.live_bytes / LIVE_PER_FILLED).max(self.root_bytes)
+    }
+
+    /// Whether nothing is known yet of how much is kept.
+    fn is_new(&self) -> bool {
+        self.kept_of_filled.1 == 0
     }
 
     /// Whether the last collection of what was new kept more than a small part of it.
@@ -280,7 +285,7 @@ impl Space {
 
     /// Whether a collection pays, given how many constants the program has so far.
     pub(super) fn is_due_with(&mut self, constants: usize) -> bool {
-        if self.kept_of_filled.1 == 0 {
+        if self.is_new() {
             let first = self.collect_after_bytes;
             self.program_bytes = (constants * BYTES_PER_CONSTANT).min(first.saturating_mul(MOST_HALVES) / 2);
         }
