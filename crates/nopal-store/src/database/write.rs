@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
         now_s: i64,
     ) -> Result<Result<(), MissingReference>, StoreError> {
         let mut ids: FxHashMap<&StorePath, i64> = FxHashMap::with_capacity_and_hasher(known.len(), FxBuildHasher);
-        let mut fresh = Vec::with_capacity(known.len());
+        let (mut fresh, mut again) = (Vec::with_capacity(known.len()), Vec::new());
         let mut insert = self.prepare(
             "insert into ValidPaths
              (path, nar_hash, nar_size, registration_time, deriver, ultimate, signatures, ca)
@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
                 fresh.push((one, id));
             } else if let Some(before) = self.reader.path_info(path)? {
                 self.update(&before, one.info)?;
-                self.set_derivation_outputs(path, &one.outputs)?;
+                again.push(one);
             }
         }
         let (mut rows, mut outputs) = (Vec::new(), Vec::new());
@@ -103,6 +103,10 @@ impl<'a> Writer<'a> {
         // a new derivation has no such rows. Where some may be replaced SQLite copies each page before it changes it
         let into = "insert or fail into DerivationOutputs (drv, output, path)";
         self.insert_rows(into, &outputs, |(id, output, path)| [id, output, path])?;
+        // one that was given twice is among both
+        for one in again.into_iter().filter(|one| !one.outputs.is_empty()) {
+            self.set_derivation_outputs(&one.info.path, &one.outputs)?;
+        }
         Ok(Ok(()))
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nopal_format::signature::SecretKey;
 use nopal_format::{DrvOutput, Realisation};
-use nopal_store::{Direction, StoreError};
+use nopal_store::{Direction, RegistrationSource, StoreError};
 
 use crate::support::{Scratch, parse};
 
@@ -56,6 +56,20 @@ fn prefixes_and_hash_parts_find_paths() {
     assert_eq!(scratch.store.path_from_hash_part("vxji").unwrap(), None);
     assert_eq!(scratch.store.paths_with_prefix("vxji", 5).unwrap(), [path]);
     assert!(scratch.store.paths_with_prefix("vxjj", 5).unwrap().is_empty());
+}
+
+#[test]
+fn a_derivation_may_be_registered_twice_at_once() {
+    let out = "/nix/store/vxjiwkjkn7x4079qvh1jkl5pn05j2aw0-foo";
+    let aterm = format!(r#"Derive([("out","{out}","","")],[],[],"system","builder",[],[("out","{out}")])"#);
+    let from = Scratch::new();
+    let drv = from.text("foo.drv", &aterm, &[]);
+    let lines = from.store.registration(std::slice::from_ref(&drv)).unwrap();
+    let to = Scratch::new();
+    std::fs::write(to.store.physical_path(&drv), aterm).unwrap();
+    let source = RegistrationSource { hash_given: true, again: false, canonicalise: true };
+    to.store.register(&lines.repeat(2), source).unwrap();
+    assert_eq!(to.store.derivation_outputs(&drv).unwrap()["out"], parse(out));
 }
 
 #[test]
