@@ -102,9 +102,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the repository: the parent of this crate.
+/// The root of the repository: the parent of this crate. Cargo says where that is; checkouts that share a target folder
+/// share this program, too.
 fn root() -> PathBuf {
-    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let of_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|path| path.ends_with("xtask"));
+    let mut path = of_cargo.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
     path.pop();
     path
 }
