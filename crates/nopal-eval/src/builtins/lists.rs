@@ -88,11 +88,7 @@ fn tail(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if list.is_empty() {
         return Err(Error::eval("'builtins.tail' called on an empty list").at(pos));
     }
-    let mut rest = ev.heap.list_builder(list.len() - 1);
-    for (index, element) in list.iter().skip(1).enumerate() {
-        rest.set(index, element);
-    }
-    Ok(rest.finish())
+    Ok(ev.heap.list_without_first(list, 1))
 }
 
 fn map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -14,7 +14,7 @@ use super::heap::Heap;
 use super::roots;
 use super::space::Space;
 use super::word::{
-    APP_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header_address, header_len, is_address, words_of,
+    APP_FLAG, END_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header_address, header_len, is_address, words_of,
 };
 use super::world::{Shared, Standing};
 use crate::code::ir::{Lambda, ThunkCode};
@@ -181,6 +181,7 @@ fn payload_with(header: u64) -> usize {
             Kind::Int | Kind::Float | Kind::Builtin | Kind::Layered => 2,
             Kind::Str => 2 * (header_len(header).div_ceil(8) + usize::from(header & UNIQUE_FLAG != 0)),
             Kind::StrCtx | Kind::Path => 2 * (1 + header_len(header).div_ceil(8)),
+            Kind::List if header & END_FLAG != 0 => 2,
             Kind::List => header_len(header),
             Kind::Attrs => Shape::of_header(header).len(),
             Kind::Shape => 2 * (2 + 2 * header_len(header).div_ceil(2)),
@@ -405,7 +406,8 @@ impl<'a, const SHARED: bool> Marker<'a, SHARED> {
                 store(object, header | OLD_FLAG);
                 0..payload
             }
-            Kind::Pending | Kind::Closure | Kind::List | Kind::Layered => 0..payload,
+            Kind::Pending | Kind::Closure | Kind::Layered => 0..payload,
+            Kind::List => 0..if header & END_FLAG == 0 { payload } else { 1 },
             Kind::PartialApp => 2..payload,
             Kind::Attrs => {
                 Self::shape(Shape::of_header(header));

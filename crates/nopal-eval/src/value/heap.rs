@@ -19,8 +19,8 @@ use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES, Space};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged, Pair, RecentPlans, Removal};
 use super::word::{
-    APP_FLAG, AWAITED_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header, header_address, header_of, owned, owner,
-    with_kind, words_of,
+    APP_FLAG, AWAITED_FLAG, END_FLAG, Kind, OLD_FLAG, Slot, UNIQUE_FLAG, Value, header, header_address, header_of,
+    owned, owner, with_kind, words_of,
 };
 use super::world::{Invitation, World};
 use crate::builtin::BuiltinDef;
@@ -32,6 +32,9 @@ use crate::uses::UseSet;
 
 /// Constants of at most so many bytes are unique.
 const UNIQUE_BYTES: usize = 24;
+
+/// So many elements are copied when a list is made that is the end of another one.
+const COPIED_ELEMENTS: usize = 8;
 
 /// The memory of one thread of an evaluation.
 pub struct Heap {
@@ -495,6 +498,31 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn list_to_fill(&mut self, len: usize) -> Value {
         self.new_object(Kind::List, len, words_of(len))
+    }
+
+    /// The elements of a list but the first ones: a copy of few, a reference to many.
+    pub fn list_without_first(&mut self, list: List, left_out: usize) -> Value {
+        let len = list.len() - left_out;
+        let (origin, first) = list.origin();
+        match u32::try_from(first + left_out) {
+            Ok(first) if len > COPIED_ELEMENTS => {
+                let end = self.new_object(Kind::List, len, 1);
+                // SAFETY: two slots follow the header.
+                unsafe {
+                    *end.object() |= END_FLAG;
+                    *end.slots() = Slot::of(origin.value());
+                    *end.slots().add(1) = Slot::of_bits(first);
+                }
+                end
+            }
+            _ => {
+                let mut copy = self.list_builder(len);
+                for (index, element) in list.iter().skip(left_out).enumerate() {
+                    copy.set(index, element);
+                }
+                copy.finish()
+            }
+        }
     }
 
     pub(super) fn empty_shape(&self) -> Shape {

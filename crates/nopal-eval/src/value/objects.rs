@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nopal_syntax::Symbol;
 
-use super::word::{Kind, Slot, UNIQUE_FLAG, Value, header_address, header_len};
+use super::word::{END_FLAG, Kind, Slot, UNIQUE_FLAG, Value, header_address, header_len};
 use crate::builtin::BuiltinDef;
 use crate::code::ir::Lambda;
 use crate::context::Context;
@@ -205,8 +205,21 @@ impl List {
 
     #[inline(always)]
     fn slots(&self) -> &[Slot] {
-        // SAFETY: a `List` has `len` slots after its header.
-        unsafe { self.0.slots_from(0, self.len()) }
+        let (list, first) = self.origin();
+        // SAFETY: a `List` has `len` slots after its header, or they are the last ones of a list that the collector keeps
+        // for its sake.
+        unsafe { std::slice::from_raw_parts(list.0.slots().add(first), self.len()) }
+    }
+
+    /// The list that has the elements, and which of them is the first.
+    #[inline(always)]
+    pub(super) fn origin(self) -> (List, usize) {
+        if self.0.header() & END_FLAG == 0 {
+            return (self, 0);
+        }
+        // SAFETY: these two slots follow such a header.
+        let (list, left_out) = unsafe { (*self.0.slots(), *self.0.slots().add(1)) };
+        (List(list.value()), left_out.bits() as usize)
     }
 
     /// The elements, evaluated or not.

@@ -169,6 +169,10 @@ pub(super) const UNIQUE_FLAG: u64 = 1 << 8;
 /// Flag of the header of a thunk that began as a suspended application: its size follows from a length, not from code.
 pub(super) const APP_FLAG: u64 = 1 << 9;
 
+/// Flag of the header of a list that is the end of another one. Slots follow: that list, and how many of its elements are
+/// left out.
+pub(super) const END_FLAG: u64 = 1 << 8;
+
 /// Where the number of the thread begins in the header of a thunk that is being evaluated.
 const OWNER_SHIFT: u32 = 10;
 
