@@ -55,7 +55,10 @@ const SMALL_PART: usize = 8;
 /// When objects take so many times what was live when all were looked at last, all are looked at again,
 const GROWTH: usize = 2;
 
-/// unless they take less than so many times what is filled at first.
+/// or so many times, if none were seen to have died then,
+const GROWTH_OF_LASTING: usize = 4;
+
+/// unless they take less than so many times what is filled before the first collection.
 const WORTH_ALL: usize = 3;
 
 /// Memory to allocate from, or that was: a whole number of words.
@@ -215,8 +218,8 @@ pub(super) struct Space {
     live_bytes: usize,
     /// Bytes of lines that they keep.
     lines_bytes: usize,
-    /// The same, after the last one that looked at all objects.
-    least_live_bytes: usize,
+    /// When they take so many, all are looked at again; zero before that was done once.
+    all_due_bytes: usize,
     /// Of so many bytes that were filled, the last collection of what was new kept so many.
     kept_of_filled: (usize, usize),
     /// Bytes allocated over all.
@@ -295,8 +298,8 @@ impl Space {
 
     /// Whether the next collection looks at all objects.
     pub(super) fn is_all_due(&self) -> bool {
-        let least = (GROWTH * self.least_live_bytes).max(self.collect_after_bytes.saturating_mul(WORTH_ALL));
-        self.live_bytes >= least
+        let first = self.collect_after_bytes.max(self.program_bytes);
+        self.live_bytes >= self.all_due_bytes.max(first.saturating_mul(WORTH_ALL))
     }
 
     /// Bytes that can still be handed out: those of free lines, and those left for chunks.
@@ -476,7 +479,8 @@ impl Space {
             is_live
         });
         if all {
-            self.least_live_bytes = live_bytes;
+            let growth = if live_bytes < self.live_bytes { GROWTH } else { GROWTH_OF_LASTING };
+            self.all_due_bytes = growth * live_bytes;
         } else {
             self.kept_of_filled = (live_bytes.saturating_sub(self.live_bytes), self.filled_bytes);
         }
