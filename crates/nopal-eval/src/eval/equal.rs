@@ -135,7 +135,7 @@ impl Evaluator {
         }
         // in another order, what was not looked at might have failed
         let depends = |equal: &Value| *equal == Value::FALSE && !(is_plain(x) && is_plain(y));
-        self.in_order(&[x, y], depends, |ev| ev.equal_in_order(x, y, pos, context))
+        self.in_order(&[x, y], depends, |ev, _| ev.equal_in_order(x, y, pos, context))
     }
 
     fn equal_in_order(&mut self, x: Attrs, y: Attrs, pos: Pos, context: &str) -> Result<Value> {
@@ -160,11 +160,11 @@ impl Evaluator {
     /// Does the set say `type = "derivation"`?
     #[inline]
     pub fn is_derivation(&mut self, attrs: Attrs) -> Result<bool> {
-        if attrs.flat_shape().is_some_and(|shape| shape.find(sym::TYPE).is_none()) {
-            return Ok(false);
-        }
-        let Some((value, pos)) = attrs.get_with_pos(sym::TYPE) else { return Ok(false) };
-        let value = self.force(value, pos)?;
+        let Some(found) = attrs.find(sym::TYPE) else { return Ok(false) };
+        let value = match found.value().at_hand() {
+            Some(value) => value,
+            None => self.force(found.value(), found.pos())?,
+        };
         Ok(value.as_str().is_some_and(|s| s.as_bytes() == b"derivation"))
     }
 

@@ -264,15 +264,18 @@ impl Evaluator {
         match forced.view() {
             View::Attrs(attrs) => {
                 let all = attrs.iter().map(|(name, value, pos)| (name, pos, value)).collect::<RootVec<_>>();
-                let mut part = |ev: &mut Self, index: usize| {
-                    let (name, pos, inner) = all[index];
-                    ev.force_deep_inner(inner, seen).map(drop).map_err(|error| {
-                        let name = ev.shown(name);
-                        error.trace(pos, format!("while evaluating the attribute '{name}'"))
+                let value_of = |index: usize| all[index].2;
+                let work = |ev: &mut Self, in_doubt| {
+                    ev.each(all.len(), value_of, deep_ahead, |ev, index| {
+                        let (name, pos, inner) = all[index];
+                        ev.comes_to(index, in_doubt);
+                        ev.force_deep_inner(inner, seen).map(drop).map_err(|error| {
+                            let name = ev.shown(name);
+                            error.trace(pos, format!("while evaluating the attribute '{name}'"))
+                        })
                     })
                 };
-                let value_of = |index: usize| all[index].2;
-                self.in_order(&[attrs], |()| false, |ev| ev.each(all.len(), value_of, deep_ahead, &mut part))?;
+                self.in_order(&[attrs], |()| false, work)?;
             }
             View::List(list) => {
                 self.each(

@@ -113,10 +113,12 @@ pub struct Evaluator {
     is_ahead: bool,
     /// Whether it does so while it waits for another thread.
     is_helping: bool,
-    /// How many sets this thread goes through in an order that may not be the one it would have alone.
-    doubts: usize,
+    /// The sets that this thread goes through in an order that may not be the one it would have alone.
+    doubts: RefCell<Vec<parallel::Doubt>>,
     /// Whether such an order would have shown.
     is_doubted: Cell<bool>,
+    /// Messages for the time when there is no doubt.
+    kept_back: RefCell<Vec<Message>>,
     /// Whether this thread offers nothing to others at this time.
     is_alone: bool,
     /// Whether something happened that must not happen ahead.
@@ -204,8 +206,9 @@ impl Evaluator {
             team,
             workers: parallel::Workers::default(),
             is_ahead: false,
-            doubts: 0,
+            doubts: RefCell::default(),
             is_doubted: Cell::new(false),
+            kept_back: RefCell::default(),
             is_helping: false,
             is_alone: false,
             tainted,
@@ -255,8 +258,8 @@ impl Evaluator {
         if self.is_ahead {
             return self.taint();
         }
-        if self.doubts > 0 {
-            return self.is_doubted.set(true);
+        if self.is_in_doubt() {
+            return self.keep_back(message);
         }
         if self.settings.threads > 1 {
             self.shown_messages.borrow_mut().push(message.clone());

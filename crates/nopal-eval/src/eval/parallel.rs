@@ -221,6 +221,19 @@ impl State {
     }
 }
 
+/// A set that is gone through in an order that may not be the one a thread alone would have.
+#[derive(Default)]
+pub(super) struct Doubt {
+    /// The attribute that the thread is at, if it is known.
+    attribute: Option<usize>,
+    /// The one that showed messages.
+    shows: Option<usize>,
+}
+
+/// Whether a set is gone through in such an order.
+#[derive(Clone, Copy)]
+pub(super) struct InDoubt(bool);
+
 /// May it take some time to look at this value and at all that it holds?
 fn takes_time(value: Value) -> bool {
     !matches!(value.follow().kind(), None | Some(Kind::Int | Kind::Float | Kind::Str | Kind::StrCtx | Kind::Path))
@@ -362,20 +375,20 @@ impl Evaluator {
 
     /// Goes through attributes in the order of their names' symbols.
     ///
-    /// Symbols that were made ahead may have another order than one thread alone would give them. That shows where
-    /// attributes show messages or fail, and where an answer depends on which is looked at first. Then this ends with an
-    /// error that nothing catches, so that all is evaluated again by one thread ([`super::evaluate`]).
+    /// Symbols that were made ahead may have another order than one thread alone would give them. That shows where several
+    /// attributes show messages or one fails, and where an answer depends on which is looked at first. Then this ends with
+    /// an error that nothing catches, so that all is evaluated again by one thread ([`super::evaluate`]).
     #[inline]
     pub(super) fn in_order<T>(
         &mut self,
         sets: &[Attrs],
         depends: impl FnOnce(&T) -> bool,
-        work: impl FnOnce(&mut Self) -> Result<T>,
+        work: impl FnOnce(&mut Self, InDoubt) -> Result<T>,
     ) -> Result<T> {
         if self.heap.is_shared() && sets.iter().any(|set| self.is_order_doubtful(*set)) {
             self.in_doubtful_order(depends, work)
         } else {
-            work(self)
+            work(self, InDoubt(false))
         }
     }
 
@@ -389,15 +402,46 @@ impl Evaluator {
     fn in_doubtful_order<T>(
         &mut self,
         depends: impl FnOnce(&T) -> bool,
-        work: impl FnOnce(&mut Self) -> Result<T>,
+        work: impl FnOnce(&mut Self, InDoubt) -> Result<T>,
     ) -> Result<T> {
-        self.doubts += 1;
-        let result = work(self);
-        self.doubts -= 1;
+        self.doubts.get_mut().push(Doubt::default());
+        let result = work(self, InDoubt(true));
+        self.doubts.get_mut().pop();
         match result {
-            Ok(result) if !self.is_doubted.get() && !depends(&result) => Ok(result),
+            Ok(result) if !self.is_doubted.get() && !depends(&result) => {
+                if !self.is_in_doubt() {
+                    self.kept_back.take().into_iter().for_each(|message| self.emit(message));
+                }
+                Ok(result)
+            }
             _ => Err(self.give_up()),
         }
+    }
+
+    /// Takes note that this thread comes to an attribute of the set that it goes through.
+    #[inline(always)]
+    pub(super) fn comes_to(&mut self, attribute: usize, in_doubt: InDoubt) {
+        if in_doubt.0
+            && let Some(doubt) = self.doubts.get_mut().last_mut()
+        {
+            doubt.attribute = Some(attribute);
+        }
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.doubts.borrow().is_empty()
+    }
+
+    /// Keeps a message until there is no doubt. If several attributes of a set show some, their order is not known.
+    #[cold]
+    pub(super) fn keep_back(&self, message: Message) {
+        for doubt in &mut *self.doubts.borrow_mut() {
+            if doubt.attribute.is_none() || doubt.shows.is_some() && doubt.shows != doubt.attribute {
+                self.is_doubted.set(true);
+            }
+            doubt.shows = doubt.attribute;
+        }
+        self.kept_back.borrow_mut().push(message);
     }
 
     /// Does this thread run ahead at this time?

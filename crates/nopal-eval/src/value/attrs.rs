@@ -91,6 +91,8 @@ impl Shape {
     #[inline(always)]
     pub fn find(self, key: Symbol) -> Option<usize> {
         let keys = self.keys();
+        // they ascend, so that not more come before it than there are lesser names
+        let keys = &keys[..keys.len().min(key.index() + 1)];
         if keys.len() <= 8 {
             return keys.iter().position(|k| *k == key);
         }

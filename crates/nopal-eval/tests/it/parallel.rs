@@ -1,6 +1,7 @@
 //! Several threads find what one finds: the same values, messages in the same order, the same error to the letter.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nopal_eval::host::Message;
 use nopal_eval::{Evaluator, Host, MemHost, Settings, Value, evaluate};
@@ -15,7 +16,13 @@ struct Outcome {
 
 /// Evaluates `text` and all parts of its value.
 fn run(text: &str, threads: usize, collect_after_bytes: usize) -> Outcome {
-    nopal_eval::with_stack(|| {
+    run_counted(text, threads, collect_after_bytes).0
+}
+
+/// The same, and how often all was evaluated.
+fn run_counted(text: &str, threads: usize, collect_after_bytes: usize) -> (Outcome, usize) {
+    let times = AtomicUsize::new(0);
+    let outcome = nopal_eval::with_stack(|| {
         let memory = Arc::new(MemHost::new(StoreDir::default()));
         let host: Arc<dyn Host> = memory.clone();
         let settings = Settings {
@@ -26,6 +33,7 @@ fn run(text: &str, threads: usize, collect_after_bytes: usize) -> Outcome {
             ..Settings::new("x86_64-linux", StoreDir::default())
         };
         let work = |ev: &mut Evaluator| {
+            times.fetch_add(1, Ordering::Relaxed);
             let value = ev.eval_text(text.as_bytes(), b"/")?;
             let value: Value = ev.force_deep(value)?;
             ev.print_json(value, true)
@@ -36,7 +44,8 @@ fn run(text: &str, threads: usize, collect_after_bytes: usize) -> Outcome {
             Err(error) => Err(String::from_utf8_lossy(&evaluator.render_error(&error)).into_owned()),
         };
         Outcome { messages: memory.take_messages(), result }
-    })
+    });
+    (outcome, times.into_inner())
 }
 
 /// Evaluates often with several threads, and compares with one.
@@ -138,6 +147,25 @@ fn nothing_is_evaluated_ahead_that_an_override_changes() {
         in map set (builtins.genList (i: i) 8)
         "#,
     );
+}
+
+/// Other threads meet names in another order. Where only one attribute shows messages, that is no reason to begin anew.
+#[test]
+fn one_attribute_may_show_messages_in_any_order() {
+    let text = r#"
+        let
+          work = n: builtins.foldl' (a: b: a + b) 0 (builtins.genList (x: x * n) 500);
+          set = i: builtins.listToAttrs (map (letter: {
+            name = letter + toString i;
+            value = if letter == "m" then builtins.trace "one ${toString i}" (builtins.trace "two" i) else work i;
+          }) [ "a" "m" "z" ]);
+        in builtins.genList (i: [ (work i) (builtins.deepSeq (set i) i) (builtins.hasAttr "z${toString i}" { }) ]) 12
+    "#;
+    let alone = run(text, 1, 96 << 20);
+    for _ in 0..40 {
+        let (outcome, times) = run_counted(text, 3, 96 << 20);
+        assert_eq!((&outcome, times), (&alone, 1));
+    }
 }
 
 /// Attributes are gone through in the order in which their names were met; other threads meet them in another one.
