@@ -170,7 +170,7 @@ impl PackFile {
 
     fn get(&self, key: &SourceKey) -> Option<Vec<u8>> {
         let (entries, _) = self.index.as_chunks::<ENTRY_BYTES>();
-        let found = entries.binary_search_by(|entry| entry[..key.len()].cmp(key)).ok()?;
+        let found = entries.binary_search_by(|entry| entry.first_chunk().cmp(&Some(key))).ok()?;
         let entry = &entries[found][key.len()..];
         let offset = number(&entry[..8])?;
         let length = u64::from(u32::from_le_bytes(entry[8..12].try_into().ok()?));

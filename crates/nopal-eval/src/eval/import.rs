@@ -55,7 +55,7 @@ impl Evaluator {
         let base = self.positions.add(origin.clone(), text.clone());
         let is_plain = self.observer.is_none() && scope.is_none();
         let key = (is_plain && text.len() >= MIN_KEPT_BYTES && matches!(origin, Origin::File { .. }))
-            .then(|| source_key(&text, &self.parser_options()));
+            .then(|| source_key(&text, self.parser_options()));
         let known = key.and_then(|key| self.recall_parsed(&key));
         let (ast, mut units) = match known {
             Some(known) => known,
@@ -463,9 +463,9 @@ pub(super) fn syntax_error(
 }
 
 /// What a parsed source is kept by.
-fn source_key(text: &[u8], options: &Options) -> SourceKey {
+fn source_key(text: &[u8], options: Options) -> SourceKey {
     let mut hasher = Hasher::new(HashAlgorithm::Blake3);
-    hasher.update(format!("{options:?}\0").as_bytes());
+    hasher.update(&options.bytes());
     hasher.update(text);
     let mut key = SourceKey::default();
     key.copy_from_slice(hasher.finish().bytes());

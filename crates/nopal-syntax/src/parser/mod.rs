@@ -74,6 +74,17 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Bytes that differ where options do.
+    pub fn bytes(self) -> [u8; 9] {
+        let Self { max_depth, pipe_operators, pure_eval, url_literals, absolute_path_literals, short_path_literals } =
+            self;
+        let [a, b, c, d] = max_depth.to_le_bytes();
+        let lints = [url_literals, absolute_path_literals, short_path_literals].map(|lint| lint as u8);
+        [a, b, c, d, pipe_operators.into(), pure_eval.into(), lints[0], lints[1], lints[2]]
+    }
+}
+
 /// A parsed source.
 #[derive(Clone, Debug)]
 pub struct Parsed {
