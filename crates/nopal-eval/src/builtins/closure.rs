@@ -131,7 +131,7 @@ fn element_key(ev: &mut Evaluator, element: Value) -> Result<Value> {
 }
 
 fn successors(ev: &mut Evaluator, operator: Value, element: Value, work: &mut ValueVec) -> Result<()> {
-    let result = ev.call(operator, &[element], Pos::NONE)?;
+    let result = ev.call_one(operator, element, Pos::NONE)?;
     let what = "while evaluating the return value of the `operator` passed to builtins.genericClosure";
     let list = ev.force_list(result, Pos::NONE, what)?;
     for new in list.iter() {

@@ -192,7 +192,7 @@ impl<'a> Writer<'a> {
     fn attrs(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         let Some(attrs) = value.as_attrs() else { return Ok(()) };
         if let Some(function) = attrs.get(sym::TO_STRING) {
-            let result = ev.call(function, &[value], pos)?;
+            let result = ev.call_one(function, value, pos)?;
             let what = "while evaluating the result of the `__toString` attribute";
             let mut context = Context::EMPTY;
             let text = ev.coerce_to_string(result, pos, &mut context, what, Coerce::NO_COPY)?;

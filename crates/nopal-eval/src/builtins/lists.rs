@@ -113,7 +113,7 @@ fn filter(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.filter")?;
     let mut kept = ValueVec::with_capacity(list.len());
     for element in list.iter() {
-        let verdict = ev.call(f, &[element], Pos::NONE)?;
+        let verdict = ev.call_one(f, element, Pos::NONE)?;
         let what = "while evaluating the return value of the filtering function passed to builtins.filter";
         if ev.force_bool(verdict, pos, what)? {
             kept.push(element);
@@ -183,7 +183,7 @@ fn any(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.any")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.any")?;
     for element in list.iter() {
-        let verdict = ev.call(f, &[element], pos)?;
+        let verdict = ev.call_one(f, element, pos)?;
         if ev.force_bool(verdict, pos, "while evaluating the return value of the function passed to builtins.any")? {
             return Ok(Value::TRUE);
         }
@@ -195,7 +195,7 @@ fn all(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], pos, "while evaluating the first argument passed to builtins.all")?;
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.all")?;
     for element in list.iter() {
-        let verdict = ev.call(f, &[element], pos)?;
+        let verdict = ev.call_one(f, element, pos)?;
         if !ev.force_bool(verdict, pos, "while evaluating the return value of the function passed to builtins.all")? {
             return Ok(Value::FALSE);
         }
@@ -306,7 +306,7 @@ fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let (mut right, mut wrong) = (ValueVec::new(), ValueVec::new());
     for element in list.iter() {
         ev.force(element, pos)?;
-        let verdict = ev.call(f, &[element], pos)?;
+        let verdict = ev.call_one(f, element, pos)?;
         let what = "while evaluating the return value of the partition function passed to builtins.partition";
         let side = if ev.force_bool(verdict, pos, what)? { &mut right } else { &mut wrong };
         side.push(element);
@@ -324,7 +324,7 @@ fn group_by(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut index = FxHashMap::default();
     let mut groups: Vec<ValueVec> = Vec::new();
     for element in list.iter() {
-        let name = ev.call(f, &[element], pos)?;
+        let name = ev.call_one(f, element, pos)?;
         let what = "while evaluating the return value of the grouping function passed to builtins.groupBy";
         let name = ev.force_string_no_ctx(name, pos, what)?;
         let name = ev.symbol_of(name);
@@ -347,7 +347,7 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let list = ev.force_list(args[1], pos, "while evaluating the second argument passed to builtins.concatMap")?;
     let mut parts = ValueVec::with_capacity(list.len());
     for element in list.iter() {
-        let part = ev.call(f, &[element], pos)?;
+        let part = ev.call_one(f, element, pos)?;
         let place = ev.determine_pos_or(part, ev.determine_pos_or(f, pos));
         let what = "while evaluating the return value of the function passed to builtins.concatMap";
         parts.push(ev.force_list(part, place, what)?.value());

@@ -40,6 +40,28 @@ impl Evaluator {
         result
     }
 
+    /// [`Evaluator::call`] with one argument.
+    #[inline(never)]
+    pub(crate) fn call_one(&mut self, function: Value, arg: Value, pos: Pos) -> Result<Value> {
+        self.call_one_here(function, arg, pos)
+    }
+
+    /// The same, in the frame of the caller. Mostly the function is one written in Nix.
+    #[inline(always)]
+    pub(super) fn call_one_here(&mut self, function: Value, arg: Value, pos: Pos) -> Result<Value> {
+        if let Some(closure) = function.as_closure()
+            && let Some(function) = closure.lambda().function.get()
+            && function.curried == 1
+            && !self.is_observed()
+        {
+            self.enter(pos)?;
+            let result = self.call_function(closure, function, arg, pos);
+            self.leave();
+            return result;
+        }
+        self.call(function, &[arg], pos)
+    }
+
     #[inline(never)]
     pub(super) fn call_level(&mut self, function: Value, args: &[Value], pos: Pos) -> Result<Value> {
         let mut current = self.force(function, pos)?;

@@ -57,16 +57,7 @@ impl Evaluator {
                 value.set_closure(header);
                 Ok(value)
             }
-            Kind::App => {
-                if !self.claim(value, header) {
-                    return self.force_again(value, pos);
-                }
-                let used = self.uses.height();
-                match self.call_app(value.claimed_app(), pos) {
-                    Ok(result) => self.finish_thunk(value, result, used),
-                    Err(error) => Err(self.fail_thunk(value, error, used)),
-                }
-            }
+            Kind::App => self.force_app(value, pos),
             Kind::Noted => {
                 let (value, set) = value.noted();
                 self.uses.take(set);
@@ -86,7 +77,28 @@ impl Evaluator {
         }
     }
 
+    #[inline(never)]
+    fn force_app(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        if !self.claim(value, value.header()) {
+            return self.force_again(value, pos);
+        }
+        let used = self.uses.height();
+        match self.call_app(value.claimed_app(), pos) {
+            Ok(result) => self.finish_thunk(value, result, used),
+            Err(error) => Err(self.fail_thunk(value, error, used)),
+        }
+    }
+
+    #[inline(always)]
     fn call_app(&mut self, app: App, pos: Pos) -> Result<Value> {
+        match app.only_arg() {
+            Some(arg) => self.call_one_here(app.function(), arg, pos),
+            None => self.call_app_with_all(app, pos),
+        }
+    }
+
+    #[inline(never)]
+    fn call_app_with_all(&mut self, app: App, pos: Pos) -> Result<Value> {
         let mut args = [Value::NULL; MAX_ARITY];
         let args = fill(&mut args, app.args());
         self.call(app.function(), args, pos)

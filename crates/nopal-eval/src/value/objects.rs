@@ -305,4 +305,11 @@ impl App {
         // SAFETY: an `App` has `len` arguments after the function.
         values(unsafe { self.0.slots_from(1, header_len(self.0.header())) })
     }
+
+    /// The argument, if there is one only.
+    #[inline(always)]
+    pub(crate) fn only_arg(self) -> Option<Value> {
+        let mut args = self.args();
+        if args.len() == 1 { args.next() } else { None }
+    }
 }
