@@ -11,6 +11,7 @@ use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::access::Links;
 use crate::eval::coerce::Coerce;
+use crate::eval::store::Addend;
 use crate::host::{AddPath, FileType, HostError};
 use crate::pos::Pos;
 use crate::pure::path;
@@ -371,10 +372,15 @@ impl Addition {
             expected: None,
             references: &references,
         };
-        let host = ev.host();
+        let add = |ev: &mut Evaluator| ev.host().add_path(&request, None).map_err(|error| ev.host_error(error, pos));
         let added = match self.filter {
-            None => host.add_path(&request, None).map_err(|error| ev.host_error(error, pos))?,
+            None if references.is_empty() => {
+                let (root, path, method) = (self.root, resolved.clone(), self.method);
+                ev.add_once(&Addend { root, path, name: name.clone(), method }, add)?
+            }
+            None => add(ev)?,
             Some(function) => {
+                let host = ev.host();
                 let mut failure = None;
                 let mut admit = |path: &Path, kind: FileType| {
                     call_filter(ev, function, path, kind, pos).map_err(|error| {

@@ -207,9 +207,10 @@ impl Evaluator {
         self.run(code)
     }
 
-    /// Forgets which files were evaluated, so that changed ones are read again.
+    /// Forgets which files were evaluated or added to the store, so that changed ones are read again.
     pub fn forget_files(&mut self) {
         lock(&self.common.files).clear();
+        lock(&self.common.added).clear();
         self.failed_files.clear();
         self.resolved.clear();
     }

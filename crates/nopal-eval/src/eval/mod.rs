@@ -39,7 +39,7 @@ pub(crate) mod parallel;
 mod parse;
 mod positions;
 mod select;
-mod store;
+pub(crate) mod store;
 
 pub use access::Links;
 
@@ -131,6 +131,7 @@ pub(crate) struct Common {
     files: Mutex<FxHashMap<import::FileKey, import::FileState>>,
     /// Paths copied to the store so far.
     sources: Mutex<store::Sources>,
+    added: Mutex<store::Added>,
     /// In restricted or pure evaluation: files and directories that may be read.
     allowed: Option<RwLock<FxHashSet<Vec<u8>>>>,
     /// Hashes of the derivations that any thread made since there are several.
@@ -151,7 +152,13 @@ impl Evaluator {
     /// An evaluator on the current thread. Evaluation uses the thread's stack; see [`crate::with_stack`].
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Evaluator {
         let allowed = (settings.pure_eval || settings.restrict_eval).then(RwLock::default);
-        let common = Common { files: Mutex::default(), sources: Mutex::default(), allowed, made: Mutex::default() };
+        let common = Common {
+            files: Mutex::default(),
+            sources: Mutex::default(),
+            added: Mutex::default(),
+            allowed,
+            made: Mutex::default(),
+        };
         let heap = Heap::new(settings.collect_after_bytes, settings.max_memory_bytes);
         let team = parallel::Team::new(settings.threads);
         let mut evaluator = Evaluator::with(heap, settings, host, Arc::new(common), Arc::new(team));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nopal_format::{ContentAddressMethod, HashAlgorithm, StorePath};
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::context::{Context, ContextElement};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +27,18 @@ pub(super) struct Source {
     text: Arc<str>,
     context: Context,
     uses: UseSet,
+}
+
+/// What was added to the store so far by [`Evaluator::add_once`].
+pub(super) type Added = FxHashMap<Addend, (StorePath, UseSet)>;
+
+/// A path that is to be added to the store as it is, and what it becomes there.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Addend {
+    pub(crate) root: Root,
+    pub(crate) path: Vec<u8>,
+    pub(crate) name: String,
+    pub(crate) method: ContentAddressMethod,
 }
 
 /// A borrowed [`FileKey`].
@@ -62,6 +74,24 @@ impl Evaluator {
         };
         *context = self.contexts.union(*context, source.context);
         Ok(source.text)
+    }
+
+    /// Adds a path to the store, unless this evaluation did so before: a tree need not be read for each use of it.
+    pub(crate) fn add_once(
+        &mut self,
+        addend: &Addend,
+        add: impl FnOnce(&mut Self) -> Result<StorePath>,
+    ) -> Result<StorePath> {
+        let known = lock(&self.common.added).get(addend).cloned();
+        if let Some((path, uses)) = known {
+            self.uses.take(uses);
+            return Ok(path);
+        }
+        let used = self.uses.height();
+        let path = add(self)?;
+        let uses = self.uses.gather(used);
+        lock(&self.common.added).insert(addend.clone(), (path.clone(), uses));
+        Ok(path)
     }
 
     fn source_to_store(&mut self, root: Root, path: &[u8]) -> Result<StorePath> {

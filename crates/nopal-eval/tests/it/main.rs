@@ -4,3 +4,4 @@ mod dynamic;
 mod lang;
 mod parallel;
 mod sets;
+mod sources;
