@@ -12,6 +12,7 @@ use crate::code::ir::{Expr, ThunkCode};
 use crate::error::{ErrorKind, Result};
 use crate::eval::Evaluator;
 use crate::pos::{Origin, Pos};
+use crate::sync::lock;
 use crate::value::{Attrs, AttrsBuilder, Root, Value};
 
 /// What a syntax error says if the text could go on.
@@ -91,6 +92,8 @@ impl Evaluator {
     /// # Errors
     /// Evaluation fails. If its kind is [`ErrorKind::Unfinished`], more text could help.
     pub fn eval_interactive(&mut self, text: &[u8], dir: &[u8]) -> Result<Value> {
+        // each input is an evaluation of its own
+        lock(&self.common.added).clear();
         let code = self.compile_interactive(text, dir)?;
         self.run(code)
     }

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
+use nopal_eval::pos::Pos;
 use nopal_eval::{Evaluator, Host, MemHost, Settings};
 use nopal_format::StoreDir;
 
 #[test]
-fn a_path_is_added_once_until_files_are_forgotten() {
+fn a_path_is_added_once_in_an_evaluation() {
     nopal_eval::with_stack(|| {
         let host = Arc::new(MemHost::new(StoreDir::default()));
         let settings = Settings::new("x86_64-linux", StoreDir::default());
         let mut ev = Evaluator::new(settings, host.clone() as Arc<dyn Host>);
-        let mut add = |contents: &str, forget: bool, arguments: &str| {
+        let mut add = |contents: &str, is_input: bool, arguments: &str| {
             host.put_file("/source", contents.to_owned());
-            if forget {
-                ev.forget_files();
-            }
-            let value =
-                ev.eval_text(format!("builtins.path {{ path = /source; {arguments} }}").as_bytes(), b"/").unwrap();
-            String::from_utf8_lossy(value.as_str().unwrap().as_bytes()).into_owned()
+            let text = format!("builtins.path {{ path = /source; {arguments} }}");
+            let value = match is_input {
+                true => ev.eval_interactive(text.as_bytes(), b"/").and_then(|value| ev.force(value, Pos::NONE)),
+                false => ev.eval_text(text.as_bytes(), b"/"),
+            };
+            String::from_utf8_lossy(value.unwrap().as_str().unwrap().as_bytes()).into_owned()
         };
         let first = add("one", false, "");
         assert_eq!(add("two", false, ""), first);
@@ -28,6 +29,7 @@ fn a_path_is_added_once_until_files_are_forgotten() {
         // a filter is asked each time
         let filtered = add("two", false, "filter = _: _: true;");
         assert_ne!(filtered, first);
+        // and an input is an evaluation of its own
         assert_eq!(add("two", true, ""), filtered);
     });
 }
