@@ -323,16 +323,19 @@ impl Draft<'_> {
 
     /// Everything that the strings depend on becomes an input.
     fn add_inputs(&mut self, ev: &mut Evaluator) -> Result<()> {
+        let mut deep = Vec::new();
         for element in self.contexts.elements(&ev.contexts) {
             match element {
                 ContextElement::Opaque(path) => {
                     self.drv.input_srcs.insert(path.clone());
                 }
                 ContextElement::Built(built) => self.drv.add_input(built),
-                ContextElement::DrvDeep(path) => self.add_closure(ev, path)?,
+                ContextElement::DrvDeep(path) => deep.push(path),
             }
         }
-        Ok(())
+        // the first one that is not there is reported
+        deep.sort_unstable();
+        deep.into_iter().try_for_each(|path| self.add_closure(ev, path))
     }
 
     /// The derivation itself and everything it takes to build it, including all outputs of all derivations.

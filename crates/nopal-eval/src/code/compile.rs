@@ -329,6 +329,8 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn variable(&mut self, name: Symbol, pos: Pos) -> Result<Expr> {
         match self.lookup(name) {
+            // given by `scopedImport`; who evaluates it may ask where
+            Some(Binding::Const(value)) if value.is_thunk() => Ok(Expr::Rare(leak(Rare::Given(value, pos)))),
             Some(Binding::Const(value)) => Ok(Expr::Const(value)),
             Some(Binding::Variable(variable)) if variable.is_cell => {
                 Ok(Expr::Rare(leak(Rare::Cell(self.reference(variable), pos))))
@@ -450,6 +452,32 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// The code of an expression that must have a type, with the position that Nix shows if it has another one.
+    fn placed(&self, id: ExprId, code: Expr, has_type: fn(Value) -> bool) -> Expr {
+        let pos = self.shown_pos(id);
+        match &code {
+            Expr::Const(value) if has_type(*value) => code,
+            Expr::Const(_) | Expr::List(_) if !pos.is_none() => Expr::Rare(leak(Rare::Placed(code, pos))),
+            _ => code,
+        }
+    }
+
+    /// The position that Nix gives an expression.
+    fn shown_pos(&self, id: ExprId) -> Pos {
+        match self.ast.expr(id) {
+            ast::Expr::Int(_)
+            | ast::Expr::Float(_)
+            | ast::Expr::Str(_)
+            | ast::Expr::Path { .. }
+            | ast::Expr::Let { .. } => Pos::NONE,
+            ast::Expr::Not(operand) => self.shown_pos(operand),
+            ast::Expr::List(range) => {
+                self.ast.exprs_in(range).first().map_or(Pos::NONE, |first| self.shown_pos(*first))
+            }
+            _ => self.pos(self.ast.pos(id)),
+        }
+    }
+
     fn constant(&mut self, make: impl FnOnce(&mut Heap) -> Value) -> Expr {
         let value = make(self.heap);
         Expr::Const(self.heap.keep(value))
@@ -501,7 +529,10 @@ impl<'a> Compiler<'a> {
             }
             ast::Expr::If { .. } => self.branches(id)?,
             ast::Expr::Assert { cond, body } => self.assert(cond, body, pos)?,
-            ast::Expr::Not(operand) => Expr::Not(leak(self.expr(operand)?)),
+            ast::Expr::Not(operand) => {
+                let code = self.expr(operand)?;
+                Expr::Not(leak(self.placed(operand, code, |value| matches!(value, Value::TRUE | Value::FALSE))))
+            }
             ast::Expr::Negate(operand) => {
                 if self.is_builtin(sym::SUB) {
                     let lhs = Expr::Const(self.heap.int(0));
@@ -570,7 +601,8 @@ impl<'a> Compiler<'a> {
                         home: &self.source.home,
                     };
                     let text = nopal_syntax::printer::print_expr(self.ast, &context, *expr);
-                    Ok(Name::Dynamic(self.expr(*expr)?, leak_all(text)))
+                    let code = self.expr(*expr)?;
+                    Ok(Name::Dynamic(self.placed(*expr, code, |value| value.as_str().is_some()), leak_all(text)))
                 }
             })
             .collect();
@@ -782,11 +814,12 @@ impl<'a> Compiler<'a> {
             }
             return Ok(if call.negated { Expr::Not(leak(result)) } else { result });
         }
-        let (mut lhs, mut rhs) = (self.expr(lhs)?, self.expr(rhs)?);
+        let (mut left, mut right) = (self.expr(lhs)?, self.expr(rhs)?);
         if direct == Op::Update {
-            (lhs, rhs) = (unwrap_update(lhs), unwrap_update(rhs));
+            left = self.placed(lhs, unwrap_update(left), |value| value.as_attrs().is_some());
+            right = self.placed(rhs, unwrap_update(right), |value| value.as_attrs().is_some());
         }
-        let binary = leak(Binary::new(direct, lhs, rhs, pos));
+        let binary = leak(Binary::new(direct, left, right, pos));
         Ok(if matches!(direct, Op::Eq | Op::Neq) { Expr::Equal(binary) } else { Expr::Binary(binary) })
     }
 }

@@ -529,6 +529,10 @@ pub(crate) enum Rare {
     CurPos(Pos),
     /// A variable whose attribute is in a cell (see [`Overrides`]).
     Cell(Ref, Pos),
+    /// A variable whose value is known, but was not evaluated when this was compiled.
+    Given(Value, Pos),
+    /// What has no position of its own, and will fail where Nix shows one.
+    Placed(Expr, Pos),
     /// An argument that failed when it was computed before the call: fails now, as it would have done.
     Raised,
     /// Only where the evaluation is observed.
@@ -547,7 +551,8 @@ impl Expr {
     pub(crate) fn pos(&self) -> Pos {
         match self {
             Expr::Local(_, pos) | Expr::Captured(_, pos) => *pos,
-            Expr::Rare(Rare::CurPos(pos) | Rare::Cell(_, pos)) => *pos,
+            Expr::Rare(Rare::CurPos(pos) | Rare::Cell(_, pos) | Rare::Given(_, pos) | Rare::Placed(_, pos)) => *pos,
+            Expr::Not(operand) => operand.pos(),
             Expr::Select(select) => select.pos,
             Expr::HasAttr(has) => has.pos,
             Expr::Call(call) => call.pos,
@@ -561,7 +566,7 @@ impl Expr {
             Expr::Attrs(literal) => literal.pos,
             Expr::With(with) => with.pos,
             Expr::Rare(Rare::Observed(observed)) => observed.inner.pos(),
-            Expr::Rare(Rare::Raised) | Expr::Const(_) | Expr::Let(_) | Expr::Not(_) | Expr::List(_) => Pos::NONE,
+            Expr::Rare(Rare::Raised) | Expr::Const(_) | Expr::Let(_) | Expr::List(_) => Pos::NONE,
         }
     }
 }

@@ -68,6 +68,7 @@ pub(super) fn cell(expr: &Expr, env: Env) -> Option<Value> {
         Expr::Local(slot, _) => Some(env.frame.get(*slot)),
         Expr::Captured(index, _) => Some(env.captures.get(*index)),
         Expr::Rare(Rare::Cell(var, _)) => Some(env.get(*var).in_cell()),
+        Expr::Rare(Rare::Given(value, _)) => Some(*value),
         _ => None,
     }
 }
@@ -596,6 +597,8 @@ impl Evaluator {
         match rare {
             Rare::CurPos(pos) => Ok(self.pos_value(*pos)),
             Rare::Cell(var, pos) => self.force(env.get(*var).in_cell(), *pos),
+            Rare::Given(value, pos) => self.force(*value, *pos),
+            Rare::Placed(expr, _) => self.eval(expr, env),
             Rare::Raised => Err(self.raised(env)),
             Rare::Observed(observed) => self.eval_observed(observed, env),
         }

@@ -1,4 +1,4 @@
-//! Paths that are added to the store are read once in an evaluation.
+//! What evaluation does with files besides evaluating them.
 
 use std::sync::Arc;
 
@@ -31,5 +31,22 @@ fn a_path_is_added_once_in_an_evaluation() {
         assert_ne!(filtered, first);
         // and an input is an evaluation of its own
         assert_eq!(add("two", true, ""), filtered);
+    });
+}
+
+/// Where one is evaluated that needs itself is said by its place in the file, not only by the call.
+#[test]
+fn variables_given_to_a_file_have_places() {
+    nopal_eval::with_stack(|| {
+        let host = Arc::new(MemHost::new(StoreDir::default()));
+        host.put_file("/given.nix", "[ 1 ] ++ x\n".to_owned());
+        let mut ev = Evaluator::new(Settings::new("x86_64-linux", StoreDir::default()), host as Arc<dyn Host>);
+        let text = b"let x = builtins.scopedImport { inherit x; } /given.nix; in x";
+        let error = ev.eval_text(text, b"/").unwrap_err();
+        let report = String::from_utf8_lossy(&ev.render_error(&error)).into_owned();
+        assert!(report.ends_with(
+            "error: infinite recursion encountered\n       at /given.nix:1:10:\n            1| [ 1 ] ++ x\n             \
+             |          ^\n            2|\n"
+        ));
     });
 }
