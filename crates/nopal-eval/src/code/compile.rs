@@ -457,7 +457,7 @@ impl<'a> Compiler<'a> {
         let pos = self.shown_pos(id);
         match &code {
             Expr::Const(value) if has_type(*value) => code,
-            Expr::Const(_) | Expr::List(_) if !pos.is_none() => Expr::Rare(leak(Rare::Placed(code, pos))),
+            _ if code.pos().is_none() && !pos.is_none() => Expr::Rare(leak(Rare::Placed(code, pos))),
             _ => code,
         }
     }
