@@ -57,7 +57,7 @@ impl Evaluator {
                 value.set_closure(header);
                 Ok(value)
             }
-            Kind::App => self.force_app(value, pos),
+            Kind::App => self.force_app(value, header, pos),
             Kind::Noted => {
                 let (value, set) = value.noted();
                 self.uses.take(set);
@@ -77,9 +77,10 @@ impl Evaluator {
         }
     }
 
+    /// Forces what was a suspended application when it had this header.
     #[inline(never)]
-    fn force_app(&mut self, value: Value, pos: Pos) -> Result<Value> {
-        if !self.claim(value, value.header()) {
+    fn force_app(&mut self, value: Value, header: u64, pos: Pos) -> Result<Value> {
+        if !self.claim(value, header) {
             return self.force_again(value, pos);
         }
         let used = self.uses.height();
