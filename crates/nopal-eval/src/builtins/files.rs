@@ -376,7 +376,7 @@ impl Addition {
         let added = match self.filter {
             None if references.is_empty() => {
                 let (root, path, method) = (self.root, resolved.clone(), self.method);
-                ev.add_once(&Addend { root, path, name: name.clone(), method }, add)?
+                ev.add_once(Addend { root, path, name: name.clone(), method }, add)?
             }
             None => add(ev)?,
             Some(function) => {

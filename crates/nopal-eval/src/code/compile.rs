@@ -454,11 +454,13 @@ impl<'a> Compiler<'a> {
 
     /// The code of an expression that must have a type, with the position that Nix shows if it has another one.
     fn placed(&self, id: ExprId, code: Expr, has_type: fn(Value) -> bool) -> Expr {
-        let pos = self.shown_pos(id);
-        match &code {
-            Expr::Const(value) if has_type(*value) => code,
-            _ if code.pos().is_none() && !pos.is_none() => Expr::Rare(leak(Rare::Placed(code, pos))),
-            _ => code,
+        let is_right = matches!(&code, Expr::Const(value) if has_type(*value));
+        if is_right || !code.pos().is_none() {
+            return code;
+        }
+        match self.shown_pos(id) {
+            Pos::NONE => code,
+            pos => Expr::Rare(leak(Rare::Placed(code, pos))),
         }
     }
 

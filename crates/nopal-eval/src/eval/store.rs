@@ -33,7 +33,7 @@ pub(super) struct Source {
 pub(super) type Added = FxHashMap<Addend, (StorePath, UseSet)>;
 
 /// A path that is to be added to the store as it is, and what it becomes there.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Addend {
     pub(crate) root: Root,
     pub(crate) path: Vec<u8>,
@@ -79,10 +79,10 @@ impl Evaluator {
     /// Adds a path to the store, unless this evaluation did so before: a tree need not be read for each use of it.
     pub(crate) fn add_once(
         &mut self,
-        addend: &Addend,
+        addend: Addend,
         add: impl FnOnce(&mut Self) -> Result<StorePath>,
     ) -> Result<StorePath> {
-        let known = lock(&self.common.added).get(addend).cloned();
+        let known = lock(&self.common.added).get(&addend).cloned();
         if let Some((path, uses)) = known {
             self.uses.take(uses);
             return Ok(path);
@@ -90,7 +90,7 @@ impl Evaluator {
         let used = self.uses.height();
         let path = add(self)?;
         let uses = self.uses.gather(used);
-        lock(&self.common.added).insert(addend.clone(), (path.clone(), uses));
+        lock(&self.common.added).insert(addend, (path.clone(), uses));
         Ok(path)
     }
 
