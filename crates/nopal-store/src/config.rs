@@ -4,15 +4,21 @@ use std::path::{Path, PathBuf};
 
 use nopal_format::StoreDir;
 
-/// How hard an addition tries to survive a power cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Data is on disk before the database says that it is valid.
-    #[default]
-    Durable,
-    /// The kernel writes when it likes: for scratch stores and tests. A crash of the process harms nothing, a power
-    /// cut may leave valid paths with wrong contents.
-    Volatile,
+/// What survives a power cut. A crash of the process harms nothing in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durability {
+    /// What is added is on disk before the database says that it is valid (Nix's `fsync-store-paths`). Otherwise a
+    /// power cut may leave valid paths with wrong contents.
+    pub contents: bool,
+    /// The database is written in an order that keeps it whole (Nix's `fsync-metadata`).
+    pub database: bool,
+}
+
+impl Durability {
+    /// Everything: what a store has if nobody says otherwise.
+    pub const FULL: Self = Self { contents: true, database: true };
+    /// The kernel writes when it likes: for scratch stores and tests.
+    pub const NONE: Self = Self { contents: false, database: false };
 }
 
 /// What makes a store: given by the caller, since nothing here reads the environment.
@@ -44,14 +50,14 @@ impl StoreConfig {
             database_dir: root.join("var"),
             log_dir: root.join("var/log"),
             read_only: false,
-            durability: Durability::Durable,
+            durability: Durability::FULL,
         }
     }
 
     /// Nix's layout: trees in `physical_dir`, everything else in `state_dir` as Nix has it there.
     pub fn like_nix(physical_dir: PathBuf, state_dir: PathBuf, log_dir: PathBuf, store_dir: StoreDir) -> Self {
         let database_dir = state_dir.join("db");
-        let durability = Durability::Durable;
+        let durability = Durability::FULL;
         Self { store_dir, physical_dir, state_dir, database_dir, log_dir, read_only: false, durability }
     }
 

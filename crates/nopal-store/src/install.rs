@@ -9,7 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nopal_format::{Derivation, StoreDir, StorePath};
 use nopal_fs::{CanonicalDirectory, FsError, NumberLocks, SyncMethod};
 
-use crate::config::Durability;
 use crate::database::{ForeignKeys, Persist, Registration};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -141,7 +140,7 @@ impl Store {
     }
 
     fn make_durable(&self, trees: &[PathBuf], entries: u64) -> Result<(), FsError> {
-        if self.config().durability == Durability::Volatile || trees.is_empty() {
+        if !self.config().durability.contents || trees.is_empty() {
             return Ok(());
         }
         if entries > SYNC_EACH_LIMIT {

@@ -9,7 +9,7 @@ use nopal_engine::{
     AutoArg, DebianConfig, Destination, Engine, EngineConfig, EvaluationCache, FlakeConfig, ObserveConfig,
 };
 use nopal_format::StoreDir;
-use nopal_store::StoreConfig;
+use nopal_store::{Durability, StoreConfig};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
@@ -163,7 +163,8 @@ impl Settings {
 
     /// The store that a URI names; `None` is the one that nothing else is said of.
     pub(crate) fn store_at(&self, uri: &str) -> Result<Option<StoreConfig>, CliError> {
-        Ok(StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir))
+        let config = StoreUri::parse(uri, &self.working_dir)?.config(&self.store_dir);
+        Ok(config.map(|config| StoreConfig { durability: durability(&self.conf), ..config }))
     }
 
     /// Lets flakes stand for others.
@@ -330,10 +331,12 @@ impl Settings {
             (_, Some(words)) => words.split_whitespace().map(str::to_owned).collect(),
             (text, None) => split_nix_path(&text.unwrap_or_default()),
         };
+        let durability = durability(&conf);
+        let store = self.store.unwrap_or_else(|| StoreConfig::at(&self.root, self.store_dir.clone()));
         EngineConfig {
-            store: self.store.unwrap_or_else(|| StoreConfig::at(&self.root, self.store_dir.clone())),
+            store: StoreConfig { durability, ..store },
             store_dir: self.store_dir,
-            eval_store: self.eval_store,
+            eval_store: self.eval_store.map(|store| StoreConfig { durability, ..store }),
             closed_store: self.closed_store,
             cache_dir: self.cache,
             working_dir: self.working_dir,
@@ -547,6 +550,14 @@ impl StoreUri {
     }
 }
 
+/// What of an addition to a store is to survive a power cut.
+fn durability(conf: &NixConf) -> Durability {
+    Durability {
+        contents: conf.flag("fsync-store-paths") || conf.flag("sync-before-registering"),
+        database: conf.flag("fsync-metadata"),
+    }
+}
+
 /// What is to be observed of evaluations.
 fn observe(conf: &NixConf) -> ObserveConfig {
     let statistics = env_vars::NIX_SHOW_STATS.flag().then(|| match env_vars::NIX_SHOW_STATS_PATH.get() {
@@ -652,7 +663,21 @@ fn store_dir(variable: &env_vars::EnvVar) -> Result<StoreDir, CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::split_nix_path;
+    use super::{Durability, NixConf, durability, split_nix_path};
+
+    #[test]
+    fn what_is_added_is_durable_unless_settings_say_otherwise() {
+        let with = |settings: &[(&str, &str)]| {
+            let mut conf = NixConf::default();
+            settings.iter().for_each(|(name, value)| conf.set(name, value).unwrap());
+            durability(&conf)
+        };
+        assert_eq!(with(&[]), Durability::FULL);
+        let unsynced = ("fsync-store-paths", "false");
+        assert_eq!(with(&[unsynced]), Durability { contents: false, database: true });
+        assert_eq!(with(&[unsynced, ("sync-before-registering", "true")]), Durability::FULL);
+        assert_eq!(with(&[unsynced, ("fsync-metadata", "false")]), Durability::NONE);
+    }
 
     #[test]
     fn urls_in_the_search_path_keep_their_colons() {

@@ -58,7 +58,7 @@ impl Site {
     pub(crate) fn at(root: &Path, logical: &str) -> Option<Self> {
         let busybox = Tool::find("busybox")?;
         let mut config = StoreConfig::at(root, StoreDir::new(logical).unwrap());
-        config.durability = Durability::Volatile;
+        config.durability = Durability::NONE;
         let store = Store::open(config, Reporter::silent()).unwrap();
         let source = tempfile::tempdir().unwrap();
         let bin = source.path().join("bin");

@@ -213,7 +213,7 @@ fn trivial_builds() {
     for count in [40, 200, 1000] {
         let Some(site) = Site::new() else { return };
         let mut config = StoreConfig::at(site.root(), site.store.store_dir().clone());
-        config.durability = nopal_store::Durability::Durable;
+        config.durability = nopal_store::Durability::FULL;
         let store = Store::open(config, Reporter::silent()).unwrap();
         let wanted: Vec<Wanted> = (0..count)
             .map(|number| {

@@ -129,10 +129,10 @@ impl Database {
             return Err(StoreError::ReadOnly { operation: "write to the database", path: self.path.clone() });
         };
         let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let synchronous = match (self.durability, persist) {
-            (Durability::Volatile, _) => "off",
-            (Durability::Durable, Persist::Now) => "full",
-            (Durability::Durable, Persist::Soon) => "normal",
+        let synchronous = match (self.durability.database, persist) {
+            (false, _) => "off",
+            (true, Persist::Now) => "full",
+            (true, Persist::Soon) => "normal",
         };
         connection.pragma_update(None, "synchronous", synchronous).map_err(|e| self.error(e))?;
         let checked = keys == ForeignKeys::Checked;

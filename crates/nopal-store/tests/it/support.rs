@@ -50,7 +50,7 @@ impl Scratch {
 /// The configuration of tests: nothing waits for the disk.
 pub(crate) fn config(root: &Path) -> StoreConfig {
     let mut config = StoreConfig::at(root, StoreDir::default());
-    config.durability = Durability::Volatile;
+    config.durability = Durability::NONE;
     config
 }
 

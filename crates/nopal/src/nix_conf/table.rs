@@ -93,7 +93,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         feature: Some("flakes"),
     },
     Setting { name: "fsync-metadata", kind: Kind::Flag, default: "true", aliases: &[], feature: None },
-    Setting { name: "fsync-store-paths", kind: Kind::Flag, default: "false", aliases: &[], feature: None },
+    Setting { name: "fsync-store-paths", kind: Kind::Flag, default: "true", aliases: &[], feature: None },
     Setting { name: "gc-reserved-space", kind: Kind::Number, default: "8388608", aliases: &[], feature: None },
     Setting { name: "hashed-mirrors", kind: Kind::Words, default: "", aliases: &[], feature: None },
     Setting {
