@@ -35,24 +35,29 @@ pub(super) fn inputs(bench: &Bench<'_>) -> Result<Vec<Input>, String> {
     }
     if lay(bench, "corepkgs", "corepkgs", corepkgs.as_deref())? {
         found.push(input(bench, "corepkgs stdenv", |base| format!("(import {base}/corepkgs {{ }}).stdenv.drvPath"))?);
-        found.push(input(bench, "corepkgs system", |base| {
-            format!("(import {base}/corepkgs/ekaos {{ }}).toplevel.drvPath")
-        })?);
+        let system = |base: &str| format!("(import {base}/corepkgs/ekaos {{ }}).toplevel.drvPath");
+        found.push(input(bench, "corepkgs system", system)?);
+        let again = Some(Again::Nothing);
+        found.push(Input { again, ..input(bench, "corepkgs system, unchanged", system)? });
         let all = |base: &str| format!("({ALL}) (import {base}/corepkgs {{ config.allowUnfree = true; }})");
-        found.push(input(bench, "corepkgs all", all)?);
+        found.push(Input { threads: true, ..input(bench, "corepkgs all", all)? });
         let file = bench.folder.join("corepkgs/pkgs/age/default.nix");
         let edit = Again::Edit { file, from: "version = \"", more: "9" };
         for (what, again) in [("unchanged", Again::Nothing), ("a leaf edited", edit)] {
             found.push(Input { again: Some(again), ..input(bench, &format!("corepkgs all, {what}"), all)? });
         }
-        let mut written = input(bench, "corepkgs all, written", all)?;
-        for arguments in &mut written.arguments {
-            arguments.insert(0, OsString::from("--read-write-mode"));
+        // both sides promise the same: the contents of a path are on disk before the database says that it is valid, or not
+        for (what, synced) in [("written, synced", "true"), ("written", "false")] {
+            let mut written = input(bench, &format!("corepkgs all, {what}"), all)?;
+            for arguments in &mut written.arguments {
+                let more = ["--read-write-mode", "--option", "fsync-store-paths", synced].map(OsString::from);
+                arguments.splice(..0, more);
+            }
+            written.writes = true;
+            found.push(written);
         }
-        written.writes = true;
-        found.push(written);
         let arguments = parsed(bench, "corepkgs")?;
-        found.push(Input { name: "corepkgs --parse".to_owned(), arguments, stdin: None, writes: false, again: None });
+        found.push(Input::new("corepkgs --parse", arguments, None));
     }
     if lay(bench, "nix-effects", "nix-effects", nix_effects.as_deref())? {
         if !lib {

@@ -19,6 +19,8 @@ pub(super) struct Input {
     pub(super) writes: bool,
     /// It has been evaluated before, and that may be made use of.
     pub(super) again: Option<Again>,
+    /// How much faster two threads are is measured, too.
+    pub(super) threads: bool,
 }
 
 /// What happened since something was evaluated before.
@@ -52,7 +54,12 @@ impl Input {
     pub(super) fn expression(name: &str, files: [PathBuf; 2]) -> Self {
         let arguments = ["--eval", "--strict", "--json", "-"].map(OsString::from).to_vec();
         let arguments = [arguments.clone(), arguments];
-        Self { name: name.to_owned(), arguments, stdin: Some(files), writes: false, again: None }
+        Self::new(name, arguments, Some(files))
+    }
+
+    /// Something that is evaluated anew, each time, and not written.
+    pub(super) fn new(name: &str, arguments: [Vec<OsString>; 2], stdin: Option<[PathBuf; 2]>) -> Self {
+        Self { name: name.to_owned(), arguments, stdin, writes: false, again: None, threads: false }
     }
 }
 
@@ -74,6 +81,9 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
         let row = row(bench, input)?;
         row.print();
         ratios.extend(row.ratio().filter(|_| number < small.len()));
+        if input.threads {
+            compare_threads(bench, input)?;
+        }
     }
     if !ratios.is_empty() {
         let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
@@ -112,6 +122,43 @@ fn row(bench: &Bench<'_>, input: &Input) -> Result<Row, String> {
     )?;
     bench.remove_stores()?;
     Ok(row)
+}
+
+/// Prints how much faster ours is with two threads than with one, beside what the machine has for two processes that
+/// share nothing: its cores may be less than two.
+fn compare_threads(bench: &Bench<'_>, input: &Input) -> Result<(), String> {
+    let stdin = input.stdin.as_ref().map(|[ours, _]| ours.as_path());
+    let ours = |threads: &str| {
+        let mut command = bench.ours.command("nix-instantiate");
+        prepare(&mut command).args(&input.arguments[0]).env("NOPAL_EVAL_CORES", threads);
+        command
+    };
+    let [left, right] = ["left", "right"].map(|name| bench.folder.join(name));
+    for folder in [&left, &right] {
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    }
+    let wall_s = |command: &Command, folder: &Path| measure(command, stdin, folder).map(|cost| cost.wall_s);
+    let (mut one, mut two, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..bench.options.rounds {
+        one.push(wall_s(&ours("1"), &left)?);
+        two.push(wall_s(&ours("2"), &left)?);
+        let processes = [ours("1"), ours("1")];
+        let (here, there) = std::thread::scope(|scope| {
+            let there = scope.spawn(|| wall_s(&processes[1], &right));
+            (wall_s(&processes[0], &left), there.join())
+        });
+        let there = there.map_err(|_| "a thread of the bench panics".to_owned())?;
+        both.push(here?.max(there?));
+    }
+    let [one, two, both] = [one, two, both].map(median);
+    println!(
+        "{}: with two threads {:.2} times as fast as with one ({two:.3} and {one:.3} s of wall time); two processes at \
+         once do {:.2} times as much as one",
+        input.name,
+        one / two,
+        2.0 * one / both
+    );
+    Ok(())
 }
 
 fn micro(bench: &Bench<'_>) -> Result<Vec<(String, PathBuf)>, String> {

@@ -117,12 +117,13 @@ impl Row {
             |cost: Cost| format!("{:>8.3} {:>8.3} {:>8.3} {:>6.0}", cost.user_s, cost.cpu_s, cost.wall_s, cost.peak_mb);
         let Some(peer) = self.peer else { return println!("{:<28} {}", self.name, cost(self.ours)) };
         println!(
-            "{:<28} {} {} {:>6.2} {:>6.2} {:>6.2}",
+            "{:<28} {} {} {:>6.2} {:>6.2} {:>6.2} {:>6.2}",
             self.name,
             cost(self.ours),
             cost(peer),
             part(self.ours.user_s, peer.user_s, 0.001),
             part(self.ours.cpu_s, peer.cpu_s, 0.001),
+            part(self.ours.wall_s, peer.wall_s, 0.001),
             part(self.ours.peak_mb, peer.peak_mb, 1.0)
         );
     }
@@ -148,5 +149,5 @@ pub(super) fn print_header(peer: Option<&str>) {
     let columns = format!("{:>8} {:>8} {:>8} {:>6}", "user s", "CPU s", "wall s", "MB");
     let Some(peer) = peer else { return println!("{:<28} {columns}", "") };
     println!("{:<28} {:<33} {:<33} ours / peer", "", " nopal", format!(" {peer}"));
-    println!("{:<28} {columns} {columns} {:>6} {:>6} {:>6}", "", "user", "CPU", "MB");
+    println!("{:<28} {columns} {columns} {:>6} {:>6} {:>6} {:>6}", "", "user", "CPU", "wall", "MB");
 }
