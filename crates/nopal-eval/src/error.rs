@@ -116,6 +116,12 @@ impl Error {
         Error::new(ErrorKind::Eval, message)
     }
 
+    /// There is no more memory than so many bytes.
+    #[cold]
+    pub(crate) fn memory_limit(bytes: usize) -> Error {
+        Error::new(ErrorKind::OutOfMemory, format!("memory limit of {bytes} bytes reached during evaluation"))
+    }
+
     /// A type error.
     #[cold]
     pub fn type_error(message: impl Into<Vec<u8>>) -> Error {

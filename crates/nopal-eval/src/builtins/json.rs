@@ -139,6 +139,7 @@ impl<'a> Writer<'a> {
 
     fn value(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         ev.check_stack()?;
+        ev.check_text(self.out.len())?;
         ev.enter(pos)?;
         let result = self.level(ev, value, pos);
         ev.leave();

@@ -4,7 +4,7 @@ use crate::Evaluator;
 use crate::builtin::BuiltinDef;
 use crate::builtins::def;
 use crate::code::ir::{Binary, Expr, Op};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::pos::Pos;
 use crate::pure::sort::{self, Order};
 use crate::value::{AttrsBuilder, Closure, List, NixStr, Value, ValueVec, View};
@@ -143,16 +143,17 @@ fn concat_lists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         let what = "while evaluating a value of the list passed to builtins.concatLists";
         parts.push(ev.force_list(list, pos, what)?.value());
     }
-    Ok(join(ev, &parts))
+    join(ev, &parts)
 }
 
 /// Joins evaluated lists; if only one has elements, that list itself.
-fn join(ev: &mut Evaluator, parts: &[Value]) -> Value {
+fn join(ev: &mut Evaluator, parts: &[Value]) -> Result<Value> {
     let lists = || parts.iter().filter_map(|p| p.as_list());
     let total = lists().map(List::len).sum::<usize>();
     if let Some(only) = lists().find(|l| !l.is_empty() && l.len() == total) {
-        return only.value();
+        return Ok(only.value());
     }
+    ev.check_list(total)?;
     let mut result = ev.heap.list_builder(total);
     let mut at = 0;
     for list in lists() {
@@ -161,7 +162,7 @@ fn join(ev: &mut Evaluator, parts: &[Value]) -> Value {
             at += 1;
         }
     }
-    result.finish()
+    Ok(result.finish())
 }
 
 fn length(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -216,9 +217,7 @@ fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let f = ev.force_function(args[0], Pos::NONE, what)?;
     // An object's length has 32 bits; a list that long would not fit the memory either.
     let Ok(count) = u32::try_from(length) else { return impossible() };
-    if !ev.heap.has_room(count as usize * GENERATED_BYTES) {
-        return Err(Error::new(ErrorKind::OutOfMemory, "out of memory"));
-    }
+    ev.check_room(count as usize * GENERATED_BYTES)?;
     let mut result = ev.heap.list_builder(count as usize);
     for i in 0..count {
         let index = ev.heap.int(i64::from(i));
@@ -352,5 +351,5 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         let what = "while evaluating the return value of the function passed to builtins.concatMap";
         parts.push(ev.force_list(part, place, what)?.value());
     }
-    Ok(join(ev, &parts))
+    join(ev, &parts)
 }

@@ -113,6 +113,7 @@ fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Va
         let what = "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep";
         if let Some(string) = element.follow().as_str() {
             contexts.add(string.context());
+            ev.check_text(out.len() + string.as_bytes().len())?;
             out.extend_from_slice(string.as_bytes());
         } else {
             let mut context = Context::EMPTY;
@@ -154,6 +155,7 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
                 replacement
             }
         };
+        ev.check_text(out.len() + replacement.as_bytes().len())?;
         out.extend_from_slice(replacement.as_bytes());
         Ok::<_, Error>(())
     })?;

@@ -81,6 +81,7 @@ impl Place {
 impl Writer<'_> {
     fn value(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         ev.check_stack()?;
+        ev.check_text(self.xml.written_bytes())?;
         ev.enter(pos)?;
         let result = self.level(ev, value, pos);
         ev.leave();

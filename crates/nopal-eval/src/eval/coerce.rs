@@ -85,6 +85,7 @@ impl Evaluator {
         let forced = self.force(value, pos)?;
         if let Some(s) = forced.as_str() {
             *context = self.contexts.union(*context, s.context());
+            self.check_text(out.len() + s.as_bytes().len())?;
             out.extend_from_slice(s.as_bytes());
             return Ok(());
         }

@@ -8,7 +8,7 @@ use crate::eval::expr::Env;
 use crate::pos::Pos;
 use crate::value::objects::App;
 use crate::value::stack::Captures;
-use crate::value::word::{Kind, owner};
+use crate::value::word::{Kind, Slot, owner};
 use crate::value::{Attrs, List, NixStr, RootVec, Value, View};
 
 use nopal_syntax::interner::sym;
@@ -17,6 +17,9 @@ use nopal_syntax::interner::sym;
 fn deep_ahead(ev: &mut Evaluator, value: Value) -> Result<()> {
     ev.force_deep(value).map(drop)
 }
+
+/// What takes so many bytes together may find no room where smaller things do.
+const GIANT_BYTES: usize = 256 << 20;
 
 impl Evaluator {
     /// The value in weak head normal form.
@@ -213,10 +216,39 @@ impl Evaluator {
     #[cold]
     pub(crate) fn stack_overflow(&self) -> Error {
         if let Some(bytes) = self.heap.exceeded_limit() {
-            let message = format!("memory limit of {bytes} bytes reached during evaluation");
-            return Error::new(ErrorKind::OutOfMemory, message);
+            return Error::memory_limit(bytes);
         }
         Error::new(ErrorKind::StackOverflow, "stack overflow (possible infinite recursion)")
+    }
+
+    /// Fails before something is made that there is no room for. What is no giant finds room in any case, since evaluation
+    /// ends while there is some left.
+    #[inline(always)]
+    pub(crate) fn check_room(&mut self, bytes: usize) -> Result<()> {
+        if bytes < GIANT_BYTES { Ok(()) } else { self.check_room_for_giant(bytes) }
+    }
+
+    /// The same, for a text that is made beside the values: there is a copy of it when it grows, and when it becomes one.
+    #[inline(always)]
+    pub(crate) fn check_text(&mut self, bytes: usize) -> Result<()> {
+        self.check_room(2 * bytes)
+    }
+
+    /// The same, for a list of so many elements.
+    #[inline(always)]
+    pub(crate) fn check_list(&mut self, len: usize) -> Result<()> {
+        self.check_room(len * size_of::<Slot>())
+    }
+
+    #[cold]
+    fn check_room_for_giant(&mut self, bytes: usize) -> Result<()> {
+        if self.heap.make_room(bytes) {
+            return Ok(());
+        }
+        Err(match self.heap.memory_limit() {
+            Some(bytes) => Error::memory_limit(bytes),
+            None => Error::new(ErrorKind::OutOfMemory, "out of memory"),
+        })
     }
 
     /// Enters a level of recursion that `max-call-depth` counts; every success is paired with [`Evaluator::leave`].

@@ -148,7 +148,7 @@ impl Evaluator {
                 let a = self.eval_leaf(&binary.lhs, env)?;
                 let b = self.eval_leaf(&binary.rhs, env)?;
                 if let (Some(left), Some(right)) = (a.as_list(), b.as_list()) {
-                    return Ok(self.concat_two_lists(left, right));
+                    return self.concat_two_lists(left, right);
                 }
                 self.concat_lists(&[a, b], pos, "while evaluating one of the elements to concatenate")
             }
@@ -180,18 +180,20 @@ impl Evaluator {
         }
     }
 
-    fn concat_two_lists(&mut self, left: List, right: List) -> Value {
+    fn concat_two_lists(&mut self, left: List, right: List) -> Result<Value> {
         if right.is_empty() {
-            return left.value();
+            return Ok(left.value());
         }
         if left.is_empty() {
-            return right.value();
+            return Ok(right.value());
         }
-        let mut out = self.heap.list_builder(left.len() + right.len());
+        let len = left.len() + right.len();
+        self.check_list(len)?;
+        let mut out = self.heap.list_builder(len);
         for (index, element) in left.iter().chain(right.iter()).enumerate() {
             out.set(index, element);
         }
-        out.finish()
+        Ok(out.finish())
     }
 
     /// Concatenates lists; a list that is the only one with elements is returned as it is.
@@ -209,6 +211,7 @@ impl Evaluator {
             [] => Ok(self.heap.empty_list()),
             [only] => Ok(only.value()),
             _ => {
+                self.check_list(len)?;
                 let mut out = self.heap.list_builder(len);
                 let mut index = 0;
                 for list in &handles {
@@ -431,7 +434,9 @@ impl Evaluator {
                 context = self.contexts.union(context, part.context());
                 parts[index + 1] = part;
             }
-            return Ok(self.heap.string_concat(&parts[..=rest.len()], context));
+            let parts = &parts[..=rest.len()];
+            self.check_room(parts.iter().map(|part| part.as_bytes().len()).sum())?;
+            return Ok(self.heap.string_concat(parts, context));
         }
         self.concat_parts(concat, *first_pos, first, rest, [], env)
     }
@@ -483,6 +488,7 @@ impl Evaluator {
     ) -> Result<()> {
         if let Some(s) = value.as_str() {
             *context = self.contexts.union(*context, s.context());
+            self.check_text(out.len() + s.as_bytes().len())?;
             out.extend_from_slice(s.as_bytes());
             return Ok(());
         }

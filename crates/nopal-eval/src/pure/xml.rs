@@ -16,6 +16,11 @@ impl XmlWriter {
         XmlWriter { out: PROLOGUE.to_vec(), open: Vec::new() }
     }
 
+    /// How many bytes are written so far.
+    pub fn written_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Opens an element; `attributes` in order of their names.
     pub fn open(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
         self.tag(name, attributes);

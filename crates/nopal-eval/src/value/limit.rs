@@ -75,6 +75,20 @@ impl Heap {
         self.world.space().room_bytes() >= SPARE_BYTES.saturating_add(bytes)
     }
 
+    /// The limit in bytes that was set.
+    pub(crate) fn memory_limit(&self) -> Option<usize> {
+        self.limit.max_bytes()
+    }
+
+    /// Whether they may, if need be after a collection.
+    pub(crate) fn make_room(&mut self, bytes: usize) -> bool {
+        let has_room = |heap: &Self| bytes <= heap.limit.max_bytes && heap.has_room(bytes);
+        if !has_room(self) && !self.is_held() {
+            self.collect();
+        }
+        has_room(self)
+    }
+
     /// Called before `bytes` are taken.
     pub(super) fn keep_to_limit(&mut self, bytes: usize) {
         let mut has_room = self.has_room(bytes);
