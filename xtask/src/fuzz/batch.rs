@@ -319,6 +319,9 @@ fn prepared(nix: &Nix, program: &str) -> Command {
 /// The signal that ends what takes too long.
 const KILLED: i32 = 9;
 
+/// What a command says beyond is not kept: `--xml` of `builtins` is nine gigabytes, which end in an error.
+const LONGEST_BYTES: u64 = 64 << 20;
+
 /// Runs a command, and kills it after some time.
 fn finish(mut command: Command, patience: Duration) -> Result<Output, String> {
     let describe = |error: std::io::Error| format!("cannot run a command: {error}");
@@ -328,7 +331,10 @@ fn finish(mut command: Command, patience: Duration) -> Result<Output, String> {
     let read = |pipe: Option<Box<dyn std::io::Read + Send>>| {
         let mut text = Vec::new();
         // what a killed process did not say is no failure of ours
-        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut text));
+        let _ = pipe.map(|mut pipe| {
+            pipe.by_ref().take(LONGEST_BYTES).read_to_end(&mut text)?;
+            std::io::copy(&mut pipe, &mut std::io::sink())
+        });
         text
     };
     std::thread::scope(|scope| {
