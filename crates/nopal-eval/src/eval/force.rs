@@ -228,10 +228,11 @@ impl Evaluator {
         if bytes < GIANT_BYTES { Ok(()) } else { self.check_room_for_giant(bytes) }
     }
 
-    /// The same, for a text that is made beside the values: there is a copy of it when it grows, and when it becomes one.
+    /// The same, for a text that is made beside the values: room for twice as much is taken when it grows, and there is a
+    /// copy of it when it becomes a value or is printed.
     #[inline(always)]
     pub(crate) fn check_text(&mut self, bytes: usize) -> Result<()> {
-        self.check_room(2 * bytes)
+        self.check_room(4 * bytes)
     }
 
     /// The same, for a list of so many elements.
