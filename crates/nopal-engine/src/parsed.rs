@@ -159,8 +159,7 @@ impl PackFile {
         file.read_exact_at(&mut header, 0).ok()?;
         let rest = header.strip_prefix(MAGIC)?;
         let entries = usize::try_from(number(rest.get(..8)?)?).ok().filter(|entries| *entries <= MAX_ENTRIES)?;
-        let mut index = vec![0; entries * ENTRY_BYTES];
-        file.read_exact_at(&mut index, HEADER_BYTES as u64).ok()?;
+        let index = nopal_fs::read_at(&file, HEADER_BYTES as u64, entries * ENTRY_BYTES).ok()?;
         (checksum(&index) == number(rest.get(8..16)?)?).then_some(Self { path, file, size_bytes, index })
     }
 
@@ -177,8 +176,7 @@ impl PackFile {
         if offset.checked_add(length)? > self.size_bytes {
             return None;
         }
-        let mut bytes = vec![0; usize::try_from(length).ok()?];
-        self.file.read_exact_at(&mut bytes, offset).ok()?;
+        let bytes = nopal_fs::read_at(&self.file, offset, usize::try_from(length).ok()?).ok()?;
         (checksum(&bytes) == number(&entry[12..])?).then_some(bytes)
     }
 }

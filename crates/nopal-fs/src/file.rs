@@ -83,6 +83,21 @@ pub fn open_read_nofollow(path: &Path) -> Result<File, FsError> {
         .on("open", path)
 }
 
+/// Reads `len` bytes from a place in a file, into memory that is not cleared before.
+pub fn read_at(file: &File, mut offset: u64, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), offset) {
+            Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => offset += count as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
 /// Opens a file for reading and writing, creating it if need be.
 pub fn open_write(path: &Path) -> Result<File, FsError> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).on("open", path)

@@ -1,9 +1,10 @@
 //! Parsed sources as bytes, so that a source that was parsed once need not be parsed again.
 //!
-//! The form is that of one build of this program: no other has to read it. It has the tree without the extents of nodes
-//! (but those of the conditions of assertions, which are shown) and without doc comments between tokens, the
-//! [`Units`], and all names in the order in which the parser met them, so that new symbols get the numbers that parsing
-//! would have given them.
+//! The form is that of one build of this program: no other has to read it. It has the tables of the tree, row by row, each
+//! row some words of four bytes: to read one takes few instructions and no decision, and a source is read more often than
+//! its parts are compiled. The extents of nodes are left out (but those of the conditions of assertions, which are shown),
+//! as are doc comments between tokens; the [`Units`] are added. Names are kept in the order in which the parser met them,
+//! so that new symbols get the numbers that parsing would have given them.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -14,369 +15,259 @@ use crate::ast::{
     Ast, Attr, AttrName, AttrPathId, AttrSet, AttrValue, AttrsId, BinOp, Bytes, ConcatKind, DynamicAttr, Expr, ExprId,
     Formal, Formals, Lambda, LambdaId, Part, PathKind, Pos, Range, Span,
 };
-use crate::interner::{Interner, Symbol};
+use crate::interner::{Interner, Symbol, sym};
 use crate::units::{Unit, Units};
+
+/// What is not there: a position, a name, an expression.
+const NONE: u32 = u32::MAX;
 
 /// The bytes of a tree. `names` are all names in the order in which the parser met them.
 pub fn pack(ast: &Ast, units: &Units, names: &[Symbol], symbols: &Interner) -> Vec<u8> {
-    let mut packer = Packer {
-        ast,
-        node: 0,
-        offset: 0,
-        out: Vec::with_capacity(ast.len() * 8),
-        names: Vec::new(),
-        numbers: HashMap::default(),
-    };
+    let tables = Vec::with_capacity(ast.len() * 48);
+    let mut packer = Packer { sizes: [0; TABLES], tables, names: Vec::new(), numbers: HashMap::default() };
     for name in names {
-        packer.number(*name);
+        packer.name(*name);
     }
-    packer.tree();
-    packer.units(units);
+    let condition = |expr| match expr {
+        Expr::Assert { cond, .. } => Some((cond, ast.span(cond))),
+        _ => None,
+    };
+    let mut conditions: Vec<(ExprId, Span)> = ast.exprs().filter_map(condition).collect();
+    conditions.sort_unstable_by_key(|condition| condition.0);
+    packer.table(Table::Exprs, &ast.exprs);
+    packer.table(Table::Positions, &ast.positions);
+    packer.table(Table::ExprLists, &ast.expr_lists);
+    packer.table(Table::Parts, &ast.parts);
+    packer.table(Table::Sets, &ast.sets);
+    packer.table(Table::Attrs, &ast.attrs);
+    packer.table(Table::Dynamic, &ast.dynamic);
+    packer.table(Table::Lambdas, &ast.lambdas);
+    packer.table(Table::Formals, &ast.formals);
+    packer.table(Table::Paths, &ast.paths);
+    packer.table(Table::PathNames, &ast.path_names);
+    packer.table(Table::Conditions, &conditions);
+    packer.table(Table::Units, &units.units);
+    packer.table(Table::Free, &units.free);
+    packer.table(Table::Globals, &units.globals);
+    packer.table(Table::Others, &units.others);
+    packer.table(Table::Root, &[ast.root]);
     // names that the parser knows without meeting them come last
-    let body = std::mem::take(&mut packer.out);
-    packer.size(packer.names.len());
-    for name in std::mem::take(&mut packer.names) {
-        packer.bytes(symbols.get(name));
-    }
-    packer.out.extend_from_slice(&body);
-    packer.out
+    let names: Vec<&[u8]> = packer.names.iter().map(|name| symbols.get(*name)).collect();
+    packer.sizes[Table::Names as usize] = word(names.len());
+    packer.sizes[Table::Pool as usize] = word(ast.pool.len());
+    let lengths = names.iter().map(|name| word(name.len()));
+    let head: Vec<u8> = packer.sizes.into_iter().chain(lengths).flat_map(u32::to_le_bytes).collect();
+    [&head, &names.concat(), &packer.tables, &ast.pool].map(Vec::as_slice).concat()
 }
 
 /// The tree of bytes that [`pack`] made; `None` if they are damaged.
 pub fn unpack(bytes: &[u8], symbols: &mut Interner) -> Option<(Ast, Units)> {
-    let mut reader =
-        Unpacker { rest: bytes, names: Vec::new(), nodes: 0, sets: 0, node: 0, offset: 0, ast: Ast::empty() };
-    let names = reader.size()?;
-    for _ in 0..names {
-        let name = reader.bytes()?;
-        reader.names.push(symbols.intern(name));
+    let (sizes, rest) = bytes.split_first_chunk::<{ TABLES * WORD_BYTES }>()?;
+    let sizes = words(sizes);
+    let count = sizes[Table::Names as usize] as usize;
+    let (lengths, mut rest) = rest.split_at_checked(count.checked_mul(WORD_BYTES)?)?;
+    let mut names = Vec::with_capacity(count);
+    for length in lengths.as_chunks().0 {
+        let (name, after) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        names.push(symbols.intern(name));
+        rest = after;
     }
-    reader.tree()?;
-    let units = reader.units()?;
-    reader.rest.is_empty().then_some((reader.ast, units))
+    let mut tables = Tables { rest, reader: Reader { names: &names, sizes, good: true } };
+    let mut ast = Ast {
+        exprs: tables.read(Table::Exprs)?,
+        positions: tables.read(Table::Positions)?,
+        spans: Vec::new(),
+        expr_lists: tables.read(Table::ExprLists)?,
+        parts: tables.read(Table::Parts)?,
+        sets: tables.read(Table::Sets)?,
+        attrs: tables.read(Table::Attrs)?,
+        dynamic: tables.read(Table::Dynamic)?,
+        lambdas: tables.read(Table::Lambdas)?,
+        formals: tables.read(Table::Formals)?,
+        paths: tables.read(Table::Paths)?,
+        path_names: tables.read(Table::PathNames)?,
+        conditions: tables.read(Table::Conditions)?,
+        ..Ast::empty()
+    };
+    let units = Units {
+        units: tables.read(Table::Units)?,
+        free: tables.read(Table::Free)?,
+        globals: tables.read(Table::Globals)?,
+        others: tables.read(Table::Others)?,
+    };
+    ast.root = *tables.read(Table::Root)?.first()?;
+    ast.pool = tables.rest.to_vec();
+    let whole = ast.pool.len() == tables.reader.size(Table::Pool) && ast.positions.len() == ast.exprs.len();
+    if !(whole && tables.reader.good && sources_exist(&ast)) {
+        return None;
+    }
+    // the order of symbols is another in each evaluation
+    for formals in ast.lambdas.iter().filter_map(|lambda| lambda.formals) {
+        ast.formals[formals.formals.indices()].sort_unstable_by_key(|formal| formal.name);
+    }
+    Some((ast, units))
 }
 
-struct Packer<'a> {
-    ast: &'a Ast,
-    out: Vec<u8>,
-    /// The node at hand, and the position before.
-    node: u32,
-    offset: u32,
+/// Whether the sources of all `inherit (from)` are among those of their sets.
+fn sources_exist(ast: &Ast) -> bool {
+    let exists = |set: &AttrSet, attr: &Attr| match attr.value {
+        AttrValue::InheritedFrom(source) => source < set.inherit_from.len,
+        AttrValue::Plain(_) | AttrValue::Inherited => true,
+    };
+    ast.sets.iter().all(|set| ast.attrs_in(set.attrs).iter().all(|attr| exists(set, attr)))
+}
+
+/// What is counted at the begin: rows of tables, names, and the bytes of literals.
+#[derive(Clone, Copy)]
+enum Table {
+    Exprs,
+    Positions,
+    ExprLists,
+    Parts,
+    Sets,
+    Attrs,
+    Dynamic,
+    Lambdas,
+    Formals,
+    Paths,
+    PathNames,
+    Conditions,
+    Units,
+    Free,
+    Globals,
+    Others,
+    Root,
+    Names,
+    Pool,
+}
+
+const TABLES: usize = Table::Pool as usize + 1;
+
+const WORD_BYTES: usize = size_of::<u32>();
+
+/// A row of a table, in words.
+trait Row<const WORDS: usize>: Copy {
+    fn words(self, packer: &mut Packer) -> [u32; WORDS];
+
+    /// What is no row is something else, and noted.
+    fn read(words: [u32; WORDS], reader: &mut Reader<'_>) -> Self;
+}
+
+struct Packer {
+    sizes: [u32; TABLES],
+    tables: Vec<u8>,
     names: Vec<Symbol>,
-    numbers: HashMap<Symbol, usize, BuildHasherDefault<FxHasher>>,
+    numbers: HashMap<Symbol, u32, BuildHasherDefault<FxHasher>>,
 }
 
-impl Packer<'_> {
-    fn number(&mut self, name: Symbol) -> usize {
-        let next = self.names.len();
+impl Packer {
+    fn table<const WORDS: usize>(&mut self, table: Table, rows: &[impl Row<WORDS>]) {
+        self.sizes[table as usize] = word(rows.len());
+        for row in rows {
+            for word in row.words(self) {
+                self.tables.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+
+    /// The number of a name in this source.
+    fn name(&mut self, name: Symbol) -> u32 {
+        let next = word(self.names.len());
         let number = *self.numbers.entry(name).or_insert(next);
         if number == next {
             self.names.push(name);
         }
         number
     }
+}
 
-    fn byte(&mut self, byte: u8) {
-        self.out.push(byte);
+/// The tables that are not read yet.
+struct Tables<'a> {
+    rest: &'a [u8],
+    reader: Reader<'a>,
+}
+
+impl Tables<'_> {
+    #[inline(always)]
+    fn read<const WORDS: usize, R: Row<WORDS>>(&mut self, table: Table) -> Option<Vec<R>> {
+        let row_bytes = WORDS * WORD_BYTES;
+        let (rows, rest) = self.rest.split_at_checked(self.reader.size(table).checked_mul(row_bytes)?)?;
+        self.rest = rest;
+        let reader = &mut self.reader;
+        Some(rows.chunks_exact(row_bytes).map(|row| R::read(words(row), reader)).collect())
+    }
+}
+
+/// What rows may refer to, and whether all did that were read.
+struct Reader<'a> {
+    names: &'a [Symbol],
+    sizes: [u32; TABLES],
+    good: bool,
+}
+
+impl Reader<'_> {
+    fn size(&self, table: Table) -> usize {
+        self.sizes[table as usize] as usize
     }
 
-    fn flag(&mut self, flag: bool) {
-        self.byte(u8::from(flag));
+    #[inline(always)]
+    fn row(&mut self, number: u32, table: Table) -> u32 {
+        self.good &= number < self.sizes[table as usize];
+        number
     }
 
-    /// Seven bits a byte, the lowest first.
-    fn word(&mut self, mut word: u64) {
-        while word >= 0x80 {
-            self.out.push(word as u8 | 0x80);
-            word >>= 7;
-        }
-        self.out.push(word as u8);
+    #[inline(always)]
+    fn expr(&mut self, number: u32) -> ExprId {
+        ExprId(self.row(number, Table::Exprs))
     }
 
-    fn size(&mut self, size: usize) {
-        self.word(size as u64);
+    #[inline(always)]
+    fn range(&mut self, start: u32, len: u32, table: Table) -> Range {
+        self.good &= u64::from(start) + u64::from(len) <= u64::from(self.sizes[table as usize]);
+        Range { start, len }
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.size(bytes.len());
-        self.out.extend_from_slice(bytes);
+    #[inline(always)]
+    fn name(&mut self, number: u32) -> Symbol {
+        let name = self.names.get(number as usize);
+        self.good &= name.is_some();
+        name.copied().unwrap_or(sym::SUB)
     }
 
-    fn literal(&mut self, bytes: Bytes) {
-        self.bytes(self.ast.bytes(bytes));
-    }
-
-    fn name(&mut self, name: Symbol) {
-        let number = self.number(name);
-        self.size(number);
-    }
-
-    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.flag(value.is_some());
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-
-    /// Most positions are not far from the one before.
-    fn pos(&mut self, pos: Pos) {
-        let Some(offset) = pos.offset() else { return self.word(0) };
-        self.word(1 + zigzag(i64::from(offset) - i64::from(self.offset)));
-        self.offset = offset;
-    }
-
-    fn span(&mut self, span: Span) {
-        self.word(u64::from(span.start));
-        self.word(u64::from(span.end));
-    }
-
-    /// Most nodes are just before the one that they belong to.
-    fn expr(&mut self, expr: ExprId) {
-        self.word(zigzag(i64::from(self.node) - i64::from(expr.0)));
-    }
-
-    fn exprs(&mut self, exprs: Range) {
-        self.word(u64::from(exprs.len));
-        for expr in self.ast.exprs_in(exprs) {
-            self.expr(*expr);
-        }
-    }
-
-    fn parts(&mut self, parts: Range) {
-        self.word(u64::from(parts.len));
-        for part in self.ast.parts_in(parts) {
-            self.pos(part.pos);
-            self.expr(part.expr);
-        }
-    }
-
-    fn path(&mut self, path: AttrPathId) {
-        let names = self.ast.attr_path(path);
-        self.size(names.len());
-        for name in names {
-            match name {
-                AttrName::Static(name) => {
-                    self.byte(0);
-                    self.name(*name);
-                }
-                AttrName::Dynamic(expr) => {
-                    self.byte(1);
-                    self.expr(*expr);
-                }
-            }
-        }
-    }
-
-    fn tree(&mut self) {
-        let ast = self.ast;
-        self.size(ast.exprs.len());
-        self.size(ast.sets.len());
-        self.word(u64::from(ast.root.0));
-        for room in [
-            ast.expr_lists.len(),
-            ast.parts.len(),
-            ast.attrs.len(),
-            ast.lambdas.len(),
-            ast.formals.len(),
-            ast.path_names.len(),
-            ast.pool.len(),
-        ] {
-            self.size(room);
-        }
-        for (index, expr) in (0..).zip(ast.exprs()) {
-            self.node = index;
-            self.node(expr);
-            self.pos(ast.pos(ExprId(index)));
-        }
-        for set in &ast.sets {
-            self.set(set);
-        }
-    }
-
-    fn node(&mut self, expr: Expr) {
-        match expr {
-            Expr::Int(number) => {
-                self.byte(tag::INT);
-                self.word(number as u64);
-            }
-            Expr::Float(number) => {
-                self.byte(tag::FLOAT);
-                self.word(number.to_bits());
-            }
-            Expr::Str(text) => {
-                self.byte(tag::STR);
-                self.literal(text);
-            }
-            Expr::Path { kind, text } => {
-                self.byte(tag::PATH);
-                self.byte(kind as u8);
-                self.literal(text);
-            }
-            Expr::SearchPath(name) => {
-                self.byte(tag::SEARCH_PATH);
-                self.literal(name);
-            }
-            Expr::Var(name) => {
-                self.byte(tag::VAR);
-                self.name(name);
-            }
-            Expr::CurPos => self.byte(tag::CUR_POS),
-            Expr::Select { base, path, default } => {
-                self.byte(tag::SELECT);
-                self.expr(base);
-                self.path(path);
-                self.option(default, Self::expr);
-            }
-            Expr::HasAttr { base, path } => {
-                self.byte(tag::HAS_ATTR);
-                self.expr(base);
-                self.path(path);
-            }
-            Expr::Lambda(lambda) => {
-                self.byte(tag::LAMBDA);
-                self.lambda(lambda);
-            }
-            Expr::Call { function, args } => {
-                self.byte(tag::CALL);
-                self.expr(function);
-                self.exprs(args);
-            }
-            Expr::Let { attrs, body } => {
-                self.byte(tag::LET);
-                self.word(u64::from(attrs.0));
-                self.expr(body);
-            }
-            Expr::With { env, body } => {
-                self.byte(tag::WITH);
-                self.expr(env);
-                self.expr(body);
-            }
-            Expr::If { cond, yes, no } => {
-                self.byte(tag::IF);
-                [cond, yes, no].into_iter().for_each(|expr| self.expr(expr));
-            }
-            Expr::Assert { cond, body } => {
-                self.byte(tag::ASSERT);
-                self.expr(cond);
-                self.expr(body);
-                self.span(self.ast.span(cond));
-            }
-            Expr::Not(operand) => {
-                self.byte(tag::NOT);
-                self.expr(operand);
-            }
-            Expr::Negate(operand) => {
-                self.byte(tag::NEGATE);
-                self.expr(operand);
-            }
-            Expr::Binary { op, lhs, rhs } => {
-                self.byte(tag::BINARY);
-                self.byte(op as u8);
-                self.expr(lhs);
-                self.expr(rhs);
-            }
-            Expr::Concat { kind, parts } => {
-                self.byte(tag::CONCAT);
-                self.byte(kind as u8);
-                self.parts(parts);
-            }
-            Expr::List(items) => {
-                self.byte(tag::LIST);
-                self.exprs(items);
-            }
-            Expr::Attrs(set) => {
-                self.byte(tag::ATTRS);
-                self.word(u64::from(set.0));
-            }
-        }
-    }
-
-    fn lambda(&mut self, id: LambdaId) {
-        let lambda = self.ast.lambda(id);
-        self.option(lambda.arg, Self::name);
-        self.option(lambda.formals, |packer, formals| {
-            packer.flag(formals.ellipsis);
-            packer.word(u64::from(formals.formals.len));
-            for formal in packer.ast.formals_in(formals.formals) {
-                packer.name(formal.name);
-                packer.pos(formal.pos);
-                packer.option(formal.default, Self::expr);
-            }
-        });
-        self.expr(lambda.body);
-        self.option(lambda.name, Self::name);
-        self.option(lambda.doc, Self::span);
-    }
-
-    fn set(&mut self, set: &AttrSet) {
-        self.pos(set.pos);
-        self.flag(set.recursive);
-        self.word(u64::from(set.attrs.len));
-        for attr in self.ast.attrs_in(set.attrs) {
-            self.name(attr.name);
-            self.pos(attr.pos);
-            match attr.value {
-                AttrValue::Plain(expr) => {
-                    self.byte(0);
-                    self.expr(expr);
-                }
-                AttrValue::Inherited => self.byte(1),
-                AttrValue::InheritedFrom(source) => {
-                    self.byte(2);
-                    self.word(u64::from(source));
-                }
-            }
-        }
-        self.word(u64::from(set.dynamic.len));
-        for attr in self.ast.dynamic_in(set.dynamic) {
-            self.expr(attr.name);
-            self.expr(attr.value);
-            self.pos(attr.pos);
-        }
-        self.parts(set.inherit_from);
-    }
-
-    fn units(&mut self, units: &Units) {
-        self.names_of(&units.globals);
-        self.names_of(&units.others);
-        self.size(units.units.len());
-        for unit in &units.units {
-            self.expr(unit.expr);
-            self.flag(unit.withs);
-            self.names_of(units.free_in(*unit));
-        }
-    }
-
-    fn names_of(&mut self, names: &[Symbol]) {
-        self.size(names.len());
-        names.iter().for_each(|name| self.name(*name));
+    #[inline(always)]
+    fn one_of<T: Copy, const N: usize>(&mut self, all: [T; N], number: u32) -> T {
+        self.good &= (number as usize) < N;
+        all[number as usize % N]
     }
 }
 
 /// Kinds of nodes.
-mod tag {
-    pub(super) const INT: u8 = 0;
-    pub(super) const FLOAT: u8 = 1;
-    pub(super) const STR: u8 = 2;
-    pub(super) const PATH: u8 = 3;
-    pub(super) const SEARCH_PATH: u8 = 4;
-    pub(super) const VAR: u8 = 5;
-    pub(super) const CUR_POS: u8 = 6;
-    pub(super) const SELECT: u8 = 7;
-    pub(super) const HAS_ATTR: u8 = 8;
-    pub(super) const LAMBDA: u8 = 9;
-    pub(super) const CALL: u8 = 10;
-    pub(super) const LET: u8 = 11;
-    pub(super) const WITH: u8 = 12;
-    pub(super) const IF: u8 = 13;
-    pub(super) const ASSERT: u8 = 14;
-    pub(super) const NOT: u8 = 15;
-    pub(super) const NEGATE: u8 = 16;
-    pub(super) const BINARY: u8 = 17;
-    pub(super) const CONCAT: u8 = 18;
-    pub(super) const LIST: u8 = 19;
-    pub(super) const ATTRS: u8 = 20;
+mod kind {
+    pub(super) const INT: u32 = 0;
+    pub(super) const FLOAT: u32 = 1;
+    pub(super) const STR: u32 = 2;
+    pub(super) const PATH: u32 = 3;
+    pub(super) const SEARCH_PATH: u32 = 4;
+    pub(super) const VAR: u32 = 5;
+    pub(super) const CUR_POS: u32 = 6;
+    pub(super) const SELECT: u32 = 7;
+    pub(super) const HAS_ATTR: u32 = 8;
+    pub(super) const LAMBDA: u32 = 9;
+    pub(super) const CALL: u32 = 10;
+    pub(super) const LET: u32 = 11;
+    pub(super) const WITH: u32 = 12;
+    pub(super) const IF: u32 = 13;
+    pub(super) const ASSERT: u32 = 14;
+    pub(super) const NOT: u32 = 15;
+    pub(super) const NEGATE: u32 = 16;
+    pub(super) const BINARY: u32 = 17;
+    pub(super) const CONCAT: u32 = 18;
+    pub(super) const LIST: u32 = 19;
+    pub(super) const ATTRS: u32 = 20;
 }
+
+/// How far a word of a node is shifted that says more about its kind.
+const MORE: u32 = 8;
 
 const PATH_KINDS: [PathKind; 3] = [PathKind::Absolute, PathKind::Relative, PathKind::Home];
 const CONCAT_KINDS: [ConcatKind; 3] = [ConcatKind::Plus, ConcatKind::Interpolation, ConcatKind::Path];
@@ -397,295 +288,299 @@ const OPERATORS: [BinOp; 14] = [
     BinOp::Ge,
 ];
 
-/// Reads what [`Packer`] wrote. Numbers of nodes, sets and names are checked, so that the tree can be read whatever the
-/// bytes are.
-struct Unpacker<'a> {
-    rest: &'a [u8],
-    names: Vec<Symbol>,
-    nodes: u32,
-    sets: u32,
-    node: u32,
-    offset: u32,
-    ast: Ast,
-}
-
-impl<'a> Unpacker<'a> {
-    #[inline]
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        Some(self.byte()? != 0)
+impl Row<4> for Expr {
+    fn words(self, packer: &mut Packer) -> [u32; 4] {
+        let number = |bits: u64| [bits as u32, (bits >> 32) as u32];
+        let of_range = |kind: u32, Range { start, len }: Range| [kind, start, len, 0];
+        match self {
+            Self::Int(value) => {
+                let [low, high] = number(value as u64);
+                [kind::INT, low, high, 0]
+            }
+            Self::Float(value) => {
+                let [low, high] = number(value.to_bits());
+                [kind::FLOAT, low, high, 0]
+            }
+            Self::Str(Bytes(text)) => of_range(kind::STR, text),
+            Self::Path { kind, text: Bytes(text) } => of_range(kind::PATH | (kind as u32) << MORE, text),
+            Self::SearchPath(Bytes(name)) => of_range(kind::SEARCH_PATH, name),
+            Self::Var(name) => [kind::VAR, packer.name(name), 0, 0],
+            Self::CurPos => [kind::CUR_POS, 0, 0, 0],
+            Self::Select { base, path, default } => [kind::SELECT, base.0, path.0, optional(default)],
+            Self::HasAttr { base, path } => [kind::HAS_ATTR, base.0, path.0, 0],
+            Self::Lambda(lambda) => [kind::LAMBDA, lambda.0, 0, 0],
+            Self::Call { function, args } => [kind::CALL, function.0, args.start, args.len],
+            Self::Let { attrs, body } => [kind::LET, attrs.0, body.0, 0],
+            Self::With { env, body } => [kind::WITH, env.0, body.0, 0],
+            Self::If { cond, yes, no } => [kind::IF, cond.0, yes.0, no.0],
+            Self::Assert { cond, body } => [kind::ASSERT, cond.0, body.0, 0],
+            Self::Not(operand) => [kind::NOT, operand.0, 0, 0],
+            Self::Negate(operand) => [kind::NEGATE, operand.0, 0, 0],
+            Self::Binary { op, lhs, rhs } => [kind::BINARY | (op as u32) << MORE, lhs.0, rhs.0, 0],
+            Self::Concat { kind, parts } => of_range(kind::CONCAT | (kind as u32) << MORE, parts),
+            Self::List(items) => of_range(kind::LIST, items),
+            Self::Attrs(set) => [kind::ATTRS, set.0, 0, 0],
+        }
     }
 
     #[inline(always)]
-    fn word(&mut self) -> Option<u64> {
-        let (first, rest) = self.rest.split_first()?;
-        if *first < 0x80 {
-            self.rest = rest;
-            return Some(u64::from(*first));
-        }
-        self.long_word()
-    }
-
-    fn long_word(&mut self) -> Option<u64> {
-        let mut byte = self.byte()?;
-        let mut word = u64::from(byte & 0x7f);
-        let mut shift = 7;
-        while byte >= 0x80 {
-            byte = self.byte()?;
-            word |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            shift += 7;
-        }
-        Some(word)
-    }
-
-    #[inline]
-    fn number(&mut self) -> Option<u32> {
-        u32::try_from(self.word()?).ok()
-    }
-
-    /// A count of things that take at least one byte each.
-    fn size(&mut self) -> Option<usize> {
-        let size = usize::try_from(self.word()?).ok()?;
-        (size <= self.rest.len()).then_some(size)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let size = self.size()?;
-        let (bytes, rest) = self.rest.split_at_checked(size)?;
-        self.rest = rest;
-        Some(bytes)
-    }
-
-    fn literal(&mut self) -> Option<Bytes> {
-        let bytes = self.bytes()?;
-        let start = self.ast.pool.len();
-        self.ast.pool.extend_from_slice(bytes);
-        range(start, self.ast.pool.len()).map(Bytes)
-    }
-
-    #[inline]
-    fn name(&mut self) -> Option<Symbol> {
-        let number = self.number()?;
-        self.names.get(number as usize).copied()
-    }
-
-    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.flag()? { read(self).map(Some) } else { Some(None) }
-    }
-
-    #[inline]
-    fn pos(&mut self) -> Option<Pos> {
-        let Some(distance) = self.word()?.checked_sub(1) else { return Some(Pos::NONE) };
-        self.offset = u32::try_from(i64::from(self.offset).checked_add(unzigzag(distance))?).ok()?;
-        Some(Pos::at(self.offset))
-    }
-
-    fn span(&mut self) -> Option<Span> {
-        let (start, end) = (self.number()?, self.number()?);
-        (start <= end).then_some(Span { start, end })
-    }
-
-    #[inline]
-    fn expr(&mut self) -> Option<ExprId> {
-        let distance = unzigzag(self.word()?);
-        let number = u32::try_from(i64::from(self.node).checked_sub(distance)?).ok()?;
-        (number < self.nodes).then_some(ExprId(number))
-    }
-
-    fn set_id(&mut self) -> Option<AttrsId> {
-        let number = self.number()?;
-        (number < self.sets).then_some(AttrsId(number))
-    }
-
-    fn exprs(&mut self) -> Option<Range> {
-        let start = self.ast.expr_lists.len();
-        for _ in 0..self.size()? {
-            let expr = self.expr()?;
-            self.ast.expr_lists.push(expr);
-        }
-        range(start, self.ast.expr_lists.len())
-    }
-
-    fn parts(&mut self) -> Option<Range> {
-        let start = self.ast.parts.len();
-        for _ in 0..self.size()? {
-            let part = Part { pos: self.pos()?, expr: self.expr()? };
-            self.ast.parts.push(part);
-        }
-        range(start, self.ast.parts.len())
-    }
-
-    fn path(&mut self) -> Option<AttrPathId> {
-        let start = self.ast.path_names.len();
-        for _ in 0..self.size()? {
-            let name = match self.byte()? {
-                0 => AttrName::Static(self.name()?),
-                _ => AttrName::Dynamic(self.expr()?),
-            };
-            self.ast.path_names.push(name);
-        }
-        let id = u32::try_from(self.ast.paths.len()).ok()?;
-        let names = range(start, self.ast.path_names.len())?;
-        self.ast.paths.push(names);
-        (names.len > 0).then_some(AttrPathId(id))
-    }
-
-    fn tree(&mut self) -> Option<()> {
-        let (nodes, sets) = (self.size()?, self.size()?);
-        self.nodes = u32::try_from(nodes).ok()?;
-        self.sets = u32::try_from(sets).ok()?;
-        self.ast.root = ExprId(self.number().filter(|root| *root < self.nodes)?);
-        self.ast.exprs.reserve_exact(nodes);
-        self.ast.positions.reserve_exact(nodes);
-        self.ast.sets.reserve_exact(sets);
-        let mut room = || self.size();
-        let (exprs, parts, attrs, lambdas) = (room()?, room()?, room()?, room()?);
-        let (formals, names, bytes) = (room()?, room()?, room()?);
-        let ast = &mut self.ast;
-        ast.expr_lists.reserve_exact(exprs);
-        ast.parts.reserve_exact(parts);
-        ast.attrs.reserve_exact(attrs);
-        ast.lambdas.reserve_exact(lambdas);
-        ast.formals.reserve_exact(formals);
-        ast.paths.reserve_exact(names);
-        ast.path_names.reserve_exact(names);
-        ast.pool.reserve_exact(bytes);
-        for index in 0..self.nodes {
-            self.node = index;
-            let node = self.node()?;
-            self.ast.exprs.push(node);
-            let pos = self.pos()?;
-            self.ast.positions.push(pos);
-        }
-        self.ast.conditions.sort_unstable_by_key(|condition| condition.0);
-        for _ in 0..sets {
-            let set = self.set()?;
-            self.ast.sets.push(set);
-        }
-        Some(())
-    }
-
-    fn node(&mut self) -> Option<Expr> {
-        Some(match self.byte()? {
-            tag::INT => Expr::Int(self.word()? as i64),
-            tag::FLOAT => Expr::Float(f64::from_bits(self.word()?)),
-            tag::STR => Expr::Str(self.literal()?),
-            tag::PATH => Expr::Path { kind: *PATH_KINDS.get(usize::from(self.byte()?))?, text: self.literal()? },
-            tag::SEARCH_PATH => Expr::SearchPath(self.literal()?),
-            tag::VAR => Expr::Var(self.name()?),
-            tag::CUR_POS => Expr::CurPos,
-            tag::SELECT => Expr::Select { base: self.expr()?, path: self.path()?, default: self.option(Self::expr)? },
-            tag::HAS_ATTR => Expr::HasAttr { base: self.expr()?, path: self.path()? },
-            tag::LAMBDA => Expr::Lambda(self.lambda()?),
-            tag::CALL => Expr::Call { function: self.expr()?, args: self.exprs()? },
-            tag::LET => Expr::Let { attrs: self.set_id()?, body: self.expr()? },
-            tag::WITH => Expr::With { env: self.expr()?, body: self.expr()? },
-            tag::IF => Expr::If { cond: self.expr()?, yes: self.expr()?, no: self.expr()? },
-            tag::ASSERT => {
-                let (cond, body) = (self.expr()?, self.expr()?);
-                let span = self.span()?;
-                self.ast.conditions.push((cond, span));
-                Expr::Assert { cond, body }
+    fn read([kind, a, b, c]: [u32; 4], reader: &mut Reader<'_>) -> Self {
+        let more = kind >> MORE;
+        let number = u64::from(a) | u64::from(b) << 32;
+        match kind & ((1 << MORE) - 1) {
+            kind::INT => Self::Int(number as i64),
+            kind::FLOAT => Self::Float(f64::from_bits(number)),
+            kind::STR => Self::Str(Bytes(reader.range(a, b, Table::Pool))),
+            kind::PATH => {
+                let text = Bytes(reader.range(a, b, Table::Pool));
+                Self::Path { kind: reader.one_of(PATH_KINDS, more), text }
             }
-            tag::NOT => Expr::Not(self.expr()?),
-            tag::NEGATE => Expr::Negate(self.expr()?),
-            tag::BINARY => {
-                Expr::Binary { op: *OPERATORS.get(usize::from(self.byte()?))?, lhs: self.expr()?, rhs: self.expr()? }
+            kind::SEARCH_PATH => Self::SearchPath(Bytes(reader.range(a, b, Table::Pool))),
+            kind::VAR => Self::Var(reader.name(a)),
+            kind::CUR_POS => Self::CurPos,
+            kind::SELECT => {
+                let path = AttrPathId(reader.row(b, Table::Paths));
+                Self::Select { base: reader.expr(a), path, default: (c != NONE).then(|| reader.expr(c)) }
             }
-            tag::CONCAT => {
-                let kind = *CONCAT_KINDS.get(usize::from(self.byte()?))?;
-                let parts = self.parts()?;
-                (parts.len > 0).then_some(Expr::Concat { kind, parts })?
+            kind::HAS_ATTR => Self::HasAttr { base: reader.expr(a), path: AttrPathId(reader.row(b, Table::Paths)) },
+            kind::LAMBDA => Self::Lambda(LambdaId(reader.row(a, Table::Lambdas))),
+            kind::CALL => Self::Call { function: reader.expr(a), args: reader.range(b, c, Table::ExprLists) },
+            kind::LET => Self::Let { attrs: AttrsId(reader.row(a, Table::Sets)), body: reader.expr(b) },
+            kind::WITH => Self::With { env: reader.expr(a), body: reader.expr(b) },
+            kind::IF => Self::If { cond: reader.expr(a), yes: reader.expr(b), no: reader.expr(c) },
+            kind::ASSERT => Self::Assert { cond: reader.expr(a), body: reader.expr(b) },
+            kind::NOT => Self::Not(reader.expr(a)),
+            kind::NEGATE => Self::Negate(reader.expr(a)),
+            kind::BINARY => {
+                Self::Binary { op: reader.one_of(OPERATORS, more), lhs: reader.expr(a), rhs: reader.expr(b) }
             }
-            tag::LIST => Expr::List(self.exprs()?),
-            tag::ATTRS => Expr::Attrs(self.set_id()?),
-            _ => return None,
-        })
-    }
-
-    fn lambda(&mut self) -> Option<LambdaId> {
-        let arg = self.option(Self::name)?;
-        let formals = self.option(Self::formals)?;
-        let lambda =
-            Lambda { arg, formals, body: self.expr()?, name: self.option(Self::name)?, doc: self.option(Self::span)? };
-        let id = u32::try_from(self.ast.lambdas.len()).ok()?;
-        self.ast.lambdas.push(lambda);
-        Some(LambdaId(id))
-    }
-
-    fn formals(&mut self) -> Option<Formals> {
-        let ellipsis = self.flag()?;
-        let start = self.ast.formals.len();
-        for _ in 0..self.size()? {
-            let formal = Formal { name: self.name()?, pos: self.pos()?, default: self.option(Self::expr)? };
-            self.ast.formals.push(formal);
-        }
-        // the order of symbols is another in each evaluation
-        self.ast.formals[start..].sort_unstable_by_key(|formal| formal.name);
-        Some(Formals { formals: range(start, self.ast.formals.len())?, ellipsis })
-    }
-
-    fn set(&mut self) -> Option<AttrSet> {
-        let (pos, recursive) = (self.pos()?, self.flag()?);
-        let start = self.ast.attrs.len();
-        let mut sources = 0;
-        for _ in 0..self.size()? {
-            let (name, pos) = (self.name()?, self.pos()?);
-            let value = match self.byte()? {
-                0 => AttrValue::Plain(self.expr()?),
-                1 => AttrValue::Inherited,
-                _ => {
-                    let source = self.number()?;
-                    sources = sources.max(u64::from(source) + 1);
-                    AttrValue::InheritedFrom(source)
-                }
-            };
-            self.ast.attrs.push(Attr { name, pos, value });
-        }
-        let attrs = range(start, self.ast.attrs.len())?;
-        let start = self.ast.dynamic.len();
-        for _ in 0..self.size()? {
-            let attr = DynamicAttr { name: self.expr()?, value: self.expr()?, pos: self.pos()? };
-            self.ast.dynamic.push(attr);
-        }
-        let dynamic = range(start, self.ast.dynamic.len())?;
-        let inherit_from = self.parts()?;
-        (u64::from(inherit_from.len) >= sources).then_some(AttrSet { pos, recursive, attrs, dynamic, inherit_from })
-    }
-
-    fn units(&mut self) -> Option<Units> {
-        let mut units = Units { globals: self.some_names()?, others: self.some_names()?, ..Units::default() };
-        for _ in 0..self.size()? {
-            let (expr, withs) = (self.expr()?, self.flag()?);
-            let start = units.free.len();
-            for _ in 0..self.size()? {
-                units.free.push(self.name()?);
+            kind::CONCAT => {
+                reader.good &= b > 0;
+                let parts = reader.range(a, b, Table::Parts);
+                Self::Concat { kind: reader.one_of(CONCAT_KINDS, more), parts }
             }
-            units.units.push(Unit { expr, free: range(start, units.free.len())?, withs });
+            kind::LIST => Self::List(reader.range(a, b, Table::ExprLists)),
+            kind::ATTRS => Self::Attrs(AttrsId(reader.row(a, Table::Sets))),
+            _ => {
+                reader.good = false;
+                Self::CurPos
+            }
         }
-        Some(units)
-    }
-
-    fn some_names(&mut self) -> Option<Vec<Symbol>> {
-        let size = self.size()?;
-        (0..size).map(|_| self.name()).collect()
     }
 }
 
-/// Small numbers for small distances of either sign.
-fn zigzag(distance: i64) -> u64 {
-    (distance << 1 ^ distance >> 63) as u64
+impl Row<1> for Pos {
+    fn words(self, _: &mut Packer) -> [u32; 1] {
+        [self.offset().unwrap_or(NONE)]
+    }
+
+    #[inline(always)]
+    fn read([offset]: [u32; 1], _: &mut Reader<'_>) -> Self {
+        if offset == NONE { Self::NONE } else { Self::at(offset) }
+    }
 }
 
-fn unzigzag(word: u64) -> i64 {
-    (word >> 1) as i64 ^ -((word & 1) as i64)
+impl Row<1> for ExprId {
+    fn words(self, _: &mut Packer) -> [u32; 1] {
+        [self.0]
+    }
+
+    #[inline(always)]
+    fn read([number]: [u32; 1], reader: &mut Reader<'_>) -> Self {
+        reader.expr(number)
+    }
 }
 
-fn range(start: usize, end: usize) -> Option<Range> {
-    Some(Range { start: u32::try_from(start).ok()?, len: u32::try_from(end - start).ok()? })
+impl Row<1> for Symbol {
+    fn words(self, packer: &mut Packer) -> [u32; 1] {
+        [packer.name(self)]
+    }
+
+    #[inline(always)]
+    fn read([number]: [u32; 1], reader: &mut Reader<'_>) -> Self {
+        reader.name(number)
+    }
+}
+
+impl Row<2> for Part {
+    fn words(self, packer: &mut Packer) -> [u32; 2] {
+        let [pos] = self.pos.words(packer);
+        [pos, self.expr.0]
+    }
+
+    #[inline(always)]
+    fn read([pos, expr]: [u32; 2], reader: &mut Reader<'_>) -> Self {
+        Self { pos: Pos::read([pos], reader), expr: reader.expr(expr) }
+    }
+}
+
+impl Row<8> for AttrSet {
+    fn words(self, packer: &mut Packer) -> [u32; 8] {
+        let [pos] = self.pos.words(packer);
+        let Self { attrs, dynamic, inherit_from, .. } = self;
+        let recursive = u32::from(self.recursive);
+        [pos, recursive, attrs.start, attrs.len, dynamic.start, dynamic.len, inherit_from.start, inherit_from.len]
+    }
+
+    #[inline(always)]
+    fn read([pos, recursive, rows @ ..]: [u32; 8], reader: &mut Reader<'_>) -> Self {
+        Self {
+            pos: Pos::read([pos], reader),
+            recursive: recursive != 0,
+            attrs: reader.range(rows[0], rows[1], Table::Attrs),
+            dynamic: reader.range(rows[2], rows[3], Table::Dynamic),
+            inherit_from: reader.range(rows[4], rows[5], Table::Parts),
+        }
+    }
+}
+
+impl Row<4> for Attr {
+    fn words(self, packer: &mut Packer) -> [u32; 4] {
+        let [pos] = self.pos.words(packer);
+        let (kind, value) = match self.value {
+            AttrValue::Plain(expr) => (0, expr.0),
+            AttrValue::Inherited => (1, 0),
+            AttrValue::InheritedFrom(source) => (2, source),
+        };
+        [packer.name(self.name), pos, kind, value]
+    }
+
+    #[inline(always)]
+    fn read([name, pos, kind, value]: [u32; 4], reader: &mut Reader<'_>) -> Self {
+        let value = match kind {
+            0 => AttrValue::Plain(reader.expr(value)),
+            1 => AttrValue::Inherited,
+            _ => AttrValue::InheritedFrom(value),
+        };
+        Self { name: reader.name(name), pos: Pos::read([pos], reader), value }
+    }
+}
+
+impl Row<3> for DynamicAttr {
+    fn words(self, packer: &mut Packer) -> [u32; 3] {
+        let [pos] = self.pos.words(packer);
+        [self.name.0, self.value.0, pos]
+    }
+
+    #[inline(always)]
+    fn read([name, value, pos]: [u32; 3], reader: &mut Reader<'_>) -> Self {
+        Self { name: reader.expr(name), value: reader.expr(value), pos: Pos::read([pos], reader) }
+    }
+}
+
+impl Row<8> for Lambda {
+    fn words(self, packer: &mut Packer) -> [u32; 8] {
+        let [arg, name] = [self.arg, self.name].map(|name| name.map_or(NONE, |name| packer.name(name)));
+        let [start, len, kind] = match self.formals {
+            Some(Formals { formals: Range { start, len }, ellipsis }) => [start, len, 1 + u32::from(ellipsis)],
+            None => [0; 3],
+        };
+        let doc = self.doc.map_or([NONE; 2], |doc| doc.words(packer));
+        [arg, start, len, kind, self.body.0, name, doc[0], doc[1]]
+    }
+
+    #[inline(always)]
+    fn read([arg, start, len, kind, body, name, doc @ ..]: [u32; 8], reader: &mut Reader<'_>) -> Self {
+        let formals = reader.range(start, len, Table::Formals);
+        Self {
+            arg: (arg != NONE).then(|| reader.name(arg)),
+            formals: (kind != 0).then_some(Formals { formals, ellipsis: kind != 1 }),
+            body: reader.expr(body),
+            name: (name != NONE).then(|| reader.name(name)),
+            doc: (doc != [NONE; 2]).then(|| Span::read(doc, reader)),
+        }
+    }
+}
+
+impl Row<3> for Formal {
+    fn words(self, packer: &mut Packer) -> [u32; 3] {
+        let [pos] = self.pos.words(packer);
+        [packer.name(self.name), pos, optional(self.default)]
+    }
+
+    #[inline(always)]
+    fn read([name, pos, default]: [u32; 3], reader: &mut Reader<'_>) -> Self {
+        let default = (default != NONE).then(|| reader.expr(default));
+        Self { name: reader.name(name), pos: Pos::read([pos], reader), default }
+    }
+}
+
+/// An attribute path: where its names are. There is at least one.
+impl Row<2> for Range {
+    fn words(self, _: &mut Packer) -> [u32; 2] {
+        [self.start, self.len]
+    }
+
+    #[inline(always)]
+    fn read([start, len]: [u32; 2], reader: &mut Reader<'_>) -> Self {
+        reader.good &= len > 0;
+        reader.range(start, len, Table::PathNames)
+    }
+}
+
+impl Row<2> for AttrName {
+    fn words(self, packer: &mut Packer) -> [u32; 2] {
+        match self {
+            Self::Static(name) => [0, packer.name(name)],
+            Self::Dynamic(expr) => [1, expr.0],
+        }
+    }
+
+    #[inline(always)]
+    fn read([kind, number]: [u32; 2], reader: &mut Reader<'_>) -> Self {
+        if kind == 0 { Self::Static(reader.name(number)) } else { Self::Dynamic(reader.expr(number)) }
+    }
+}
+
+impl Row<2> for Span {
+    fn words(self, _: &mut Packer) -> [u32; 2] {
+        [self.start, self.end]
+    }
+
+    #[inline(always)]
+    fn read([start, end]: [u32; 2], reader: &mut Reader<'_>) -> Self {
+        reader.good &= start <= end;
+        Self { start, end }
+    }
+}
+
+/// The condition of an assertion, and its extent.
+impl Row<3> for (ExprId, Span) {
+    fn words(self, _: &mut Packer) -> [u32; 3] {
+        let (expr, Span { start, end }) = self;
+        [expr.0, start, end]
+    }
+
+    #[inline(always)]
+    fn read([expr, start, end]: [u32; 3], reader: &mut Reader<'_>) -> Self {
+        (reader.expr(expr), Span::read([start, end], reader))
+    }
+}
+
+impl Row<4> for Unit {
+    fn words(self, _: &mut Packer) -> [u32; 4] {
+        [self.expr.0, self.free.start, self.free.len, u32::from(self.withs)]
+    }
+
+    #[inline(always)]
+    fn read([expr, start, len, withs]: [u32; 4], reader: &mut Reader<'_>) -> Self {
+        Self { expr: reader.expr(expr), free: reader.range(start, len, Table::Free), withs: withs != 0 }
+    }
+}
+
+fn optional(expr: Option<ExprId>) -> u32 {
+    expr.map_or(NONE, |expr| expr.0)
+}
+
+/// A count of things of which there are at most as many as a source has bytes.
+#[expect(clippy::cast_possible_truncation, reason = "a source has fewer bytes")]
+fn word(count: usize) -> u32 {
+    count as u32
+}
+
+/// The words of a row.
+#[inline(always)]
+fn words<const WORDS: usize>(row: &[u8]) -> [u32; WORDS] {
+    let (words, _) = row.as_chunks::<WORD_BYTES>();
+    std::array::from_fn(|index| words.get(index).map_or(0, |word| u32::from_le_bytes(*word)))
 }
