@@ -23,9 +23,10 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
          (builtins.genList (i: i) {count})\n"
     );
     let (ours_at, peer_at) = bench.write("builds/default.nix", expression.as_bytes())?;
+    let rounds = bench.options.rounds.min(3);
     let row = Row::measure(
         &format!("{count} sandboxed builds"),
-        bench.options.rounds.min(3),
+        rounds..=rounds,
         |round| {
             let store = bench.empty_store(format!("build-ours-{round}"));
             measure(&command(&bench.ours, &ours_at, &bench.folder.join(store)), None, &bench.folder)

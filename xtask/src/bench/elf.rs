@@ -55,8 +55,9 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
             measure(command.args(flags).args(copies), None, &bench.folder)
         };
         let edit = &edit;
+        let rounds = bench.options.rounds;
         let theirs = peer.as_ref().map(|peer| move |_| edit(Command::new(peer)));
-        Row::measure(name, bench.options.rounds, |_| edit(bench.ours.command("patchelf")), theirs)?.print();
+        Row::measure(name, rounds..=rounds, |_| edit(bench.ours.command("patchelf")), theirs)?.print();
         bench.remove("copies")?;
     }
     note(bench, "note (goal: 1 KiB)", bench.ours.command("patchelf"), &all)?;

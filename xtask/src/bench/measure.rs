@@ -6,9 +6,13 @@
 use ::nix::sys::resource::{UsageWho, getrusage};
 use ::nix::sys::time::TimeValLike as _;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What was measured for so long is measured often enough.
+const LONG: Duration = Duration::from_secs(10);
 
 /// What a run cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,15 +92,19 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Takes turns between ours and the peer, and keeps the medians.
+    /// Takes turns between ours and the peer, and keeps the medians. What takes little time is measured more often.
     pub(super) fn measure(
         name: &str,
-        rounds: usize,
+        rounds: RangeInclusive<usize>,
         mut ours: impl FnMut(usize) -> Result<Cost, String>,
         mut peer: Option<impl FnMut(usize) -> Result<Cost, String>>,
     ) -> Result<Self, String> {
         let (mut our_costs, mut peer_costs) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
+        let start = Instant::now();
+        for round in 0..*rounds.end() {
+            if round >= *rounds.start() && start.elapsed() > LONG {
+                break;
+            }
             our_costs.push(ours(round)?);
             if let Some(peer) = &mut peer {
                 peer_costs.push(peer(round)?);

@@ -37,7 +37,7 @@ pub(crate) struct Options {
     corpora: corpora::Corpora,
     #[command(flatten)]
     elf: elf::ElfOptions,
-    /// How often each is measured.
+    /// How often each is measured, at least.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How many derivations are built.

@@ -24,7 +24,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
     let rounds = bench.options.rounds.min(3);
     let row = Row::measure(
         &format!("add {gigabytes:.2} GB"),
-        rounds,
+        rounds..=rounds,
         |round| add_and_verify(&bench.ours, &bench.folder, 0, &format!("add-ours-{round}")),
         bench.peer.as_ref().map(|peer| {
             let add_and_verify = &add_and_verify;
@@ -35,7 +35,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<(), String> {
     println!("{:<28} {:.2} CPU s a GB", "", row.ours.cpu_s / gigabytes);
     let [ours, peer] = verified.map(RefCell::into_inner);
     let peer = (!peer.is_empty()).then_some(|round: usize| Ok(peer[round]));
-    let row = Row::measure(&format!("verify {gigabytes:.2} GB"), rounds, |round| Ok(ours[round]), peer)?;
+    let row = Row::measure(&format!("verify {gigabytes:.2} GB"), rounds..=rounds, |round| Ok(ours[round]), peer)?;
     row.print();
     println!("{:<28} {:.2} GB a CPU s", "", gigabytes / row.ours.cpu_s.max(0.001));
     Ok(())
