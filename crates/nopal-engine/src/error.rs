@@ -42,7 +42,7 @@ pub enum EngineError {
         /// Whether it is a name that must be one of a few, such as that of a hash algorithm. Nix then says where to read on.
         is_usage: bool,
         /// What Nix has printed of the answer by then.
-        begun: Vec<u8>,
+        begun: nopal_eval::pure::xml::Document,
     },
     /// The value is no derivation.
     #[error("{what} does not evaluate to a derivation")]

@@ -361,7 +361,7 @@ pub(crate) fn evaluation_error(evaluator: &Evaluator, error: &Error) -> EngineEr
         report,
         is_mismatch: kind == nopal_eval::ErrorKind::HashMismatch,
         is_usage: kind == nopal_eval::ErrorKind::Usage,
-        begun: evaluator.begun_answer().to_vec(),
+        begun: evaluator.begun_answer().clone(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::context::Gathered;
 use crate::error::{Error, ErrorData, Result};
 use crate::eval::Evaluator;
 use crate::pos::Pos;
+use crate::pure::xml::Document;
 use crate::value::Value;
 
 impl Evaluator {
@@ -58,18 +59,18 @@ impl Evaluator {
     /// [`Evaluator::begun_answer`] is what came before.
     pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
         let contexts = &mut Gathered::default();
-        let (text, written) = crate::builtins::xml::value_to_xml(self, value, strict, location, contexts, Pos::NONE);
-        match written {
-            Ok(()) => Ok(text),
-            Err(error) => {
-                self.begun_answer = text;
-                Err(error)
-            }
+        let (document, written) =
+            crate::builtins::xml::value_to_xml(self, value, strict, location, contexts, Pos::NONE);
+        if let Err(error) = written {
+            self.begun_answer = document;
+            return Err(error);
         }
+        self.check_text(document.size_bytes())?;
+        Ok(document.to_bytes())
     }
 
     /// What Nix has printed of an answer by the time that it fails.
-    pub fn begun_answer(&self) -> &[u8] {
+    pub fn begun_answer(&self) -> &Document {
         &self.begun_answer
     }
 }

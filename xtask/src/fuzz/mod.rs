@@ -13,7 +13,7 @@ use generate::Generator;
 use mutate::Corpus;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What to compare with, and how long.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,9 @@ pub(crate) struct Options {
     #[arg(long)]
     release: bool,
 }
+
+/// How long a program is made smaller.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -208,7 +211,11 @@ impl Fuzz<'_> {
             return Ok(());
         }
         let (place, ours, peer) = (&self.place, &self.ours, &self.peer);
+        let start = Instant::now();
         let small = shrink::shrink(program, |lot| {
+            if start.elapsed() > PATIENCE {
+                return Ok(vec![false; lot.len()]);
+            }
             let outcomes = batch::run(place, question, lot, ours, peer)?;
             let mut verdicts = Vec::new();
             for (program, (our, their)) in lot.iter().zip(outcomes) {

@@ -7,7 +7,7 @@ use crate::context::Gathered;
 use crate::error::Result;
 use crate::pos::{Origin, Pos};
 use crate::pure::number;
-use crate::pure::xml::XmlWriter;
+use crate::pure::xml::{Document, XmlWriter};
 use crate::value::{Attrs, Closure, Value, View};
 use nopal_syntax::interner::sym;
 use rustc_hash::FxHashSet;
@@ -16,8 +16,10 @@ pub(super) const DEFS: &[BuiltinDef] = &[def!("toXML", ["e"], to_xml, "An XML te
 
 fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut contexts = Gathered::default();
-    let (text, written) = value_to_xml(ev, args[0], true, false, &mut contexts, pos);
+    let (document, written) = value_to_xml(ev, args[0], true, false, &mut contexts, pos);
     written?;
+    ev.check_text(document.size_bytes())?;
+    let text = document.to_bytes();
     let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&text, context))
 }
@@ -31,7 +33,7 @@ pub(crate) fn value_to_xml(
     location: bool,
     contexts: &mut Gathered,
     pos: Pos,
-) -> (Vec<u8>, Result<()>) {
+) -> (Document, Result<()>) {
     let mut writer = Writer { xml: XmlWriter::new(), strict, location, contexts, seen: FxHashSet::default() };
     writer.xml.open("expr", &[]);
     let written = writer.value(ev, value, pos);

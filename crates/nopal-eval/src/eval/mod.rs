@@ -82,7 +82,7 @@ pub struct Evaluator {
     raised: Vec<Option<Error>>,
     raise_code: Option<&'static crate::code::ir::ThunkCode>,
     /// See [`Evaluator::begun_answer`].
-    pub(crate) begun_answer: Vec<u8>,
+    pub(crate) begun_answer: crate::pure::xml::Document,
     /// A buffer for a text that is put together.
     text: Vec<u8>,
     /// A buffer for the formals of a call that are not among its arguments, and their slots.
@@ -194,7 +194,7 @@ impl Evaluator {
             listings: FxHashMap::default(),
             imported_drv: None,
             drv_hashes: DrvHashes::new(),
-            begun_answer: Vec::new(),
+            begun_answer: crate::pure::xml::Document::default(),
             text: Vec::new(),
             defaults: Vec::new(),
             raise_code: None,
