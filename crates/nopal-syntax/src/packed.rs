@@ -76,7 +76,6 @@ pub fn unpack(bytes: &[u8], symbols: &mut Interner) -> Option<(Ast, Units)> {
     let mut ast = Ast {
         exprs: tables.read(Table::Exprs)?,
         positions: tables.read(Table::Positions)?,
-        spans: Vec::new(),
         expr_lists: tables.read(Table::ExprLists)?,
         parts: tables.read(Table::Parts)?,
         sets: tables.read(Table::Sets)?,
@@ -290,17 +289,11 @@ const OPERATORS: [BinOp; 14] = [
 
 impl Row<4> for Expr {
     fn words(self, packer: &mut Packer) -> [u32; 4] {
-        let number = |bits: u64| [bits as u32, (bits >> 32) as u32];
+        let of_number = |kind: u32, bits: u64| [kind, bits as u32, (bits >> 32) as u32, 0];
         let of_range = |kind: u32, Range { start, len }: Range| [kind, start, len, 0];
         match self {
-            Self::Int(value) => {
-                let [low, high] = number(value as u64);
-                [kind::INT, low, high, 0]
-            }
-            Self::Float(value) => {
-                let [low, high] = number(value.to_bits());
-                [kind::FLOAT, low, high, 0]
-            }
+            Self::Int(value) => of_number(kind::INT, value as u64),
+            Self::Float(value) => of_number(kind::FLOAT, value.to_bits()),
             Self::Str(Bytes(text)) => of_range(kind::STR, text),
             Self::Path { kind, text: Bytes(text) } => of_range(kind::PATH | (kind as u32) << MORE, text),
             Self::SearchPath(Bytes(name)) => of_range(kind::SEARCH_PATH, name),
