@@ -3,6 +3,7 @@
 use nopal_syntax::report::{Level, Location, Report, Trace};
 use nopal_syntax::source::Source;
 
+use crate::builtins::xml;
 use crate::context::Gathered;
 use crate::error::{Error, ErrorData, Result};
 use crate::eval::Evaluator;
@@ -59,14 +60,12 @@ impl Evaluator {
     /// [`Evaluator::begun_answer`] is what came before.
     pub fn print_xml(&mut self, value: Value, strict: bool, location: bool) -> Result<Vec<u8>> {
         let contexts = &mut Gathered::default();
-        let (document, written) =
-            crate::builtins::xml::value_to_xml(self, value, strict, location, contexts, Pos::NONE);
+        let (document, written) = xml::value_to_xml(self, value, strict, location, contexts, Pos::NONE);
         if let Err(error) = written {
             self.begun_answer = document;
             return Err(error);
         }
-        self.check_text(document.size_bytes())?;
-        Ok(document.to_bytes())
+        xml::laid_out(self, &document)
     }
 
     /// What Nix has printed of an answer by the time that it fails.

@@ -7,6 +7,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use thiserror::Error;
 
+use crate::output;
+
 /// Exit code of an evaluation, a store or a network that failed.
 const FAILED: u8 = 1;
 /// Exit code of a command line that makes no sense.
@@ -174,8 +176,7 @@ fn print_begun(error: &CliError) {
     if let CliError::Engine(error) = error
         && let EngineError::Evaluation { begun, .. } = &**error
     {
-        let mut stdout = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let _ = begun.write(&mut stdout).and_then(|()| stdout.flush());
+        let _ = output::pieces(|stdout| begun.write(stdout));
     }
 }
 

@@ -1,12 +1,22 @@
 //! Standard output: data that a pipe can use, and nothing else.
 
 use crate::error::CliError;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, StdoutLock, Write as _};
+
+/// Bytes of a buffer for data that comes in small pieces.
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes data. A reader that went away ends the program quietly, as it does `cat`.
 pub(crate) fn data(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(CliError::Output)
+}
+
+/// Writes data that comes in small pieces.
+pub(crate) fn pieces(write: impl FnOnce(&mut BufWriter<StdoutLock<'_>>) -> io::Result<()>) -> Result<(), CliError> {
+    let mut stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
+    let written = write(&mut stdout).and_then(|()| stdout.flush());
     written.map_err(CliError::Output)
 }
 

@@ -18,8 +18,7 @@ fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut contexts = Gathered::default();
     let (document, written) = value_to_xml(ev, args[0], true, false, &mut contexts, pos);
     written?;
-    ev.check_text(document.size_bytes())?;
-    let text = document.to_bytes();
+    let text = laid_out(ev, &document)?;
     let context = contexts.union(&mut ev.contexts);
     Ok(ev.heap.string_with(&text, context))
 }
@@ -38,6 +37,12 @@ pub(crate) fn value_to_xml(
     writer.xml.open("expr", &[]);
     let written = writer.value(ev, value, pos);
     (writer.xml.finish(), written)
+}
+
+/// The text of a document, if there is room for it.
+pub(crate) fn laid_out(ev: &mut Evaluator, document: &Document) -> Result<Vec<u8>> {
+    ev.check_text(document.size_bytes())?;
+    Ok(document.to_bytes())
 }
 
 struct Writer<'a> {

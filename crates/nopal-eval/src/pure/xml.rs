@@ -98,7 +98,7 @@ impl Document {
 
     /// The bytes with indentation.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.size_bytes());
+        let mut bytes = Vec::with_capacity(self.0.len());
         for (spaces, line) in self.lines() {
             bytes.resize(bytes.len() + spaces, b' ');
             bytes.extend_from_slice(line);
