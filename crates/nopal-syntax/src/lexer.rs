@@ -18,8 +18,6 @@ const SCHEME: u8 = 8;
 const SPACE: u8 = 16;
 const ALPHA: u8 = 32;
 const DIGIT: u8 = 64;
-/// Means nothing in a string.
-const PLAIN: u8 = 128;
 
 /// What each byte may be part of.
 static CLASS: [u8; 256] = {
@@ -44,9 +42,6 @@ static CLASS: [u8; 256] = {
             b' ' | b'\t' | b'\r' | b'\n' => SPACE,
             _ => 0,
         };
-        if !matches!(byte, b'"' | b'\\' | b'$' | b'\r' | 0) {
-            class |= PLAIN;
-        }
         table[i] = class;
         i += 1;
     }
@@ -62,6 +57,20 @@ fn is(byte: u8, class: u8) -> bool {
 #[inline]
 pub(crate) fn is_name_tail(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| is(*byte, ID))
+}
+
+/// So many bytes are looked at together.
+const TOGETHER: usize = 16;
+
+/// How many bytes come before the first that may mean something in a string.
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'$') | (byte == b'\\');
+    // without a branch for each byte
+    let is_plain =
+        |bytes: &&[u8; TOGETHER]| bytes.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0;
+    let (together, _) = text.as_chunks::<TOGETHER>();
+    let plain = TOGETHER * together.iter().take_while(is_plain).count();
+    plain + text[plain..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - plain)
 }
 
 /// What the bytes at hand are part of.
@@ -517,7 +526,7 @@ impl<'s> Lexer<'s> {
         let mut text = Text::Raw;
         let mut has_null = false;
         loop {
-            at = self.scan(at, PLAIN);
+            at += plain_len(&self.src[at..]);
             match self.src.get(at) {
                 None | Some(b'"') => break,
                 Some(b'\\') => {

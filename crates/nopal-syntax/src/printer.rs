@@ -92,7 +92,7 @@ pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
     let shown = &text[..length.min(text.len())];
     let (mut from, mut index) = (0, 0);
     loop {
-        index += plain_len(&shown[index..]);
+        index += crate::lexer::plain_len(&shown[index..]);
         let Some(byte) = shown.get(index) else { break };
         let escape = match byte {
             b'"' | b'\\' => Some(*byte),
@@ -111,20 +111,6 @@ pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&shown[from..]);
 }
-
-/// How many bytes come before the first that may have to be escaped.
-fn plain_len(text: &[u8]) -> usize {
-    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'$') | (byte == b'\\');
-    // without a branch for each byte, so that they are looked at together
-    let is_plain =
-        |bytes: &&[u8; TOGETHER]| bytes.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0;
-    let (together, _) = text.as_chunks::<TOGETHER>();
-    let plain = TOGETHER * together.iter().take_while(is_plain).count();
-    plain + text[plain..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - plain)
-}
-
-/// So many bytes are looked at together.
-const TOGETHER: usize = 16;
 
 /// Something still to be printed.
 enum Item {
