@@ -10,7 +10,7 @@ use std::hash::Hasher as _;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use nopal_eval::host::SourceKey;
@@ -49,7 +49,7 @@ pub(crate) struct ParsedSources {
 #[derive(Default)]
 struct State {
     /// The files; not looked for yet if there are none.
-    files: Option<Vec<PackFile>>,
+    files: Option<Arc<[PackFile]>>,
     /// What was parsed since.
     fresh: BTreeMap<SourceKey, Vec<u8>>,
 }
@@ -79,7 +79,8 @@ impl ParsedSources {
         if let Some(bytes) = state.fresh.get(key) {
             return Some(bytes.clone());
         }
-        let files = state.files.get_or_insert_with(|| self.open_files().unwrap_or_default());
+        let files = state.files.get_or_insert_with(|| self.open_files().unwrap_or_default().into()).clone();
+        drop(state);
         files.iter().find_map(|file| file.get(key))
     }
 
