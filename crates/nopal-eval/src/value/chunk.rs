@@ -23,17 +23,23 @@ pub(super) const ADDRESSES: Range<usize> = 4 << 30..ADDRESS_END;
 /// Where a place for a chunk is looked for next.
 static NEXT: AtomicUsize = AtomicUsize::new(ADDRESSES.start);
 
-/// Bytes of all chunks of this process.
-static MAPPED_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of all chunks that this process uses.
+static USED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes that are left for chunks.
-pub(super) fn unmapped_bytes() -> usize {
-    ADDRESSES.len().saturating_sub(MAPPED_BYTES.load(Relaxed))
+pub(super) fn unused_bytes() -> usize {
+    ADDRESSES.len().saturating_sub(USED_BYTES.load(Relaxed))
 }
 
 /// The part of a chunk with a large object that does not ask for huge pages; nor does the first chunk, which little
 /// evaluations do not leave. With them there are fewer faults, and fewer misses where addresses are translated.
 const SMALL_PAGES_BYTES: usize = CHUNK_BYTES;
+
+/// Size of a huge page, mostly.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Chunks for many objects that are mapped at once, at most.
+const MOST_MAPPED: usize = 16;
 
 /// What survives or is reused as one.
 pub(super) const LINE_BYTES: usize = 32;
@@ -75,36 +81,70 @@ struct Header {
 /// Offset of the first object of a chunk.
 pub(super) const FIRST_OBJECT: usize = size_of::<Header>().next_multiple_of(LINE_BYTES);
 
+/// Chunks for many objects that are mapped and not used yet.
+#[derive(Default)]
+pub(super) struct Supply {
+    /// The next one is the last.
+    mapped: Vec<Chunk>,
+    /// How many were ever mapped.
+    total: usize,
+}
+
+impl Supply {
+    /// The next chunk, which is yet to be opened ([`Chunk::open`]). As many are mapped as there are already, within
+    /// bounds: threads that touch memory for the first time wait for one that maps some.
+    pub(super) fn chunk(&mut self) -> Option<Chunk> {
+        if self.mapped.is_empty() {
+            let small_pages_bytes = if self.total == 0 { SMALL_PAGES_BYTES } else { 0 };
+            let map = |count| map_bytes(count * CHUNK_BYTES, small_pages_bytes).map(|begin| (begin, count));
+            let (begin, count) = map(self.total.clamp(1, MOST_MAPPED)).or_else(|| map(1))?;
+            let chunks =
+                (0..count).rev().filter_map(|index| NonNull::new(begin.wrapping_byte_add(index * CHUNK_BYTES)));
+            self.mapped.extend(chunks.map(Chunk));
+            self.total += count;
+        }
+        self.mapped.pop()
+    }
+}
+
+impl Drop for Supply {
+    fn drop(&mut self) {
+        for chunk in &self.mapped {
+            // SAFETY: the mapping was made by `map_bytes`, and nobody has used it.
+            let _ = unsafe { rustix::mm::munmap(chunk.0.as_ptr().cast(), CHUNK_BYTES) };
+        }
+    }
+}
+
 /// A chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunk(NonNull<Header>);
 
 impl Chunk {
-    /// Maps a chunk for many objects.
-    pub(super) fn map(is_first: bool) -> Option<Chunk> {
-        Chunk::map_bytes(LARGE_BYTES, if is_first { SMALL_PAGES_BYTES } else { 0 })
-    }
-
     /// Maps a chunk for one object of so many bytes.
     pub(super) fn map_large(bytes: usize) -> Option<Chunk> {
-        let chunk = Chunk::map_bytes(bytes, SMALL_PAGES_BYTES)?;
+        let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
+        let chunk = Chunk(NonNull::new(map_bytes(wanted, SMALL_PAGES_BYTES)?)?);
+        chunk.begin(wanted);
         chunk.header().large_bytes.store(bytes, Relaxed);
         chunk.set_start(chunk.first_object());
         Some(chunk)
     }
 
-    fn map_bytes(bytes: usize, small_pages_bytes: usize) -> Option<Chunk> {
-        let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
-        let begin = map_low(wanted)?;
-        // Where the system does not do it, pages stay small.
-        // SAFETY: the range is the end of the chunk.
-        let _ = unsafe {
-            let huge = begin.wrapping_byte_add(small_pages_bytes);
-            rustix::mm::madvise(huge.cast(), wanted - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
-        };
-        let chunk = Chunk(NonNull::new(begin)?);
-        chunk.header().high.store(FIRST_OBJECT, Relaxed);
-        Some(chunk)
+    /// Opens a chunk for many objects. All huge pages of it are touched, which takes a while, for the system writes zeros to
+    /// them: if two threads touched one at the same time, both would have to wait for that.
+    pub(super) fn open(self) {
+        self.begin(CHUNK_BYTES);
+        for page in (HUGE_PAGE_BYTES..CHUNK_BYTES).step_by(HUGE_PAGE_BYTES) {
+            // SAFETY: the page is mapped, and nothing is in it yet.
+            unsafe { self.at(page).write_volatile(0) };
+        }
+    }
+
+    /// Begins a chunk of so many bytes.
+    fn begin(self, bytes: usize) {
+        USED_BYTES.fetch_add(bytes, Relaxed);
+        self.header().high.store(FIRST_OBJECT, Relaxed);
     }
 
     /// Gives the memory back; no object of it is left.
@@ -113,7 +153,7 @@ impl Chunk {
         // SAFETY: the mapping was made by `map_bytes` with this size, and the caller has no object of it left.
         let unmapped = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
         if unmapped.is_ok() {
-            MAPPED_BYTES.fetch_sub(bytes, Relaxed);
+            USED_BYTES.fetch_sub(bytes, Relaxed);
         }
     }
 
@@ -305,6 +345,18 @@ impl Chunk {
     }
 }
 
+/// Maps so many bytes, of which the first have small pages.
+fn map_bytes(bytes: usize, small_pages_bytes: usize) -> Option<*mut Header> {
+    let begin = map_low(bytes)?;
+    // Where the system does not do it, pages stay small.
+    // SAFETY: the range is the end of what was mapped.
+    let _ = unsafe {
+        let huge = begin.wrapping_byte_add(small_pages_bytes);
+        rustix::mm::madvise(huge.cast(), bytes - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
+    };
+    Some(begin)
+}
+
 /// Maps so many bytes, a multiple of the size of a chunk, where chunks may lie; `None` if no such place is free.
 fn map_low(bytes: usize) -> Option<*mut Header> {
     for _ in 0..ADDRESSES.len() / CHUNK_BYTES {
@@ -325,7 +377,6 @@ fn map_low(bytes: usize) -> Option<*mut Header> {
         match mapped {
             Ok(begin) if begin.addr() == place => {
                 NEXT.fetch_max(place + bytes, Relaxed);
-                MAPPED_BYTES.fetch_add(bytes, Relaxed);
                 return Some(begin.cast());
             }
             // a kernel before 4.17 takes the place for a wish

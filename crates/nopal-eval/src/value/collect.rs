@@ -51,7 +51,7 @@ impl Heap {
             self.holds += 1;
             return;
         }
-        drop(self.retire_runs());
+        self.retire_runs();
         self.tell_changed();
         let world = self.world.clone();
         let collected = crate::native_stack::standing(|here, begin| {

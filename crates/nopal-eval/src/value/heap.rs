@@ -5,17 +5,18 @@
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 use hashbrown::hash_table::Entry;
 use nopal_syntax::{Interner, Symbol};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attrs::{RECENT_SHAPES, Shape};
+use super::chunk::LARGE_BYTES;
 use super::limit::Limit;
 use super::objects::{List, NixStr, Root};
-use super::space::{BLOCK_BYTES, Block, Made, Run, SMALL_BYTES, Space};
+use super::space::{BLOCK_BYTES, Block, Finished, Made, Run, SMALL_BYTES, Space};
 use super::stack::Stack;
 use super::update::{MergeMemory, Merged, Pair, RecentPlans, Removal};
 use super::word::{
@@ -161,7 +162,7 @@ impl Heap {
 
     /// The current thread takes part no more.
     pub(crate) fn leave(&mut self) {
-        drop(self.retire_runs());
+        self.retire_runs();
         self.tell_changed();
         self.world.leave();
     }
@@ -230,7 +231,13 @@ impl Heap {
             self.collect_if_due();
             self.keep_to_limit(bytes);
         }
-        let memory = if bytes > SMALL_BYTES { self.world.space().big(bytes) } else { self.take_of_blocks(bytes) };
+        let memory = if bytes > LARGE_BYTES {
+            self.world.take_large(bytes)
+        } else if bytes > SMALL_BYTES {
+            self.world.take(self.world.space(), |space| space.big(bytes))
+        } else {
+            self.take_of_blocks(bytes)
+        };
         match memory {
             Some(object) => object,
             None => match Layout::from_size_align(bytes, 8) {
@@ -264,7 +271,10 @@ impl Heap {
     /// So many bytes of the next block that has a run.
     fn take_of_blocks(&mut self, bytes: usize) -> Option<*mut u64> {
         loop {
-            let block = self.retire_runs().block()?;
+            let (made, block) = self.leave_block();
+            let mut space = self.world.space();
+            space.retire(made, block);
+            let block = self.world.take(space, Space::block)?;
             self.block = Some(block);
             if let Some(object) = self.take_of_block(bytes) {
                 return Some(object);
@@ -272,8 +282,14 @@ impl Heap {
         }
     }
 
-    /// Gives up its block. Returns what it gave it to, for what is to be done at once.
-    pub(super) fn retire_runs(&mut self) -> MutexGuard<'_, Space> {
+    /// Gives up its block.
+    pub(super) fn retire_runs(&mut self) {
+        let (made, block) = self.leave_block();
+        self.world.space().retire(made, block);
+    }
+
+    /// Leaves its block; what it made, for [`Space::retire`].
+    fn leave_block(&mut self) -> (Finished, Option<Block>) {
         self.made.add(Run { begin: self.begin, end: self.next });
         let mut block = self.block.take();
         if let Some(block) = &mut block
@@ -282,10 +298,7 @@ impl Heap {
             block.put_back(self.next);
         }
         (self.begin, self.next, self.end) = (Run::NONE.begin, Run::NONE.begin, Run::NONE.end);
-        let made = self.made.finish();
-        let mut space = self.world.space();
-        space.retire(made, block);
-        space
+        (self.made.finish(), block)
     }
 
     /// From now on nothing is collected, so that values may be kept anywhere. Every call is paired with [`Heap::release`].

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::chunk::{
-    ADDRESSES, APART_BYTES, CHUNK_BYTES, Chunk, FIRST_OBJECT, LARGE_BYTES, LINE_BYTES, MIN_RUN_BYTES, unmapped_bytes,
+    ADDRESSES, APART_BYTES, CHUNK_BYTES, Chunk, FIRST_OBJECT, LARGE_BYTES, LINE_BYTES, MIN_RUN_BYTES, unused_bytes,
 };
 
 /// What a thread takes at a time.
@@ -305,7 +305,7 @@ impl Space {
     /// Bytes that can still be handed out: those of free lines, and those left for chunks.
     pub(super) fn room_bytes(&self) -> usize {
         let taken = self.lines_bytes + self.filled_bytes;
-        unmapped_bytes() + (self.chunks.len() * (CHUNK_BYTES - FIRST_OBJECT)).saturating_sub(taken)
+        unused_bytes() + (self.chunks.len() * (CHUNK_BYTES - FIRST_OBJECT)).saturating_sub(taken)
     }
 
     /// Takes note of bytes of stacks that a collection looks through.
@@ -336,17 +336,14 @@ impl Space {
         self.spare.extend(block.filter(|block| block.next < block.end));
     }
 
-    /// A block for one thread; none when the system has no memory.
+    /// A block for one thread; none when another chunk is needed.
     pub(super) fn block(&mut self) -> Option<Block> {
         if let Some(block) = self.spare.pop() {
             return Some(block);
         }
         loop {
             let (index, offset) = self.cursor;
-            let Some(&chunk) = self.chunks.get(index) else {
-                self.add_chunk()?;
-                continue;
-            };
+            let chunk = *self.chunks.get(index)?;
             let Some((next, _)) = chunk.free_run(offset, CHUNK_BYTES, MIN_RUN_BYTES, MIN_RUN_BYTES) else {
                 self.cursor = (index + 1, 0);
                 continue;
@@ -357,23 +354,15 @@ impl Space {
         }
     }
 
-    /// Memory for one object of more than [`SMALL_BYTES`]: free lines in a row, or a chunk of its own.
+    /// Memory for one object of more than [`SMALL_BYTES`] and no more than [`LARGE_BYTES`]: free lines in a row. None when
+    /// another chunk is needed.
     pub(super) fn big(&mut self, bytes: usize) -> Option<*mut u64> {
-        if bytes > LARGE_BYTES {
-            let chunk = Chunk::map_large(bytes)?;
-            self.insert(chunk);
-            self.count(bytes);
-            return Some(chunk.first_object());
-        }
         let room = bytes.next_multiple_of(LINE_BYTES);
         let class = room.ilog2() as usize;
         loop {
             // what lies before the other cursor was handed out, or is too small
             let (index, offset) = self.big_cursors[class].max(self.cursor);
-            let Some(&chunk) = self.chunks.get(index) else {
-                self.add_chunk()?;
-                continue;
-            };
+            let chunk = *self.chunks.get(index)?;
             let Some((begin, end)) = chunk.free_run(offset, CHUNK_BYTES, room, room) else {
                 self.big_cursors[class] = (index + 1, 0);
                 continue;
@@ -386,11 +375,16 @@ impl Space {
         }
     }
 
-    fn add_chunk(&mut self) -> Option<()> {
-        let chunk = Chunk::map(self.chunks.is_empty())?;
+    /// Adds a chunk for many objects that is open.
+    pub(super) fn add(&mut self, chunk: Chunk) {
         self.chunks.push(chunk);
         self.insert(chunk);
-        Some(())
+    }
+
+    /// Adds the chunk of a large object that is made in it.
+    pub(super) fn add_large(&mut self, chunk: Chunk) {
+        self.insert(chunk);
+        self.count(chunk.large_bytes());
     }
 
     fn insert(&mut self, chunk: Chunk) {
@@ -506,7 +500,20 @@ impl Drop for Space {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chunk::Supply;
     use super::*;
+
+    /// Takes something, of another chunk if need be.
+    fn take<T>(space: &mut Space, take: impl Fn(&mut Space) -> Option<T>) -> T {
+        loop {
+            if let Some(taken) = take(space) {
+                return taken;
+            }
+            let chunk = Supply::default().chunk().unwrap();
+            chunk.open();
+            space.add(chunk);
+        }
+    }
 
     #[test]
     fn big_objects_take_the_place_of_dead_ones() {
@@ -514,7 +521,7 @@ mod tests {
         let mut chunks = Vec::new();
         for _ in 0..4 {
             for _ in 0..20_000 {
-                space.big(1000).unwrap();
+                take(&mut space, |space| space.big(1000));
             }
             space.prepare(false);
             space.sweep(false);
@@ -526,12 +533,10 @@ mod tests {
     #[test]
     fn no_block_has_room_for_a_large_object() {
         let mut space = Space::default();
-        let mut block = space.block().unwrap();
+        let mut block = take(&mut space, Space::block);
         assert!(block.take_big(LARGE_BYTES / 2).is_none());
         assert!(block.take_big(LARGE_BYTES).is_none());
         assert!(block.take_big(1000).is_some());
-        let large = space.big(2 * LARGE_BYTES).unwrap();
-        assert_eq!(Chunk::of(large).large_bytes(), 2 * LARGE_BYTES);
     }
 
     #[test]
@@ -548,11 +553,11 @@ mod tests {
             let mut blocks = Vec::new();
             for step in 0..30_000 {
                 let bytes = 200 + next_random() % if step % 50 == 0 { 60_000 } else { 600 };
-                let begin = space.big(bytes).unwrap() as usize;
+                let begin = take(&mut space, |space| space.big(bytes)) as usize;
                 taken.push((begin, begin + bytes));
                 // as several threads do, some of which give back what they have
                 if step % 40 == 0 {
-                    blocks.push(space.block().unwrap());
+                    blocks.push(take(&mut space, Space::block));
                 }
                 let count = blocks.len();
                 if step % 3 == 0 && count > 0 {

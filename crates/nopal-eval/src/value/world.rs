@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use hashbrown::HashTable;
 
 use super::attrs::Shape;
+use super::chunk::{Chunk, Supply};
 use super::heap::Heap;
 use super::roots;
 use super::space::Space;
@@ -77,6 +78,7 @@ pub(super) struct Kept {
 /// See the module.
 pub(super) struct World {
     space: Mutex<Space>,
+    supply: Mutex<Supply>,
     /// Whether a collection pays.
     is_due: Arc<AtomicBool>,
     shapes: Mutex<Shapes>,
@@ -120,14 +122,12 @@ pub(super) struct Standing {
     pub(super) buffers: Vec<(usize, usize)>,
 }
 
-/// How often a lock is tried before a thread sleeps.
-const SPINS: usize = 1000;
-
 impl World {
     pub(super) fn new(collect_after_bytes: usize) -> World {
         let is_due = Arc::new(AtomicBool::new(false));
         World {
             space: Mutex::new(Space::new(collect_after_bytes, is_due.clone())),
+            supply: Mutex::default(),
             is_due,
             shapes: Mutex::default(),
             kept: Mutex::default(),
@@ -141,16 +141,33 @@ impl World {
         }
     }
 
-    /// Others have it for a few microseconds at a time: sleeping and being woken takes longer.
-    #[inline]
     pub(super) fn space(&self) -> MutexGuard<'_, Space> {
-        for _ in 0..SPINS {
-            if let Ok(space) = self.space.try_lock() {
-                return space;
-            }
-            std::hint::spin_loop();
-        }
         lock(&self.space)
+    }
+
+    /// Takes memory out of the space. Where that needs another chunk, others have the space while it is opened.
+    pub(super) fn take<'a, T>(
+        &'a self,
+        mut space: MutexGuard<'a, Space>,
+        mut take: impl FnMut(&mut Space) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            if let Some(taken) = take(&mut space) {
+                return Some(taken);
+            }
+            drop(space);
+            let chunk = lock(&self.supply).chunk()?;
+            chunk.open();
+            space = self.space();
+            space.add(chunk);
+        }
+    }
+
+    /// Takes memory for an object that has a chunk of its own.
+    pub(super) fn take_large(&self, bytes: usize) -> Option<*mut u64> {
+        let chunk = Chunk::map_large(bytes)?;
+        self.space().add_large(chunk);
+        Some(chunk.first_object())
     }
 
     /// Whether a collection pays.
@@ -232,7 +249,7 @@ impl Heap {
     /// Stands still while `wait` waits, and while somebody collects. `wait` must not touch a value.
     #[inline(never)]
     pub(crate) fn stand<T>(&mut self, wait: impl FnOnce() -> T) -> T {
-        drop(self.retire_runs());
+        self.retire_runs();
         self.tell_changed();
         let world = self.world.clone();
         let number = usize::from(self.thread);
