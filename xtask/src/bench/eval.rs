@@ -11,6 +11,9 @@ use std::process::Command;
 /// How many times as often the short ones are measured, at most: on a machine that others use they differ most.
 const MORE_ROUNDS: usize = 5;
 
+/// How many times as often two threads are measured: they need both processors at once.
+const THREADS_ROUNDS: usize = 3;
+
 /// Something to evaluate.
 pub(super) struct Input {
     pub(super) name: String,
@@ -144,7 +147,7 @@ fn compare_threads(bench: &Bench<'_>, input: &Input) -> Result<(), String> {
     }
     let wall_s = |command: &Command, folder: &Path| measure(command, stdin, folder).map(|cost| cost.wall_s);
     let (mut one, mut two, mut both) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.options.rounds {
+    for _ in 0..THREADS_ROUNDS * bench.options.rounds {
         one.push(wall_s(&ours("1"), &left)?);
         two.push(wall_s(&ours("2"), &left)?);
         let processes = [ours("1"), ours("1")];
