@@ -30,7 +30,7 @@ impl Heap {
         } else if self.world.is_due() {
             let constants = self.world.kept().values.len();
             let mut space = self.world.space();
-            let (due, all) = (space.is_due_with(constants), space.is_all_due());
+            let (due, all) = (space.is_due_with(constants, self.is_shared), space.is_all_due());
             drop(space);
             if due {
                 self.collect_some(all);

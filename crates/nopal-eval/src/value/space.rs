@@ -44,7 +44,10 @@ const BYTES_PER_CONSTANT: usize = 4 << 10;
 /// at most so many halves of what others fill,
 const MOST_HALVES: usize = 5;
 
-/// and until the next one they take so many times as much where much is kept.
+/// and so many times that where several threads fill it, all of which a collection stops.
+const MORE_FOR_THREADS: usize = 2;
+
+/// Until the next one they take so many times as much where much is kept.
 const MUCH_KEPT_OF_LARGE: usize = 2;
 
 /// What is filled is so many times what small objects take of it when there are so few of them that looking at all takes
@@ -286,11 +289,12 @@ impl Space {
         if kept == 0 { filled } else { (filled as u128 * kept_bytes as u128 / kept as u128) as usize }
     }
 
-    /// Whether a collection pays, given how many constants the program has so far.
-    pub(super) fn is_due_with(&mut self, constants: usize) -> bool {
+    /// Whether a collection pays, given how many constants the program has so far, and whether several threads evaluate it.
+    pub(super) fn is_due_with(&mut self, constants: usize, is_shared: bool) -> bool {
         if self.is_new() {
-            let first = self.collect_after_bytes;
-            self.program_bytes = (constants * BYTES_PER_CONSTANT).min(first.saturating_mul(MOST_HALVES) / 2);
+            let most = self.collect_after_bytes.saturating_mul(MOST_HALVES) / 2;
+            let more = if is_shared { MORE_FOR_THREADS } else { 1 };
+            self.program_bytes = (constants * BYTES_PER_CONSTANT).min(most).saturating_mul(more);
         }
         self.count(0);
         self.is_due.load(Relaxed)
