@@ -216,8 +216,27 @@ fn directory_read(path: &Path) -> Option<HostError> {
     Some(HostError::Failed(format!("read of {} bytes: Is a directory", metadata.len().min(BUFFER_BYTES))))
 }
 
+/// A failed operation on a file or directory in Nix's words, where it has such an operation.
+fn worded(error: &FsError) -> Option<String> {
+    let path = error.path().display().to_string();
+    let quoted = path.replace('\\', "\\\\").replace('"', "\\\"");
+    let tried = match error.operation() {
+        "examine" => format!("getting status of \"{quoted}\""),
+        "open" => format!("opening file '{path}'"),
+        "open directory" | "read directory" => format!("cannot read directory \"{quoted}\""),
+        _ => return None,
+    };
+    Some(format!("{tried}: {}", nopal_fs::words(error.io())))
+}
+
 pub(crate) fn failed(error: impl Into<EngineError>) -> HostError {
     let error = error.into();
+    if let EngineError::Fs(error) | EngineError::Store(StoreError::Fs(error) | StoreError::Tree(TreeError::Fs(error))) =
+        &error
+        && let Some(text) = worded(error)
+    {
+        return HostError::Failed(text);
+    }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -233,9 +234,7 @@ impl Fetch<'_> {
     }
 
     fn look_at(&self, input: &Input, path: &Path) -> HostResult<Local> {
-        if !nopal_fs::exists(path) {
-            return Err(HostError::Failed(format!("Git repository \"{}\" does not exist.", path.display())));
-        }
+        must_exist(path)?;
         let repository = self.git.worktree(path);
         let status = repository.status().map_err(failed)?;
         let (mut files, mut is_dirty) = (status.files.clone(), status.is_dirty());
@@ -310,9 +309,7 @@ impl Fetch<'_> {
         input.set("ref", reference.as_str());
         let repository = match location {
             Location::Path(path) => {
-                if !nopal_fs::exists(path) {
-                    return Err(HostError::Failed(format!("Git repository \"{}\" does not exist.", path.display())));
-                }
+                must_exist(path)?;
                 self.git.worktree(path)
             }
             Location::Url(url) => self.update_cache(&input, url, original_ref.as_deref(), &reference)?,
@@ -502,4 +499,15 @@ fn public_keys(input: &Input) -> HostResult<Vec<(String, String)>> {
         keys.push((kind.to_owned(), key.to_owned()));
     }
     Ok(keys)
+}
+
+/// Fails if there is no such repository, or if that cannot be told.
+fn must_exist(path: &Path) -> HostResult<()> {
+    match nopal_fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(HostError::Failed(format!("Git repository \"{}\" does not exist.", path.display())))
+        }
+        Err(error) => Err(crate::host::failed(error)),
+    }
 }
