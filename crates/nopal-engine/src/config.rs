@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub cache_dir: PathBuf,
     /// The caller's working directory: relative paths on the command line start here.
     pub working_dir: PathBuf,
+    /// The user's home, for paths that begin with `~`; none where it is not known.
+    pub home: Option<PathBuf>,
     /// The environment as the roof found it; `builtins.getEnv` and `impureEnvVars` read it.
     pub environment: BTreeMap<OsString, OsString>,
     /// The platform to build for, such as `x86_64-linux`.

@@ -346,7 +346,7 @@ impl Shared {
         settings.leaves_memory = config.leaves_memory;
         settings.show_trace = config.show_trace;
         settings.observe = config.observe.observe();
-        settings.home = config.environment.get(std::ffi::OsStr::new("HOME")).map(|home| home.as_bytes().to_vec());
+        settings.home = config.home.as_ref().map(|home| home.as_os_str().as_bytes().to_vec());
         settings
     }
 }

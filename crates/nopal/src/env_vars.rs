@@ -76,7 +76,7 @@ env_vars! {
     NIX_BUILD_SHELL = "NIX_BUILD_SHELL";
     /// The time zone, which `nix-shell` passes on.
     TZ = "TZ";
-    /// The user's home.
+    /// The user's home. Without it, or where it is somebody else's directory, the `passwd` file tells.
     HOME = "HOME";
     /// Search path of `<name>`: entries `name=path` or `path`, separated by colons. `-I` comes before it.
     NIX_PATH = "NIX_PATH";

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod env_vars;
 mod error;
+mod home;
 mod manual;
 mod nix;
 mod nix_conf;

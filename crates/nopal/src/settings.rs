@@ -3,6 +3,7 @@
 use crate::args::{BuildArgs, DebianArgs, EvalArgs, GlobalArgs};
 use crate::env_vars;
 use crate::error::CliError;
+use crate::home::home;
 use crate::nix_conf::{NixConf, processors};
 use crate::ui;
 use nopal_engine::{
@@ -97,7 +98,7 @@ impl Settings {
             flake_overrides: Vec::new(),
             max_eval_memory_bytes: env_vars::NOPAL_EVAL_MEMORY.text().map(|text| bytes(&text)).transpose()?,
             eval_cores: eval_cores()?,
-            notes: Vec::new(),
+            notes: home().note.clone().into_iter().collect(),
             environment: None,
         })
     }
@@ -340,6 +341,7 @@ impl Settings {
             closed_store: self.closed_store,
             cache_dir: self.cache,
             working_dir: self.working_dir,
+            home: home().path.clone(),
             environment: self.environment.unwrap_or_else(|| std::env::vars_os().collect()),
             observe: observe(&conf),
             system: conf.get("system").map_or_else(this_system, str::to_owned),
@@ -651,7 +653,7 @@ fn ends_in_scheme(entry: &str) -> bool {
 fn xdg(variable: &env_vars::EnvVar, below_home: &str) -> Option<PathBuf> {
     // the specification: a relative path is ignored
     let set = variable.get().map(PathBuf::from).filter(|path| path.is_absolute());
-    set.or_else(|| env_vars::HOME.get().map(|home| PathBuf::from(home).join(below_home)))
+    set.or_else(|| home().path.as_ref().map(|home| home.join(below_home)))
 }
 
 fn store_dir(variable: &env_vars::EnvVar) -> Result<StoreDir, CliError> {

@@ -98,6 +98,7 @@ impl World {
             store: nopal_store::StoreConfig::at(&self.dir.path().join(store), nopal_format::StoreDir::default()),
             cache_dir: self.dir.path().join(cache),
             working_dir: self.path(""),
+            home: None,
             environment,
             system: "x86_64-linux".to_owned(),
             eval_system: None,
