@@ -1,5 +1,6 @@
 //! Where the user's home is.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -29,20 +30,23 @@ pub(crate) fn home() -> &'static Home {
 
 fn find(set: Option<PathBuf>, user: u32, known: impl Fn() -> Option<PathBuf>) -> Home {
     let Some(set) = set else { return Home { path: known(), note: None } };
-    let why = match nopal_fs::metadata(&set) {
-        Ok(metadata) if metadata.uid() == user => None,
-        Ok(_) => Some("is not owned by you".to_owned()),
-        Err(error) if error.is_not_found() => None,
-        Err(error) => Some(format!("cannot be examined: {}", nopal_fs::words(error.io()))),
+    let shown = set.display();
+    let note = match nopal_fs::metadata(&set).map(|metadata| metadata.uid() == user) {
+        Ok(true) => None,
+        Ok(false) => known().filter(|known| *known != set).map(|known| {
+            let known = known.display();
+            format!("$HOME ('{shown}') is not owned by you, falling back to the one defined in the 'passwd' file ('{known}')")
+        }),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(error) => known().map(|_| {
+            let why = format!("error: getting status of \"{shown}\": {}", nopal_fs::words(error.io()));
+            format!(
+                "couldn't stat $HOME ('{shown}') for reason other than not existing, falling back to the one defined in \
+                 the 'passwd' file: {why}"
+            )
+        }),
     };
-    match why.and_then(|why| Some((why, known().filter(|known| *known != set)?))) {
-        None => Home { path: Some(set), note: None },
-        Some((why, known)) => {
-            let (from, to) = (set.display(), known.display());
-            let note = format!("$HOME ('{from}') {why}, falling back to the one defined in the 'passwd' file ('{to}')");
-            Home { path: Some(known), note: Some(note) }
-        }
-    }
+    Home { path: if note.is_some() { known() } else { Some(set) }, note }
 }
 
 /// The home of a user in a `passwd` file.
@@ -72,6 +76,8 @@ mod tests {
         assert_eq!(home(Some(dir.path()), owner + 1), (mine.clone(), true));
         assert_eq!(home(Some(&dir.path().join("missing")), owner + 1), (dir.path().join("missing"), false));
         assert_eq!(in_passwd(text, 1), None);
+        assert_eq!(home(Some(Path::new("/dev/null/home")), owner), ("/dev/null/home".into(), false));
+        assert_eq!(home(Some(&dir.path().join("n".repeat(300))), owner), (mine, true));
         let unknown = find(Some(dir.path().to_owned()), owner + 1, || None);
         assert_eq!((unknown.path, unknown.note), (Some(dir.path().to_owned()), None));
     }
