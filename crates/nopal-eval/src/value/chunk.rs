@@ -96,11 +96,9 @@ impl Supply {
     pub(super) fn chunk(&mut self) -> Option<Chunk> {
         if self.mapped.is_empty() {
             let small_pages_bytes = if self.total == 0 { SMALL_PAGES_BYTES } else { 0 };
-            let map = |count| map_bytes(count * CHUNK_BYTES, small_pages_bytes).map(|begin| (begin, count));
-            let (begin, count) = map(self.total.clamp(1, MOST_MAPPED)).or_else(|| map(1))?;
-            let chunks =
-                (0..count).rev().filter_map(|index| NonNull::new(begin.wrapping_byte_add(index * CHUNK_BYTES)));
-            self.mapped.extend(chunks.map(Chunk));
+            let map = |count| Chunk::map(count * CHUNK_BYTES, small_pages_bytes).map(|first| (first, count));
+            let (first, count) = map(self.total.clamp(1, MOST_MAPPED)).or_else(|| map(1))?;
+            self.mapped.extend((0..count).rev().map(|index| Chunk::of(first.at(index * CHUNK_BYTES))));
             self.total += count;
         }
         self.mapped.pop()
@@ -110,7 +108,7 @@ impl Supply {
 impl Drop for Supply {
     fn drop(&mut self) {
         for chunk in &self.mapped {
-            // SAFETY: the mapping was made by `map_bytes`, and nobody has used it.
+            // SAFETY: the mapping was made by `Chunk::map`, and nobody has used it.
             let _ = unsafe { rustix::mm::munmap(chunk.0.as_ptr().cast(), CHUNK_BYTES) };
         }
     }
@@ -124,11 +122,23 @@ impl Chunk {
     /// Maps a chunk for one object of so many bytes.
     pub(super) fn map_large(bytes: usize) -> Option<Chunk> {
         let wanted = (FIRST_OBJECT + bytes).next_multiple_of(CHUNK_BYTES);
-        let chunk = Chunk(NonNull::new(map_bytes(wanted, SMALL_PAGES_BYTES)?)?);
+        let chunk = Chunk::map(wanted, SMALL_PAGES_BYTES)?;
         chunk.begin(wanted);
         chunk.header().large_bytes.store(bytes, Relaxed);
         chunk.set_start(chunk.first_object());
         Some(chunk)
+    }
+
+    /// Maps so many bytes, of which the first have small pages: a chunk that is yet to begin, or several in a row.
+    fn map(bytes: usize, small_pages_bytes: usize) -> Option<Chunk> {
+        let begin = map_low(bytes)?;
+        // Where the system does not do it, pages stay small.
+        // SAFETY: the range is the end of what was mapped.
+        let _ = unsafe {
+            let huge = begin.wrapping_byte_add(small_pages_bytes);
+            rustix::mm::madvise(huge.cast(), bytes - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
+        };
+        NonNull::new(begin).map(Chunk)
     }
 
     /// Opens a chunk for many objects. All huge pages of it are touched, which takes a while, for the system writes zeros to
@@ -150,7 +160,7 @@ impl Chunk {
     /// Gives the memory back; no object of it is left.
     pub(super) fn unmap(self) {
         let bytes = (FIRST_OBJECT + self.large_bytes()).next_multiple_of(CHUNK_BYTES);
-        // SAFETY: the mapping was made by `map_bytes` with this size, and the caller has no object of it left.
+        // SAFETY: the mapping was made by `Chunk::map`, and the caller has no object of it left.
         let unmapped = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), bytes) };
         if unmapped.is_ok() {
             USED_BYTES.fetch_sub(bytes, Relaxed);
@@ -343,18 +353,6 @@ impl Chunk {
     fn used_words(self) -> usize {
         self.header().high.load(Relaxed).div_ceil(8 * WORD_BITS).min(OBJECT_MAP_WORDS)
     }
-}
-
-/// Maps so many bytes, of which the first have small pages.
-fn map_bytes(bytes: usize, small_pages_bytes: usize) -> Option<*mut Header> {
-    let begin = map_low(bytes)?;
-    // Where the system does not do it, pages stay small.
-    // SAFETY: the range is the end of what was mapped.
-    let _ = unsafe {
-        let huge = begin.wrapping_byte_add(small_pages_bytes);
-        rustix::mm::madvise(huge.cast(), bytes - small_pages_bytes, rustix::mm::Advice::LinuxHugepage)
-    };
-    Some(begin)
 }
 
 /// Maps so many bytes, a multiple of the size of a chunk, where chunks may lie; `None` if no such place is free.
