@@ -257,18 +257,13 @@ impl Host for EvalHost {
         }
         self.settle(path)?;
         let physical = self.shared.paths.locate(path).map_err(fs_error)?;
-        match nopal_fs::symlink_metadata_if_exists(&physical) {
-            Ok(None) => Ok(None),
-            Ok(Some(metadata)) => {
-                let executable = metadata.permissions().mode() & 0o100 != 0;
-                let found = file_type(metadata.file_type().into(), executable);
-                self.kinds().insert(key.to_vec(), found);
-                Ok(Some(found))
-            }
-            // a path through a file does not exist; that is no failure
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
-            Err(error) => Err(fs_error(error)),
-        }
+        let Some(metadata) = nopal_fs::symlink_metadata_if_exists(&physical).map_err(fs_error)? else {
+            return Ok(None);
+        };
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        let found = file_type(metadata.file_type().into(), executable);
+        self.kinds().insert(key.to_vec(), found);
+        Ok(Some(found))
     }
 
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {

@@ -160,10 +160,19 @@ pub fn symlink_metadata(path: &Path) -> Result<Metadata, FsError> {
     fs::symlink_metadata(path).on("examine", path)
 }
 
+/// Metadata of what `path` leads to, or `None` where there is nothing.
+pub fn metadata_if_exists(path: &Path) -> Result<Option<Metadata>, FsError> {
+    if_can_exist(metadata(path))
+}
+
 /// Metadata of `path` itself, or `None` where there is nothing.
 pub fn symlink_metadata_if_exists(path: &Path) -> Result<Option<Metadata>, FsError> {
-    match if_exists(symlink_metadata(path)) {
-        // a file in the place of a parent directory: nothing can be there
+    if_can_exist(symlink_metadata(path))
+}
+
+/// As [`if_exists`]. With a file in the place of a parent directory nothing can be there, either.
+fn if_can_exist<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    match if_exists(result) {
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
         other => other,
     }

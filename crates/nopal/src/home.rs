@@ -1,6 +1,5 @@
 //! Where the user's home is.
 
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,7 +7,7 @@ use std::sync::OnceLock;
 use crate::env_vars;
 
 /// The user's home.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Home {
     /// Where it is, if that is known.
     pub(crate) path: Option<PathBuf>,
@@ -28,25 +27,27 @@ pub(crate) fn home() -> &'static Home {
     })
 }
 
-fn find(set: Option<PathBuf>, user: u32, known: impl Fn() -> Option<PathBuf>) -> Home {
+fn find(set: Option<PathBuf>, user: u32, known: impl FnOnce() -> Option<PathBuf>) -> Home {
     let Some(set) = set else { return Home { path: known(), note: None } };
-    let shown = set.display();
-    let note = match nopal_fs::metadata(&set).map(|metadata| metadata.uid() == user) {
-        Ok(true) => None,
-        Ok(false) => known().filter(|known| *known != set).map(|known| {
-            let known = known.display();
-            format!("$HOME ('{shown}') is not owned by you, falling back to the one defined in the 'passwd' file ('{known}')")
-        }),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-        Err(error) => known().map(|_| {
-            let why = format!("error: getting status of \"{shown}\": {}", nopal_fs::words(error.io()));
-            format!(
-                "couldn't stat $HOME ('{shown}') for reason other than not existing, falling back to the one defined in \
-                 the 'passwd' file: {why}"
-            )
-        }),
+    let found = match nopal_fs::metadata_if_exists(&set) {
+        Ok(Some(metadata)) if metadata.uid() != user => Ok(()),
+        Ok(_) => return Home { path: Some(set), note: None },
+        Err(error) => Err(error),
     };
-    Home { path: if note.is_some() { known() } else { Some(set) }, note }
+    let Some(known) = known() else { return Home { path: Some(set), note: None } };
+    let (shown, instead) = (set.display(), known.display());
+    let note = match found {
+        Ok(()) if known == set => None,
+        Ok(()) => Some(format!(
+            "$HOME ('{shown}') is not owned by you, falling back to the one defined in the 'passwd' file ('{instead}')"
+        )),
+        Err(error) => Some(format!(
+            "couldn't stat $HOME ('{shown}') for reason other than not existing, falling back to the one defined in the \
+             'passwd' file: error: getting status of \"{shown}\": {}",
+            nopal_fs::words(error.io())
+        )),
+    };
+    Home { path: Some(known), note }
 }
 
 /// The home of a user in a `passwd` file.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -503,11 +502,8 @@ fn public_keys(input: &Input) -> HostResult<Vec<(String, String)>> {
 
 /// Fails if there is no such repository, or if that cannot be told.
 fn must_exist(path: &Path) -> HostResult<()> {
-    match nopal_fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(HostError::Failed(format!("Git repository \"{}\" does not exist.", path.display())))
-        }
-        Err(error) => Err(crate::host::failed(error)),
+    match nopal_fs::metadata_if_exists(path).map_err(crate::host::failed)? {
+        Some(_) => Ok(()),
+        None => Err(HostError::Failed(format!("Git repository \"{}\" does not exist.", path.display()))),
     }
 }
