@@ -1,10 +1,12 @@
 //! Names as numbers: one table for all files of an evaluation, supplied by the caller.
 
 use std::fmt;
+use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
+use rustc_hash::FxHasher;
 
 /// An interned name. Symbols of one [`Interner`] are equal exactly when their bytes are; their order is the order of
 /// creation, which is also the order in which Nix visits attributes while it resolves variables.
@@ -304,25 +306,10 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Eight bytes at a time, multiply and fold; names are short and not hostile enough to pay for more.
+/// Names are not hostile enough to pay for a hash that cannot be foreseen.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are those to be used")]
 fn hash(bytes: &[u8]) -> u32 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut h = bytes.len() as u64 ^ K;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        h = (h ^ u64::from_le_bytes(word)).wrapping_mul(K);
-        h ^= h >> 32;
-    }
-    let rest = chunks.remainder();
-    if !rest.is_empty() {
-        let word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        h = (h ^ word).wrapping_mul(K);
-        h ^= h >> 32;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "the fold above mixed the high half in")]
-    {
-        (h ^ (h >> 29)) as u32
-    }
+    let mut hasher = FxHasher::default();
+    hasher.write(bytes);
+    hasher.finish() as u32
 }
