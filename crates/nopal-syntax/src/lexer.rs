@@ -9,6 +9,7 @@ use memchr::{memchr, memchr2};
 use crate::ast::{Pos, Span};
 use crate::diagnostic::{Diagnostic, Problem};
 use crate::number;
+use crate::runs::{name_len, path_part_len, plain_len, space_len};
 use crate::token::{Kind, Text, Token};
 
 const ID: u8 = 1;
@@ -18,6 +19,8 @@ const SCHEME: u8 = 8;
 const SPACE: u8 = 16;
 const ALPHA: u8 = 32;
 const DIGIT: u8 = 64;
+/// Begins no token but the one that it is.
+const ALONE: u8 = 128;
 
 /// What each byte may be part of.
 static CLASS: [u8; 256] = {
@@ -42,7 +45,43 @@ static CLASS: [u8; 256] = {
             b' ' | b'\t' | b'\r' | b'\n' => SPACE,
             _ => 0,
         };
+        class |= match byte {
+            b'*' | b'?' | b':' | b'@' | b';' | b'(' | b')' | b'[' | b']' | b',' => ALONE,
+            _ => 0,
+        };
         table[i] = class;
+        i += 1;
+    }
+    table
+};
+
+/// The token that each byte is by itself.
+static SINGLE: [Kind; 256] = {
+    let mut table = [Kind::Undef; 256];
+    let kinds = [
+        // Nix gives its parser the byte as the token's number, and 0 is the number of the end
+        (0, Kind::Eof),
+        (b'<', Kind::Lt),
+        (b'>', Kind::Gt),
+        (b'+', Kind::Plus),
+        (b'-', Kind::Minus),
+        (b'*', Kind::Star),
+        (b'/', Kind::Slash),
+        (b'?', Kind::Question),
+        (b':', Kind::Colon),
+        (b'@', Kind::At),
+        (b';', Kind::Semicolon),
+        (b'!', Kind::Bang),
+        (b'(', Kind::ParenOpen),
+        (b')', Kind::ParenClose),
+        (b'[', Kind::SquareOpen),
+        (b']', Kind::SquareClose),
+        (b'=', Kind::Assign),
+        (b',', Kind::Comma),
+    ];
+    let mut i = 0;
+    while i < kinds.len() {
+        table[kinds[i].0 as usize] = kinds[i].1;
         i += 1;
     }
     table
@@ -53,26 +92,6 @@ fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
-/// Whether all of these may stand in an identifier behind its first byte.
-#[inline]
-pub(crate) fn is_name_tail(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| is(*byte, ID))
-}
-
-/// So many bytes are looked at together.
-const TOGETHER: usize = 16;
-
-/// How many bytes come before the first that may mean something in a string.
-pub(crate) fn plain_len(text: &[u8]) -> usize {
-    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'$') | (byte == b'\\');
-    // without a branch for each byte
-    let is_plain =
-        |bytes: &&[u8; TOGETHER]| bytes.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0;
-    let (together, _) = text.as_chunks::<TOGETHER>();
-    let plain = TOGETHER * together.iter().take_while(is_plain).count();
-    plain + text[plain..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - plain)
-}
-
 /// What the bytes at hand are part of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
@@ -80,13 +99,21 @@ enum Mode {
     Code,
     String,
     IndString,
-    /// After a part of a path; the flag says that it ended in a slash.
-    InPath {
-        slash: bool,
-    },
+    /// After a part of a path.
+    InPath,
+    /// After a part of a path that ended in a slash.
+    InPathAfterSlash,
 }
 
+/// So many tokens are made at a time: what is made in one loop is made faster, and it stays in the cache.
+const BATCH: usize = 512;
+
 pub(crate) struct Lexer<'s> {
+    /// Tokens that are made; those from `next` on are to be given out.
+    tokens: Vec<Token>,
+    next: usize,
+    /// The last token, once it is made.
+    end: Option<Token>,
     src: &'s [u8],
     pos: usize,
     mode: Mode,
@@ -98,7 +125,7 @@ pub(crate) struct Lexer<'s> {
     previous_start: usize,
     /// Where the end of the file is reported: after the last match, except after a path, see [`Lexer::path_end`].
     eof_at: Option<u32>,
-    /// No path begins before this offset: a run of path characters up to here is not followed by a slash.
+    /// No path begins before this offset: it ends a run of path characters behind which no path goes on.
     no_path_before: usize,
     /// No URI begins before this offset, likewise.
     no_uri_before: usize,
@@ -112,6 +139,9 @@ impl<'s> Lexer<'s> {
     /// A lexer at the begin of `src`, which is not larger than [`crate::ast::MAX_SOURCE_BYTES`].
     pub(crate) fn new(src: &'s [u8], pipe_operators: bool) -> Self {
         Self {
+            tokens: Vec::new(),
+            next: 0,
+            end: None,
             src,
             pos: 0,
             mode: Mode::Code,
@@ -129,15 +159,46 @@ impl<'s> Lexer<'s> {
     }
 
     /// The next token; after the end, the end again.
+    #[inline]
     pub(crate) fn next(&mut self) -> Token {
-        if self.error.is_some() {
-            return self.make(Kind::LexError, self.pos, self.pos);
+        let token = self.ahead(0);
+        self.next += 1;
+        token
+    }
+
+    /// A token further on; the next one is 0 ahead.
+    #[inline]
+    pub(crate) fn ahead(&mut self, ahead: usize) -> Token {
+        match self.tokens.get(self.next + ahead) {
+            Some(token) => *token,
+            None => self.ahead_of_batch(ahead),
         }
-        match self.mode {
-            Mode::Code => self.code(),
-            Mode::String => self.string(),
-            Mode::IndString => self.ind_string(),
-            Mode::InPath { slash } => self.in_path(slash),
+    }
+
+    #[inline(never)]
+    fn ahead_of_batch(&mut self, ahead: usize) -> Token {
+        self.tokens.drain(..self.next);
+        self.next = 0;
+        self.tokens.reserve(BATCH);
+        while self.tokens.len() <= ahead {
+            self.make_tokens();
+        }
+        self.tokens[ahead]
+    }
+
+    /// Makes tokens up to the end, if it is near; behind the end, the end again.
+    fn make_tokens(&mut self) {
+        if let Some(end) = self.end {
+            self.tokens.push(end);
+        }
+        while self.end.is_none() && self.tokens.len() < BATCH {
+            match self.mode {
+                Mode::Code => self.code(),
+                Mode::String => self.string(),
+                Mode::IndString => self.ind_string(),
+                Mode::InPath => self.in_path(false),
+                Mode::InPathAfterSlash => self.in_path(true),
+            }
         }
     }
 
@@ -146,38 +207,40 @@ impl<'s> Lexer<'s> {
         self.src.get(self.pos + ahead).copied()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "offsets are below MAX_SOURCE_BYTES")]
     #[inline]
-    fn make(&self, kind: Kind, start: usize, end: usize) -> Token {
-        Token { kind, text: Text::Raw, start: start as u32, end: end as u32 }
+    fn put(&mut self, kind: Kind, text: Text, start: usize, end: usize) {
+        self.tokens.push(Token { kind, text, start: offset(start), end: offset(end) });
     }
 
     /// A token from here, `len` bytes long.
     #[inline]
-    fn take(&mut self, kind: Kind, len: usize) -> Token {
+    fn take(&mut self, kind: Kind, len: usize) {
+        self.take_text(kind, Text::Raw, len);
+    }
+
+    #[inline]
+    fn take_text(&mut self, kind: Kind, text: Text, len: usize) {
         let start = self.pos;
         self.previous_start = self.last_start;
         self.last_start = start;
         self.pos += len;
-        self.note_doc(start);
-        self.make(kind, start, self.pos)
-    }
-
-    fn take_text(&mut self, kind: Kind, text: Text, len: usize) -> Token {
-        Token { text, ..self.take(kind, len) }
-    }
-
-    #[inline]
-    fn note_doc(&mut self, start: usize) {
-        if let Some(span) = self.pending_doc.take() {
-            self.docs.push((self.make(Kind::Eof, start, start).start, span));
+        if let Some(comment) = self.pending_doc {
+            self.pending_doc = None;
+            self.docs.push((offset(start), comment));
         }
+        self.put(kind, text, start, self.pos);
     }
 
-    fn fail(&mut self, problem: Problem, at: usize) -> Token {
-        let token = self.make(Kind::LexError, at, at);
-        self.error = Some(Box::new(Diagnostic::new(problem, Pos::at(token.start))));
-        token
+    #[cold]
+    fn put_end(&mut self, kind: Kind, end: usize) {
+        self.put(kind, Text::Raw, self.pos, end);
+        self.end = self.tokens.last().copied();
+    }
+
+    fn fail(&mut self, problem: Problem, at: usize) {
+        self.pos = at;
+        self.put_end(Kind::LexError, at);
+        self.error = Some(Box::new(Diagnostic::new(problem, Pos::at(offset(at)))));
     }
 
     fn push(&mut self, mode: Mode) {
@@ -192,19 +255,17 @@ impl<'s> Lexer<'s> {
     }
 
     /// End of the file. Nix does not move its location there, so it is where the last match ended.
-    fn eof(&mut self) -> Token {
-        let start = self.pos;
-        let end = self.eof_at.map_or(start, |at| at as usize);
-        self.make(Kind::Eof, start, end)
+    fn eof(&mut self) {
+        let end = self.eof_at.map_or(self.pos, |at| at as usize);
+        self.put_end(Kind::Eof, end);
     }
 
-    fn code(&mut self) -> Token {
-        if let Err(eof) = self.skip_space() {
-            return eof;
-        }
+    fn code(&mut self) {
+        self.skip_space();
         let Some(byte) = self.peek(0) else { return self.eof() };
         match byte {
             _ if is(byte, ALPHA) => self.word(byte),
+            _ if is(byte, ALONE) => self.take(SINGLE[usize::from(byte)], 1),
             _ if is(byte, DIGIT) => self.number(),
             b'{' => {
                 self.push(Mode::Code);
@@ -225,7 +286,7 @@ impl<'s> Lexer<'s> {
                 self.take(Kind::DollarCurly, 2)
             }
             b'~' => self.home_path(),
-            b'/' | b'+' | b'-' => self.maybe_path().unwrap_or_else(|| self.operator(byte)),
+            b'/' | b'+' | b'-' if self.maybe_path() => {}
             b'<' => self.less(),
             _ => self.operator(byte),
         }
@@ -233,21 +294,26 @@ impl<'s> Lexer<'s> {
 
     /// Skips white space and comments and remembers a doc comment.
     #[inline]
-    fn skip_space(&mut self) -> Result<(), Token> {
+    fn skip_space(&mut self) {
         loop {
             match self.peek(0) {
-                Some(byte) if is(byte, SPACE) => self.pos = self.scan(self.pos + 1, SPACE),
+                Some(byte) if is(byte, SPACE) => {
+                    self.pos += 1;
+                    // most often it is one space
+                    if self.peek(0).is_some_and(|byte| is(byte, SPACE)) {
+                        self.pos += space_len(&self.src[self.pos..]);
+                    }
+                }
                 Some(b'#') => {
                     let rest = &self.src[self.pos..];
                     self.pos += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
                 }
                 Some(b'/') if self.peek(1) == Some(b'*') => {
                     if !self.comment() {
-                        return Ok(());
+                        return;
                     }
                 }
-                Some(_) => return Ok(()),
-                None => return Err(self.eof()),
+                _ => return,
             }
         }
     }
@@ -264,10 +330,15 @@ impl<'s> Lexer<'s> {
         };
         let is_doc = self.peek(2) == Some(b'*') && !matches!(self.peek(3), Some(b'*' | b'/'));
         if is_doc {
-            self.pending_doc = Some(self.make(Kind::Eof, self.pos, end).span());
+            self.pending_doc = Some(Span { start: offset(self.pos), end: offset(end) });
         }
         self.pos = end;
         true
+    }
+
+    /// Where what may stand in a path between slashes ends.
+    fn scan_path_part(&self, from: usize) -> usize {
+        from + path_part_len(&self.src[from..])
     }
 
     fn scan(&self, from: usize, class: u8) -> usize {
@@ -276,59 +347,65 @@ impl<'s> Lexer<'s> {
 
     /// A keyword, an identifier, or a path or URI that begins like one.
     #[inline]
-    fn word(&mut self, first: u8) -> Token {
+    fn word(&mut self, first: u8) {
         let start = self.pos;
-        let end = self.scan(start, ID);
+        let end = start + name_len(&self.src[start..]);
         if let Some(next) = self.src.get(end)
             && matches!(next, b'.' | b'+' | b'/' | b':')
+            && (self.maybe_path() || self.maybe_uri(first))
         {
-            if let Some(path) = self.maybe_path() {
-                return path;
-            }
-            if let Some(uri) = self.maybe_uri(first) {
-                return uri;
-            }
+            return;
         }
         self.take(keyword(&self.src[start..end]), end - start)
     }
 
-    fn maybe_uri(&mut self, first: u8) -> Option<Token> {
-        if !first.is_ascii_alphabetic() || self.pos < self.no_uri_before {
-            return None;
+    /// A URI from here, if there is one. That there is no path is known.
+    fn maybe_uri(&mut self, first: u8) -> bool {
+        // a scheme is made of what paths are made of
+        if self.src.get(self.no_path_before) != Some(&b':')
+            || !first.is_ascii_alphabetic()
+            || self.pos < self.no_uri_before
+        {
+            return false;
         }
         let colon = self.scan(self.pos, SCHEME);
         let starts = self.src.get(colon) == Some(&b':') && self.src.get(colon + 1).is_some_and(|byte| is(*byte, URI));
         if !starts {
             self.no_uri_before = colon;
-            return None;
+            return false;
         }
         let end = self.scan(colon + 1, URI);
-        Some(self.take(Kind::Uri, end - self.pos))
+        self.take(Kind::Uri, end - self.pos);
+        true
     }
 
-    /// A path from here: path characters, then at least one `/` with path characters, or `/${`.
-    fn maybe_path(&mut self) -> Option<Token> {
+    /// A path from here, if there is one: path characters, then at least one `/` with path characters, or `/${`.
+    fn maybe_path(&mut self) -> bool {
         if self.pos < self.no_path_before {
-            return None;
+            return false;
         }
-        let slash = self.scan(self.pos, PATH);
-        if self.src.get(slash) != Some(&b'/') {
-            self.no_path_before = slash;
-            return None;
-        }
-        match self.src.get(slash + 1) {
-            Some(byte) if is(*byte, PATH) => Some(self.path(Kind::Path, slash)),
-            Some(b'$') if self.src.get(slash + 2) == Some(&b'{') => {
-                Some(self.path_before_interpolation(Kind::Path, slash))
+        let slash = self.scan_path_part(self.pos);
+        if self.src.get(slash) == Some(&b'/') {
+            match self.src.get(slash + 1) {
+                Some(byte) if is(*byte, PATH) => {
+                    self.path(Kind::Path, slash);
+                    return true;
+                }
+                Some(b'$') if self.src.get(slash + 2) == Some(&b'{') => {
+                    self.path_before_interpolation(Kind::Path, slash);
+                    return true;
+                }
+                _ => {}
             }
-            _ => None,
         }
+        self.no_path_before = slash;
+        false
     }
 
     /// Where a path ends whose first `/` with path characters behind it is at `slash`; includes a slash at the end.
     fn scan_path(&self, mut slash: usize) -> usize {
         loop {
-            let end = self.scan(slash + 1, PATH);
+            let end = self.scan_path_part(slash + 1);
             if self.src.get(end) != Some(&b'/') {
                 return end;
             }
@@ -339,20 +416,25 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    fn path(&mut self, kind: Kind, slash: usize) -> Token {
+    /// The mode behind a part of a path that ends there.
+    fn mode_in_path(&self, end: usize) -> Mode {
+        if self.src[end - 1] == b'/' { Mode::InPathAfterSlash } else { Mode::InPath }
+    }
+
+    fn path(&mut self, kind: Kind, slash: usize) {
         let end = self.scan_path(slash);
-        self.push(Mode::InPath { slash: self.src[end - 1] == b'/' });
+        self.push(self.mode_in_path(end));
         self.take(kind, end - self.pos)
     }
 
-    fn path_before_interpolation(&mut self, kind: Kind, slash: usize) -> Token {
+    fn path_before_interpolation(&mut self, kind: Kind, slash: usize) {
         // Nix matches this part twice, and the doc comment is lost on the way
         self.pending_doc = None;
-        self.push(Mode::InPath { slash: true });
+        self.push(Mode::InPathAfterSlash);
         self.take(kind, slash + 1 - self.pos)
     }
 
-    fn home_path(&mut self) -> Token {
+    fn home_path(&mut self) {
         if self.peek(1) == Some(b'/') {
             match self.peek(2) {
                 Some(byte) if is(byte, PATH) => return self.path(Kind::HomePath, self.pos + 1),
@@ -365,7 +447,7 @@ impl<'s> Lexer<'s> {
         self.take(Kind::Undef, 1)
     }
 
-    fn in_path(&mut self, slash: bool) -> Token {
+    fn in_path(&mut self, slash: bool) {
         let Some(byte) = self.peek(0) else {
             if slash {
                 return self.fail(Problem::PathTrailingSlash, self.last_start);
@@ -373,18 +455,18 @@ impl<'s> Lexer<'s> {
             return self.path_end(true);
         };
         if byte == b'$' && self.peek(1) == Some(b'{') {
-            self.mode = Mode::InPath { slash: false };
+            self.mode = Mode::InPath;
             self.push(Mode::Code);
             return self.take(Kind::DollarCurly, 2);
         }
-        let run = self.scan(self.pos, PATH);
+        let run = self.scan_path_part(self.pos);
         let end = match self.src.get(run) {
             Some(b'/') if self.src.get(run + 1).is_some_and(|byte| is(*byte, PATH)) => self.scan_path(run),
             Some(b'/') => run + 1,
             _ => run,
         };
         if end > self.pos {
-            self.mode = Mode::InPath { slash: self.src[end - 1] == b'/' };
+            self.mode = self.mode_in_path(end);
             return self.take(Kind::Str, end - self.pos);
         }
         if slash {
@@ -395,24 +477,22 @@ impl<'s> Lexer<'s> {
 
     /// The end of a path. Nix gives it the location of the part before; at the end of the file it goes back one part
     /// more, and that is where it then reports an unexpected end of file.
-    fn path_end(&mut self, at_eof: bool) -> Token {
+    fn path_end(&mut self, at_eof: bool) {
         self.pop();
         let mut start = self.last_start;
         if at_eof {
-            self.eof_at = Some(self.make(Kind::PathEnd, start, self.pos).start);
+            self.eof_at = Some(offset(start));
             start = self.previous_start;
         }
-        self.make(Kind::PathEnd, start, self.pos)
+        self.put(Kind::PathEnd, Text::Raw, start, self.pos);
     }
 
     /// `[0-9]+`, a float, or a path that begins with a digit.
-    fn number(&mut self) -> Token {
+    fn number(&mut self) {
         let start = self.pos;
         let mut end = self.scan(start, DIGIT);
-        if self.src.get(end).is_some_and(|next| is(*next, PATH) || *next == b'/')
-            && let Some(path) = self.maybe_path()
-        {
-            return path;
+        if self.src.get(end).is_some_and(|next| is(*next, PATH) || *next == b'/') && self.maybe_path() {
+            return;
         }
         let leading_zero = self.src[start] == b'0';
         if self.src.get(end) == Some(&b'.') {
@@ -439,7 +519,7 @@ impl<'s> Lexer<'s> {
         if end > from + 1 + sign { end } else { from }
     }
 
-    fn float(&mut self, end: usize) -> Token {
+    fn float(&mut self, end: usize) {
         let text = &self.src[self.pos..end];
         if number::parse_float(text).is_none() {
             return self.fail(Problem::InvalidFloat(text.to_vec()), self.pos);
@@ -447,13 +527,13 @@ impl<'s> Lexer<'s> {
         self.take(Kind::Float, end - self.pos)
     }
 
-    fn dot(&mut self) -> Token {
+    fn dot(&mut self) {
         let next = self.peek(1);
         if next.is_none_or(|next| !is(next, PATH) && next != b'/') {
             return self.take(Kind::Dot, 1);
         }
-        if let Some(path) = self.maybe_path() {
-            return path;
+        if self.maybe_path() {
+            return;
         }
         if next.is_some_and(|next| is(next, DIGIT)) {
             let end = self.exponent(self.scan(self.pos + 1, DIGIT));
@@ -466,11 +546,11 @@ impl<'s> Lexer<'s> {
     }
 
     /// `<=`, `<|`, `<a/b>` or `<`.
-    fn less(&mut self) -> Token {
+    fn less(&mut self) {
         if self.peek(1).is_some_and(|next| is(next, PATH)) {
-            let mut end = self.scan(self.pos + 1, PATH);
+            let mut end = self.scan_path_part(self.pos + 1);
             while self.src.get(end) == Some(&b'/') && self.src.get(end + 1).is_some_and(|byte| is(*byte, PATH)) {
-                end = self.scan(end + 1, PATH);
+                end = self.scan_path_part(end + 1);
             }
             if self.src.get(end) == Some(&b'>') {
                 return self.take(Kind::SearchPath, end + 1 - self.pos);
@@ -479,7 +559,7 @@ impl<'s> Lexer<'s> {
         self.operator(b'<')
     }
 
-    fn operator(&mut self, byte: u8) -> Token {
+    fn operator(&mut self, byte: u8) {
         let (kind, len) = match (byte, self.peek(1)) {
             (b'=', Some(b'=')) => (Kind::Eq, 2),
             (b'!', Some(b'=')) => (Kind::Neq, 2),
@@ -492,35 +572,19 @@ impl<'s> Lexer<'s> {
             (b'+', Some(b'+')) => (Kind::Concat, 2),
             (b'<', Some(b'|')) => (Kind::PipeFrom, 2),
             (b'|', Some(b'>')) => (Kind::PipeInto, 2),
-            (b'<', _) => (Kind::Lt, 1),
-            (b'>', _) => (Kind::Gt, 1),
-            (b'+', _) => (Kind::Plus, 1),
-            (b'-', _) => (Kind::Minus, 1),
-            (b'*', _) => (Kind::Star, 1),
-            (b'/', _) => (Kind::Slash, 1),
-            (b'?', _) => (Kind::Question, 1),
-            (b':', _) => (Kind::Colon, 1),
-            (b'@', _) => (Kind::At, 1),
-            (b';', _) => (Kind::Semicolon, 1),
-            (b'!', _) => (Kind::Bang, 1),
-            (b'(', _) => (Kind::ParenOpen, 1),
-            (b')', _) => (Kind::ParenClose, 1),
-            (b'[', _) => (Kind::SquareOpen, 1),
-            (b']', _) => (Kind::SquareClose, 1),
-            (b'=', _) => (Kind::Assign, 1),
-            (b',', _) => (Kind::Comma, 1),
-            // Nix gives its parser the byte as the token's number, and 0 is the number of the end
-            (0, _) => (Kind::Eof, 1),
-            _ => (Kind::Undef, 1),
+            _ => (SINGLE[usize::from(byte)], 1),
         };
         if matches!(kind, Kind::PipeFrom | Kind::PipeInto) && !self.pipe_operators {
             return self.fail(Problem::PipeOperatorsDisabled, self.pos);
         }
-        self.take(kind, len)
+        if kind == Kind::Eof {
+            return self.put_end(kind, self.pos + len);
+        }
+        self.take(kind, len);
     }
 
     /// Text, an interpolation or the end of `"…"`.
-    fn string(&mut self) -> Token {
+    fn string(&mut self) {
         let start = self.pos;
         let mut at = start;
         let mut text = Text::Raw;
@@ -586,11 +650,11 @@ impl<'s> Lexer<'s> {
             }
             None => self.eof(),
             // `$`, `\` or `$\` at the end of the file, which Nix takes for the end
-            Some(_) => self.take(Kind::Eof, self.src.len() - self.pos),
+            Some(_) => self.put_end(Kind::Eof, self.src.len()),
         }
     }
 
-    fn open_ind_string(&mut self) -> Token {
+    fn open_ind_string(&mut self) {
         self.push(Mode::IndString);
         let spaces = self.src[self.pos + 2..].iter().take_while(|byte| **byte == b' ').count();
         let newline = self.peek(2 + spaces) == Some(b'\n');
@@ -598,7 +662,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// Text, an interpolation or the end of `''…''`.
-    fn ind_string(&mut self) -> Token {
+    fn ind_string(&mut self) {
         let start = self.pos;
         let mut at = start;
         while let Some(offset) = memchr2(b'$', b'\'', &self.src[at..]) {
@@ -615,7 +679,7 @@ impl<'s> Lexer<'s> {
         self.ind_text_or_mark(start, self.src.len())
     }
 
-    fn ind_text_or_mark(&mut self, start: usize, at: usize) -> Token {
+    fn ind_text_or_mark(&mut self, start: usize, at: usize) {
         if at > start {
             let bytes = &self.src[start..at];
             if memchr(0, bytes).is_some() {
@@ -663,6 +727,12 @@ pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
         rest = rest.get(at + 2..).unwrap_or(&[]);
     }
     out.extend_from_slice(rest);
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "offsets are below MAX_SOURCE_BYTES")]
+#[inline]
+fn offset(at: usize) -> u32 {
+    at as u32
 }
 
 #[inline]

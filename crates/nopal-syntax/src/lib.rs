@@ -19,6 +19,7 @@ pub mod parser;
 pub mod path;
 pub mod printer;
 pub mod report;
+mod runs;
 pub mod scope;
 pub mod source;
 mod token;

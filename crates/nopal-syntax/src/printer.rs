@@ -5,6 +5,7 @@
 
 use crate::ast::{Ast, AttrName, AttrValue, AttrsId, BinOp, Expr, ExprId, LambdaId};
 use crate::interner::{Interner, Symbol};
+use crate::runs::{name_len, plain_len};
 use crate::{number, path};
 
 /// What the tree does not know but its printed form shows.
@@ -68,7 +69,7 @@ pub fn identifier(name: &[u8]) -> Vec<u8> {
 pub fn print_identifier(name: &[u8], out: &mut Vec<u8>) {
     let plain = match name {
         [first, rest @ ..] => {
-            (first.is_ascii_alphabetic() || *first == b'_') && crate::lexer::is_name_tail(rest) && !is_keyword(name)
+            (first.is_ascii_alphabetic() || *first == b'_') && name_len(rest) == rest.len() && !is_keyword(name)
         }
         [] => false,
     };
@@ -92,7 +93,7 @@ pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
     let shown = &text[..length.min(text.len())];
     let (mut from, mut index) = (0, 0);
     loop {
-        index += crate::lexer::plain_len(&shown[index..]);
+        index += plain_len(&shown[index..]);
         let Some(byte) = shown.get(index) else { break };
         let escape = match byte {
             b'"' | b'\\' => Some(*byte),

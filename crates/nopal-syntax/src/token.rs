@@ -1,7 +1,5 @@
 //! Tokens: kinds in the order of Nix's grammar, with the names that its syntax errors use.
 
-use crate::ast::Span;
-
 macro_rules! kinds {
     ($($name:ident = $text:literal,)*) => {
         /// A terminal of the grammar. The order is that of Nix's grammar file, because syntax errors list expected
@@ -120,10 +118,4 @@ pub(crate) struct Token {
     pub(crate) start: u32,
     /// Offset after the last byte.
     pub(crate) end: u32,
-}
-
-impl Token {
-    pub(crate) const fn span(self) -> Span {
-        Span { start: self.start, end: self.end }
-    }
 }

@@ -158,9 +158,6 @@ struct Parser<'s, 'i> {
     lexer: Lexer<'s>,
     /// The token at hand.
     cur: Token,
-    /// Tokens after it that were looked at, `ahead_len` of them.
-    ahead: [Token; 2],
-    ahead_len: u8,
     /// Where the token before `cur` ended.
     last_end: u32,
     depth: u32,
@@ -207,18 +204,17 @@ impl<'s, 'i> Parser<'s, 'i> {
     fn new(src: &'s [u8], symbols: &'i mut Interner, options: &Options) -> Self {
         let mut lexer = Lexer::new(src, options.pipe_operators);
         let cur = lexer.next();
-        // a node for about every eight bytes of real sources
-        let nodes = src.len() / 8;
+        // enough for nine of ten real sources, so that little is moved while it grows
+        let per_bytes = |bytes: usize| src.len() / bytes;
+        let nodes = per_bytes(16);
         Self {
             src,
             lexer,
             cur,
-            ahead: [cur; 2],
-            ahead_len: 0,
             last_end: 0,
             depth: 0,
             symbols,
-            names: Vec::new(),
+            names: Vec::with_capacity(per_bytes(16)),
             options: *options,
             error: None,
             warnings: Vec::new(),
@@ -227,15 +223,15 @@ impl<'s, 'i> Parser<'s, 'i> {
             exprs: Vec::with_capacity(nodes),
             positions: Vec::with_capacity(nodes),
             spans: Vec::with_capacity(nodes),
-            expr_lists: Vec::new(),
-            parts: Vec::new(),
+            expr_lists: Vec::with_capacity(per_bytes(64)),
+            parts: Vec::with_capacity(per_bytes(96)),
             lambdas: Vec::new(),
-            formals: Vec::new(),
-            paths: Vec::new(),
-            path_names: Vec::new(),
-            pool: Vec::with_capacity(src.len() / 4),
-            sets: Vec::new(),
-            attr_nodes: Vec::new(),
+            formals: Vec::with_capacity(per_bytes(128)),
+            paths: Vec::with_capacity(per_bytes(128)),
+            path_names: Vec::with_capacity(per_bytes(96)),
+            pool: Vec::with_capacity(per_bytes(2)),
+            sets: Vec::with_capacity(per_bytes(128)),
+            attr_nodes: Vec::with_capacity(per_bytes(48)),
             dynamic_nodes: Vec::new(),
             from_nodes: Vec::new(),
             attr_index: FxHashMap::default(),
@@ -272,34 +268,20 @@ impl<'s, 'i> Parser<'s, 'i> {
     fn bump(&mut self) -> Token {
         let token = self.cur;
         self.last_end = token.end;
-        if self.ahead_len > 0 {
-            self.cur = self.ahead[0];
-            self.ahead[0] = self.ahead[1];
-            self.ahead_len -= 1;
-        } else {
-            self.cur = self.lexer.next();
-        }
+        self.cur = self.lexer.next();
         token
     }
 
     /// The kind of the token after the one at hand.
     #[inline]
     fn peek(&mut self) -> Kind {
-        if self.ahead_len == 0 {
-            self.ahead[0] = self.lexer.next();
-            self.ahead_len = 1;
-        }
-        self.ahead[0].kind
+        self.lexer.ahead(0).kind
     }
 
     /// The kind of the token after that.
+    #[inline]
     fn peek_second(&mut self) -> Kind {
-        self.peek();
-        if self.ahead_len == 1 {
-            self.ahead[1] = self.lexer.next();
-            self.ahead_len = 2;
-        }
-        self.ahead[1].kind
+        self.lexer.ahead(1).kind
     }
 
     #[inline]
