@@ -28,8 +28,15 @@ pub fn print(ast: &Ast, context: &Context<'_>) -> Vec<u8> {
 pub fn print_expr(ast: &Ast, context: &Context<'_>, expr: ExprId) -> Vec<u8> {
     // a guess that is seldom too low
     let size = if expr == ast.root() { ast.pool.len() + 12 * ast.len() } else { 0 };
-    let mut printer = Printer { ast, context: *context, out: Vec::with_capacity(size), work: Vec::new(), base: 0 };
-    printer.run(Item::Expr(expr));
+    let mut printer = Printer {
+        ast,
+        context: *context,
+        out: Vec::with_capacity(size),
+        work: Vec::new(),
+        base: 0,
+        before: Short::EMPTY,
+    };
+    printer.run(expr);
     printer.out
 }
 
@@ -113,62 +120,140 @@ pub fn escape_string(text: &[u8], length: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&shown[from..]);
 }
 
-/// Something still to be printed.
-enum Item {
+/// Something still to be printed, and what comes before it.
+#[derive(Clone, Copy)]
+struct Item {
+    before: Short,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Nothing,
     Expr(ExprId),
-    Text(&'static str),
     Name(Symbol),
-    Bindings(AttrsId),
+}
+
+/// At most seven bytes, and in the highest byte their number: most of what stands between names is as short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Short(u64);
+
+impl Short {
+    const EMPTY: Self = Self(0);
+    const MAX_LEN: usize = 7;
+
+    #[inline(always)]
+    fn new(text: &'static str) -> Self {
+        let mut bytes = [0; 8];
+        bytes[..Self::MAX_LEN][..text.len()].copy_from_slice(text.as_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "a longer text is not copied")]
+        let len = text.len() as u8;
+        bytes[Self::MAX_LEN] = len;
+        Self(u64::from_le_bytes(bytes))
+    }
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        usize::from(self.0.to_le_bytes()[Self::MAX_LEN])
+    }
+
+    /// Both in one, if that is not too long.
+    #[inline(always)]
+    fn then(self, next: Self) -> Option<Self> {
+        const LEN: u64 = 0xff << (8 * Short::MAX_LEN);
+        let len = self.len() + next.len();
+        (len <= Self::MAX_LEN).then(|| Self(self.0 + ((next.0 & !LEN) << (8 * self.len())) + (next.0 & LEN)))
+    }
+
+    #[inline(always)]
+    fn write(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len();
+        out.extend_from_slice(&self.0.to_le_bytes());
+        out.truncate(end);
+    }
 }
 
 struct Printer<'a> {
     ast: &'a Ast,
     context: Context<'a>,
     out: Vec<u8>,
+    /// What is put off, the next last.
     work: Vec<Item>,
     /// What the current item puts off begins here.
     base: usize,
+    /// What comes before what the current item will put off next.
+    before: Short,
 }
 
 impl Printer<'_> {
-    fn run(&mut self, first: Item) {
-        self.work.push(first);
-        while let Some(item) = self.work.pop() {
+    fn run(&mut self, first: ExprId) {
+        self.put_off(What::Expr(first));
+        while let Some(Item { before, what }) = self.work.pop() {
             // what an item puts off is pushed in reading order and then turned round
             self.base = self.work.len();
-            match item {
-                Item::Text(text) => self.text(text),
-                Item::Name(name) => self.name(name),
-                Item::Expr(id) => self.expr(id),
-                Item::Bindings(set) => self.bindings(set),
+            before.write(&mut self.out);
+            match what {
+                What::Nothing => {}
+                What::Name(name) => self.name(name),
+                What::Expr(id) => self.expr(id),
             }
+            self.put_off_rest();
             self.work[self.base..].reverse();
         }
     }
 
     /// Whether what comes next is printed at once, since nothing before it was put off.
+    #[inline(always)]
     fn is_next(&self) -> bool {
         self.work.len() == self.base
     }
 
-    fn text(&mut self, text: &'static str) {
-        if self.is_next() {
-            self.out.extend_from_slice(text.as_bytes());
+    #[inline(always)]
+    fn put_off(&mut self, what: What) {
+        self.work.push(Item { before: self.before, what });
+        self.before = Short::EMPTY;
+    }
+
+    /// Puts off the text at the end of an item, if possible together with what follows the item.
+    #[inline(always)]
+    fn put_off_rest(&mut self) {
+        if self.before == Short::EMPTY {
+            return;
+        }
+        if let Some(following) = self.base.checked_sub(1).and_then(|index| self.work.get_mut(index))
+            && let Some(both) = self.before.then(following.before)
+        {
+            following.before = both;
+            self.before = Short::EMPTY;
         } else {
-            self.work.push(Item::Text(text));
+            self.put_off(What::Nothing);
         }
     }
 
+    #[inline(always)]
+    fn text(&mut self, text: &'static str) {
+        let text = Short::new(text);
+        if self.is_next() {
+            text.write(&mut self.out);
+        } else if let Some(both) = self.before.then(text) {
+            self.before = both;
+        } else {
+            self.put_off(What::Nothing);
+            self.before = text;
+        }
+    }
+
+    #[inline(always)]
     fn name(&mut self, name: Symbol) {
         if self.is_next() {
             print_identifier(self.context.symbols.get(name), &mut self.out);
         } else {
-            self.work.push(Item::Name(name));
+            self.put_off(What::Name(name));
         }
     }
 
     fn push(&mut self, id: ExprId) {
-        self.work.push(Item::Expr(id));
+        self.put_off(What::Expr(id));
     }
 
     fn expr(&mut self, id: ExprId) {
@@ -215,16 +300,19 @@ impl Printer<'_> {
             }
             Expr::Let { attrs, body } => {
                 self.text("(let ");
-                self.work.push(Item::Bindings(attrs));
+                self.bindings(attrs);
                 self.text("in ");
                 self.push(body);
                 self.text(")");
             }
-            Expr::With { env, body } => self.sequence(&["(with ", "; ", ")"], &[env, body]),
-            Expr::If { cond, yes, no } => self.sequence(&["(if ", " then ", " else ", ")"], &[cond, yes, no]),
-            Expr::Assert { cond, body } => self.sequence(&["assert ", "; ", ""], &[cond, body]),
-            Expr::Not(operand) => self.sequence(&["(! ", ")"], &[operand]),
-            Expr::Negate(operand) => self.sequence(&["(__sub 0 ", ")"], &[operand]),
+            Expr::With { env, body } => self.sequence(["(with ", "; ", ")"], &[env, body]),
+            Expr::If { cond, yes, no } => self.sequence(["(if ", " then ", " else ", ")"], &[cond, yes, no]),
+            Expr::Assert { cond, body } => self.sequence(["assert ", "; ", ""], &[cond, body]),
+            Expr::Not(operand) => self.sequence(["(! ", ")"], &[operand]),
+            Expr::Negate(operand) => {
+                self.text("(__sub");
+                self.sequence([" 0 ", ")"], &[operand]);
+            }
             Expr::Binary { op, lhs, rhs } => self.binary(op, lhs, rhs),
             Expr::Concat { parts, .. } => {
                 self.text("(");
@@ -247,15 +335,16 @@ impl Printer<'_> {
             }
             Expr::Attrs(set) => {
                 self.text(if ast.attr_set(set).recursive { "rec { " } else { "{ " });
-                self.work.push(Item::Bindings(set));
+                self.bindings(set);
                 self.text("}");
             }
         }
     }
 
     /// Texts with expressions between them.
-    fn sequence(&mut self, texts: &[&'static str], exprs: &[ExprId]) {
-        for (number, text) in texts.iter().enumerate() {
+    #[inline(always)]
+    fn sequence<const N: usize>(&mut self, texts: [&'static str; N], exprs: &[ExprId]) {
+        for (number, text) in texts.into_iter().enumerate() {
             self.text(text);
             if let Some(expr) = exprs.get(number) {
                 self.push(*expr);
@@ -263,6 +352,7 @@ impl Printer<'_> {
         }
     }
 
+    #[inline(always)]
     fn separated(&mut self, before: &'static str, between: &'static str, exprs: &[ExprId]) {
         for (number, expr) in exprs.iter().enumerate() {
             self.text(if number == 0 { before } else { between });
@@ -288,7 +378,7 @@ impl Printer<'_> {
             BinOp::Update => " // ",
             _ => " ++ ",
         };
-        self.sequence(&["(", sign, ")"], &[lhs, rhs]);
+        self.sequence(["(", sign, ")"], &[lhs, rhs]);
     }
 
     fn path(&mut self, names: &[AttrName]) {
@@ -297,8 +387,8 @@ impl Printer<'_> {
                 self.text(".");
             }
             match name {
-                AttrName::Static(name) => self.work.push(Item::Name(*name)),
-                AttrName::Dynamic(expr) => self.sequence(&["\"${", "}\""], &[*expr]),
+                AttrName::Static(name) => self.name(*name),
+                AttrName::Dynamic(expr) => self.sequence(["\"${", "}\""], &[*expr]),
             }
         }
     }
@@ -368,7 +458,8 @@ impl Printer<'_> {
             .collect();
         from.sort_by_key(|(number, _)| *number);
         for group in from.chunk_by(|a, b| a.0 == b.0) {
-            self.sequence(&["inherit (", ")"], &[ast.parts_in(set.inherit_from)[group[0].0 as usize].expr]);
+            self.text("inherit");
+            self.sequence([" (", ")"], &[ast.parts_in(set.inherit_from)[group[0].0 as usize].expr]);
             for (_, name) in group {
                 self.text(" ");
                 self.name(*name);
@@ -378,11 +469,11 @@ impl Printer<'_> {
         for attr in &attrs {
             if let AttrValue::Plain(value) = attr.value {
                 self.name(attr.name);
-                self.sequence(&[" = ", "; "], &[value]);
+                self.sequence([" = ", "; "], &[value]);
             }
         }
         for attr in ast.dynamic_in(set.dynamic) {
-            self.sequence(&["\"${", "}\" = ", "; "], &[attr.name, attr.value]);
+            self.sequence(["\"${", "}\" = ", "; "], &[attr.name, attr.value]);
         }
     }
 }
