@@ -103,12 +103,8 @@ pub struct EngineConfig {
     pub max_silent_time: Option<Duration>,
     /// Never ask the network; what is not in the store or the caches is an error.
     pub offline: bool,
-    /// Base URLs by mirror name, beside those that [`DebianConfig`] yields.
-    pub mirrors: BTreeMap<String, Vec<String>>,
-    /// Proxies for downloads.
-    pub proxies: nopal_fetch::Proxies,
-    /// PEM files with trusted CA certificates; empty means those of the machine.
-    pub ca_files: Vec<PathBuf>,
+    /// How to download. Its mirrors are beside those that [`DebianConfig`] yields, and `offline` is as above.
+    pub downloads: nopal_fetch::FetchConfig,
     /// Keys whose signatures on paths from binary caches are trusted.
     pub trusted_public_keys: Vec<String>,
     /// Binary caches that are asked before something is built, the most important first. Those in folders

@@ -154,7 +154,7 @@ impl Shared {
 
     /// The downloader for URLs that name no mirror of a package repository.
     pub(crate) fn plain_fetcher(&self) -> Result<&Arc<Fetcher>, EngineError> {
-        self.fetcher_in(&self.plain_fetcher, || Ok(self.config.mirrors.clone()))
+        self.fetcher_in(&self.plain_fetcher, || Ok(self.config.downloads.mirrors.clone()))
     }
 
     /// The downloader that also knows the mirrors of the configured package repositories.
@@ -162,7 +162,7 @@ impl Shared {
         // before the lock: it needs the plain downloader
         let mirrors = if self.mirror_fetcher.get().is_none() { self.debian_mirrors()? } else { Default::default() };
         self.fetcher_in(&self.mirror_fetcher, || {
-            let mut all = self.config.mirrors.clone();
+            let mut all = self.config.downloads.mirrors.clone();
             for (name, bases) in mirrors {
                 all.entry(name).or_default().extend(bases);
             }
@@ -179,13 +179,7 @@ impl Shared {
         if let Some(fetcher) = cell.get() {
             return Ok(fetcher);
         }
-        let config = FetchConfig {
-            mirrors: mirrors()?,
-            proxies: self.config.proxies.clone(),
-            ca_files: self.config.ca_files.clone(),
-            offline: self.config.offline,
-            ..FetchConfig::default()
-        };
+        let config = FetchConfig { mirrors: mirrors()?, offline: self.config.offline, ..self.config.downloads.clone() };
         let fetcher = Fetcher::new(config, self.config.reporter.clone())?;
         Ok(cell.get_or_init(|| Arc::new(fetcher)))
     }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use nopal_eval::host::{FetchRequest, Fetched, HostError, HostResult};
+use nopal_fetch::archive::ArchiveError;
 use nopal_fetch::{FetchError, Request, file_url_path};
 use nopal_format::{ContentAddress, ContentAddressMethod, Hash, HashAlgorithm, StorePath, hash};
+use nopal_report::Activity;
 use nopal_store::{AddOptions, PathInfo};
 
 use crate::engine::Shared;
@@ -65,8 +67,7 @@ impl Fetch<'_> {
         if let Some(known) = self.known(name, ContentAddressMethod::Nar, sha256).map_err(failed)? {
             return Ok(without_attrs(known));
         }
-        let archive = self.archive(url)?;
-        let info = self.unpack(&archive, url, name)?;
+        let info = self.unpack(&self.archive(url)?, url, name)?;
         check_nar_hash(url, sha256, &info)?;
         Ok(without_attrs(info.path))
     }
@@ -103,7 +104,21 @@ impl Fetch<'_> {
                 return Err(HostError::Failed(format!("tarball \"{}\" {mistake}", path.display())));
             }
         }
-        self.download(url, None)
+        self.download_archive(url, url)
+    }
+
+    /// Downloads an archive, of which `from` tells users where it comes from.
+    pub(crate) fn download_archive(&self, url: &str, from: &str) -> HostResult<PathBuf> {
+        if self.is_usable(&download_file(self.shared, url), None).map_err(failed)? {
+            return self.download(url, None);
+        }
+        let running = self.shared.config.reporter.start(Activity::Unpack { from: from.to_owned() });
+        let archive = self.download(url, None).map_err(|error| match error {
+            HostError::Failed(reason) => unopened(&format!("Source threw exception: {}", as_error(&reason))),
+            other => other,
+        })?;
+        running.succeed();
+        Ok(archive)
     }
 
     /// Downloads into the cache, or takes what is there: with the promised hash, or recent.
@@ -149,8 +164,10 @@ impl Fetch<'_> {
         let temp =
             nopal_fs::TempDir::new_in(&self.shared.cache_dir("unpack").map_err(failed)?, "tar").map_err(failed)?;
         let dest = temp.path().join("tree");
-        let unpacked = nopal_fetch::archive::unpack_file(archive, &dest)
-            .map_err(|error| HostError::Failed(format!("cannot unpack '{url}': {error}")))?;
+        let unpacked = nopal_fetch::archive::unpack_file(archive, &dest).map_err(|error| match error {
+            ArchiveError::UnknownKind { .. } => unopened("Unrecognized archive format"),
+            other => HostError::Failed(format!("cannot unpack '{url}': {other}")),
+        })?;
         let entries = nopal_fs::read_dir(&dest).map_err(failed)?;
         let root = match &entries[..] {
             [only] if only.kind == nopal_fs::EntryKind::Directory => dest.join(&only.name),
@@ -162,6 +179,17 @@ impl Fetch<'_> {
     pub(crate) fn add(&self, path: &Path, options: &AddOptions) -> Result<PathInfo, EngineError> {
         Ok(self.shared.source_store()?.add_path(path, options, None)?)
     }
+}
+
+/// An archive that could not be opened, in Nix's words.
+fn unopened(reason: &str) -> HostError {
+    HostError::Failed(format!("Failed to open archive ({reason})"))
+}
+
+/// An error as it is shown within the text of another.
+fn as_error(reason: &str) -> String {
+    let lines = reason.lines().map(|line| if line.is_empty() { String::new() } else { format!("       {line}") });
+    format!("error: {}", lines.collect::<Vec<_>>().join("\n").trim_start())
 }
 
 fn without_attrs(store_path: StorePath) -> Fetched {

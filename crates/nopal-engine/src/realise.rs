@@ -145,7 +145,7 @@ impl Shared {
             systems,
             experimental_features: config.experimental_features.iter().cloned().collect(),
             environment: environment_bytes(&config.environment),
-            ca_file: config.ca_files.first().cloned(),
+            ca_file: config.downloads.ca_files.first().cloned(),
             builtins,
             reporter: config.reporter.clone(),
             ..BuildConfig::default()

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nopal_format::{Hash, HashAlgorithm, Hasher};
 use nopal_report::Running;
@@ -15,6 +15,9 @@ use crate::client::HttpClient;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 128 << 10;
+
+/// So much is read of what a server says about a refusal.
+const MAX_BODY_BYTES: u64 = 64 << 10;
 
 /// Receives the body in order.
 pub(crate) trait Target {
@@ -86,8 +89,11 @@ impl<'a> Transfer<'a> {
                 request = request.header(IF_RANGE, validator);
             }
         }
-        let response =
-            request.send().map_err(|err| classify(&self.shown, &err, stall, max_redirects, http.has_roots))?;
+        let start = Instant::now();
+        let response = request.send().map_err(|err| {
+            let limits = Limits { after: start.elapsed(), stall, max_redirects, has_roots: http.has_roots };
+            classify(&self.shown, &err, &limits)
+        })?;
         self.final_url = Some(without_credentials(response.url().as_str()));
         let skip = match response.status() {
             StatusCode::PARTIAL_CONTENT if self.written > 0 => {
@@ -100,7 +106,7 @@ impl<'a> Transfer<'a> {
                 return Err(self.broken("the server cannot continue the transfer".to_owned(), None));
             }
             status if status == StatusCode::OK => self.accept_whole(response.headers())?,
-            status => return Err(self.refused(status, response.headers())),
+            _ => return Err(self.refused(response)),
         };
         let total = response.content_length().map(|length| match skip {
             0 => self.written + length,
@@ -145,19 +151,18 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    fn refused(&mut self, status: StatusCode, headers: &HeaderMap) -> FetchError {
-        self.retry_after = headers
+    fn refused(&mut self, response: Response) -> FetchError {
+        self.retry_after = response
+            .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.trim().parse().ok())
             .map(Duration::from_secs);
-        let url = self.shown.clone();
-        let status = status.as_u16();
-        if matches!(status, 404 | 410) {
-            FetchError::NotFound { url, status }
-        } else {
-            FetchError::Status { url, status }
-        }
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        // what arrives of it
+        let _ = response.take(MAX_BODY_BYTES).read_to_end(&mut body);
+        FetchError::Status { url: self.shown.clone(), status, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     fn check_announced(&self, total: Option<u64>) -> Result<(), FetchError> {
@@ -214,6 +219,11 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// Where the next attempt goes on, in words.
+    pub(crate) fn resumed_at(&self) -> String {
+        if self.written > 0 { format!(" from offset {}", self.written) } else { String::new() }
+    }
+
     fn broken(&self, reason: String, total: Option<u64>) -> FetchError {
         FetchError::Truncated {
             url: self.shown.clone(),
@@ -230,33 +240,41 @@ fn validator(headers: &HeaderMap) -> Option<String> {
     text(ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(LAST_MODIFIED)).map(str::to_owned)
 }
 
+/// What was allowed to an attempt, and what it took.
+struct Limits {
+    after: Duration,
+    stall: Duration,
+    max_redirects: usize,
+    has_roots: bool,
+}
+
 /// Turns the client's error into ours: what the user has to look at (name, network, certificate) differs.
-fn classify(url: &str, err: &reqwest::Error, stall: Duration, max_redirects: usize, has_roots: bool) -> FetchError {
+fn classify(url: &str, err: &reqwest::Error, limits: &Limits) -> FetchError {
     let owned = url.to_owned();
     let reason = chain_below(err);
     if let Some(tls) = find::<rustls::Error>(err) {
-        return FetchError::Tls { url: owned, reason: tls.to_string(), no_roots: !has_roots };
+        return FetchError::Tls { url: owned, reason: tls.to_string(), no_roots: !limits.has_roots };
     }
     if err.is_redirect() {
-        return FetchError::TooManyRedirects { url: owned, limit: max_redirects };
+        return FetchError::TooManyRedirects { url: owned, limit: limits.max_redirects };
     }
     if err.is_builder() {
         return FetchError::BadUrl { url: owned, reason };
     }
     if err.is_connect() {
+        let host = err.url().and_then(|url| url.host_str()).unwrap_or_default();
         // the connection ended while it was being secured: the other side speaks no TLS, or refuses ours
         if reason.contains("tls handshake") {
             return FetchError::Tls { url: owned, reason, no_roots: false };
         }
         if reason.contains("dns error") {
-            let host = err.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned();
-            let reason = reason.rsplit("dns error: ").next().unwrap_or(&reason).to_owned();
-            return FetchError::Dns { url: owned, host, reason };
+            return FetchError::Dns { url: owned, host: host.to_owned() };
         }
-        return FetchError::Connect { url: owned, reason };
+        let port = err.url().and_then(|url| url.port_or_known_default()).unwrap_or_default();
+        return FetchError::Connect { url: owned, address: format!("{host}:{port}"), after: limits.after };
     }
     if err.is_timeout() {
-        return FetchError::TimedOut { url: owned, seconds: stall.as_secs() };
+        return FetchError::TimedOut { url: owned, seconds: limits.stall.as_secs() };
     }
     // the connection broke before an answer: worth another try
     FetchError::Truncated { url: owned, got: 0, expected: None, reason }

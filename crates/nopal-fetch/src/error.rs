@@ -1,6 +1,7 @@
-//! Why a download failed.
+//! Why a download failed, in the words of Nix and curl where they have some.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nopal_format::Hash;
 
@@ -8,42 +9,48 @@ use nopal_format::Hash;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The server does not have it (404 or 410), or the `file://` path does not exist.
-    #[error("{url} does not exist (status {status})")]
-    NotFound {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status; 404 for a missing file.
-        status: u16,
-    },
-    /// Any other refusal.
-    #[error("{url}: the server answered with status {status}")]
+    /// The server refuses it; 404 and 410 say that it is not there.
+    #[error("unable to download '{url}': HTTP error {status}{}", shown_body(body))]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// What the server said besides, if it said something.
+        body: String,
+    },
+    /// The `file://` path does not exist.
+    #[error("unable to download '{url}': Could not read a file:// file (37) Could not open file {}", path.display())]
+    NoFile {
+        /// What was asked for.
+        url: String,
+        /// The path.
+        path: PathBuf,
     },
     /// The name of the host has no address.
-    #[error("{url}: cannot resolve the host name '{host}': {reason}")]
+    #[error("unable to download '{url}': Could not resolve hostname (6) Could not resolve host: {host}")]
     Dns {
         /// What was asked for.
         url: String,
         /// The name that was looked up.
         host: String,
-        /// What the resolver said.
-        reason: String,
     },
     /// No connection came about.
-    #[error("{url}: cannot connect: {reason}")]
+    #[error(
+        "unable to download '{url}': Could not connect to server (7) Failed to connect to {address} after {} ms: Could \
+         not connect to server",
+        after.as_millis()
+    )]
     Connect {
         /// What was asked for.
         url: String,
-        /// What the system said.
-        reason: String,
+        /// The host and the port.
+        address: String,
+        /// How long it took to know.
+        after: Duration,
     },
     /// The encrypted connection was refused, by us or by the server.
-    #[error("{url}: no trusted connection: {reason}{}", if *no_roots { " (this machine has no CA certificates)" } else { "" })]
+    #[error("unable to download '{url}': no trusted connection: {reason}{}", if *no_roots { " (this machine has no CA certificates)" } else { "" })]
     Tls {
         /// What was asked for.
         url: String,
@@ -53,7 +60,10 @@ pub enum FetchError {
         no_roots: bool,
     },
     /// Nothing arrived for the whole stall timeout.
-    #[error("{url}: nothing arrived for {seconds} s")]
+    #[error(
+        "unable to download '{url}': Timeout was reached (28) Operation too slow. Less than 1 bytes/sec transferred the \
+         last {seconds} seconds"
+    )]
     TimedOut {
         /// What was asked for.
         url: String,
@@ -61,7 +71,7 @@ pub enum FetchError {
         seconds: u64,
     },
     /// The transfer broke and could not be taken up again.
-    #[error("{url}: the transfer broke after {got} bytes{}: {reason}", expected.map(|e| format!(" of {e}")).unwrap_or_default())]
+    #[error("unable to download '{url}': the transfer broke after {got} bytes{}: {reason}", expected.map(|e| format!(" of {e}")).unwrap_or_default())]
     Truncated {
         /// What was asked for.
         url: String,
@@ -101,7 +111,7 @@ pub enum FetchError {
         limit: u64,
     },
     /// The server sent us round and round.
-    #[error("{url}: more than {limit} redirects")]
+    #[error("unable to download '{url}': more than {limit} redirects")]
     TooManyRedirects {
         /// What was asked for.
         url: String,
@@ -123,6 +133,14 @@ pub enum FetchError {
         url: String,
         /// One error per base URL.
         tried: Vec<FetchError>,
+    },
+    /// The URL has a scheme that downloads do not know.
+    #[error("unable to download '{url}': Unsupported protocol (1) Protocol \"{scheme}\" not supported")]
+    UnknownScheme {
+        /// What was asked for.
+        url: String,
+        /// The scheme.
+        scheme: String,
     },
     /// The URL cannot be used.
     #[error("cannot fetch '{url}': {reason}")]
@@ -166,7 +184,12 @@ impl FetchError {
     /// Whether trying the same again may help.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            // as Nix decides, in its `filetransfer.cc`
+            Self::Status { status, .. } => match status {
+                408 | 429 => true,
+                400..=499 | 501 | 505 | 511 => false,
+                _ => true,
+            },
             Self::Dns { .. } | Self::Connect { .. } | Self::TimedOut { .. } | Self::Truncated { .. } => true,
             _ => false,
         }
@@ -188,9 +211,18 @@ impl FetchError {
     /// Whether the thing asked for simply is not there, on any mirror.
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::NotFound { .. } => true,
+            Self::Status { status: 404 | 410, .. } | Self::NoFile { .. } => true,
             Self::Mirrors { tried, .. } => tried.iter().all(Self::is_not_found),
             _ => false,
         }
     }
+}
+
+/// What a server says besides the status, if it is short or meant to be read.
+fn shown_body(body: &str) -> String {
+    const SHORT_BYTES: usize = 1024;
+    if body.is_empty() || (body.len() >= SHORT_BYTES && !body.contains("<html>")) {
+        return String::new();
+    }
+    format!("\n\nresponse body:\n\n{}", body.trim_end())
 }

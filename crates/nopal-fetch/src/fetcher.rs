@@ -157,7 +157,8 @@ impl Fetcher {
         } else if place.starts_with("http://") || place.starts_with("https://") {
             self.with_retries(&mut transfer)?;
         } else {
-            return Err(FetchError::BadUrl { url: shown, reason: "unknown scheme".to_owned() });
+            let scheme = place.split(':').next().unwrap_or_default().to_owned();
+            return Err(FetchError::UnknownScheme { url: shown, scheme });
         }
         let (hash, size_bytes, final_url) = transfer.finish();
         if let Some(expected) = request.size_bytes.filter(|expected| *expected != size_bytes) {
@@ -173,15 +174,22 @@ impl Fetcher {
     fn with_retries(&self, transfer: &mut Transfer<'_>) -> Result<(), FetchError> {
         let config = &self.config;
         let mut pause = config.retry_pause;
-        let mut left = config.retries;
+        let mut attempt = 1;
         loop {
             match transfer.attempt(&self.http, config.stall_timeout, config.max_redirects) {
                 Ok(()) => return Ok(()),
-                Err(err) if left > 0 && err.is_passing() => {
-                    left -= 1;
+                Err(err) if attempt <= config.retries && err.is_passing() => {
                     let asked = transfer.retry_after.unwrap_or(Duration::ZERO);
-                    std::thread::sleep(pause.max(asked).min(config.retry_pause_max));
+                    let wait = pause.max(asked).min(config.retry_pause_max);
+                    self.reporter.warn(format!(
+                        "{err}; retrying{} in {} ms (attempt {attempt}/{})",
+                        transfer.resumed_at(),
+                        wait.as_millis(),
+                        config.retries + 1
+                    ));
+                    std::thread::sleep(wait);
                     pause = pause.saturating_mul(2);
+                    attempt += 1;
                 }
                 Err(err) => return Err(err),
             }
@@ -265,7 +273,7 @@ fn read_file(transfer: &mut Transfer<'_>, url: &str) -> Result<(), FetchError> {
     let path = file_url_path(url)?;
     let mut file = nopal_fs::open_read(&path).map_err(|err| {
         if err.is_not_found() {
-            FetchError::NotFound { url: url.to_owned(), status: 404 }
+            FetchError::NoFile { url: url.to_owned(), path: path.clone() }
         } else {
             FetchError::Protocol { url: url.to_owned(), reason: err.to_string() }
         }

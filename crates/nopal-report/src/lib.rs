@@ -20,6 +20,11 @@ pub enum Activity {
         /// The URL asked for, without credentials.
         url: String,
     },
+    /// An archive is downloaded and unpacked.
+    Unpack {
+        /// Where it comes from, as users write it.
+        from: String,
+    },
     /// A derivation is being built; progress is not known.
     Build {
         /// Store path of the derivation.

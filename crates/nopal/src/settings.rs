@@ -380,9 +380,7 @@ impl Settings {
             timeout: conf.seconds("timeout"),
             max_silent_time: conf.seconds("max-silent-time"),
             offline: self.offline,
-            mirrors: BTreeMap::new(),
-            proxies: proxies(),
-            ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
+            downloads: downloads(&conf),
             trusted_public_keys: conf.words("trusted-public-keys"),
             require_sigs: conf.flag("require-sigs"),
             substituters: if conf.flag("substitute") { conf.words("substituters") } else { Vec::new() },
@@ -604,6 +602,19 @@ fn this_program() -> Option<String> {
         program.mtime(),
         program.mtime_nsec(),
     ))
+}
+
+/// How to download.
+fn downloads(conf: &NixConf) -> nopal_fetch::FetchConfig {
+    let default = nopal_fetch::FetchConfig::default();
+    nopal_fetch::FetchConfig {
+        proxies: proxies(),
+        ca_files: env_vars::SSL_CERT_FILE.get().map(PathBuf::from).into_iter().collect(),
+        connect_timeout: conf.seconds("connect-timeout").unwrap_or(default.connect_timeout),
+        stall_timeout: conf.seconds("stalled-download-timeout").unwrap_or(default.stall_timeout),
+        retries: conf.number("download-attempts").map_or(default.retries, |attempts: u32| attempts.saturating_sub(1)),
+        ..default
+    }
 }
 
 /// Proxies as the environment names them; `all_proxy` stands in for the others.

@@ -33,7 +33,8 @@ pub(super) fn fetch(shared: &Shared, input: &Input) -> HostResult<Source> {
     let mount = named(&input)?;
     let url = place.archive(&rev);
     let fetch = Fetch { shared };
-    let (temp, root, newest) = fetch.unpack_to_temp(&fetch.download(&url, None)?, &url)?;
+    let archive = fetch.download_archive(&url, &input.to_text().map_err(invalid)?)?;
+    let (temp, root, newest) = fetch.unpack_to_temp(&archive, &url)?;
     input.set("lastModified", Attr::Int(newest));
     Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount: Some(mount), key: None })
 }

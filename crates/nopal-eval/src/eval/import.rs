@@ -413,13 +413,11 @@ impl Evaluator {
         }
         if let Some(url) = pseudo_url(&shown) {
             let request = crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
-            return match self.host().fetch(&request) {
-                Ok(fetched) => Ok(Some(self.settings.store_dir.print(&fetched.store_path).into_bytes())),
-                Err(_) => {
-                    self.warn(&format!("Nix search path entry '{shown}' cannot be downloaded, ignoring"))?;
-                    Ok(None)
-                }
-            };
+            if let Ok(fetched) = self.host().fetch(&request) {
+                return Ok(Some(self.settings.store_dir.print(&fetched.store_path).into_bytes()));
+            }
+            // Nix then looks for a directory of that name
+            self.warn(&format!("Nix search path entry '{shown}' cannot be downloaded, ignoring"))?;
         }
         let path = absolute(&self.settings.working_dir, value);
         let resolved = self.resolve_links(Root::HOST, &path, Links::Full)?;

@@ -122,16 +122,28 @@ fn statuses_become_typed_errors() {
         "/gone" => status("410 Gone"),
         "/forbidden" => status("403 Forbidden"),
         "/busy" => status("503 Service Unavailable"),
-        _ => status("404 Not Found"),
+        _ => with_headers("404 Not Found", "Content-Length: 13\r\n", b"nothing here\n"),
     });
     let get = |path: &str| fetcher().to_memory(&Request::new(server.url(path))).unwrap_err();
-    assert_eq!(get("/missing"), FetchError::NotFound { url: server.url("/missing"), status: 404 });
-    assert_eq!(get("/gone"), FetchError::NotFound { url: server.url("/gone"), status: 410 });
-    assert_eq!(get("/forbidden"), FetchError::Status { url: server.url("/forbidden"), status: 403 });
-    let before = server.asked().len();
-    assert_eq!(get("/busy"), FetchError::Status { url: server.url("/busy"), status: 503 });
-    assert_eq!(server.asked().len() - before, 4, "a busy server is asked again");
-    assert!(get("/missing").to_string().contains("/missing does not exist (status 404)"));
+    for (path, status, body, is_not_found) in [
+        ("/gone", 410, "", true),
+        ("/missing", 404, "nothing here\n", true),
+        ("/forbidden", 403, "", false),
+        ("/busy", 503, "", false),
+    ] {
+        let before = server.asked().len();
+        let err = get(path);
+        assert_eq!(err, FetchError::Status { url: server.url(path), status, body: body.to_owned() });
+        assert_eq!(err.is_not_found(), is_not_found);
+        assert_eq!(
+            server.asked().len() - before,
+            if status == 503 { 4 } else { 1 },
+            "only a busy server is asked again"
+        );
+    }
+    let words =
+        format!("unable to download '{}': HTTP error 404\n\nresponse body:\n\nnothing here", server.url("/missing"));
+    assert_eq!(get("/missing").to_string(), words);
 }
 
 #[test]
@@ -219,7 +231,7 @@ fn names_connections_and_schemes_that_fail_are_told_apart() {
     assert!(matches!(get("http://host.invalid/x"), FetchError::Dns { .. }), "{}", get("http://host.invalid/x"));
     // port 1 of this machine: nobody listens
     assert!(matches!(get("http://127.0.0.1:1/x"), FetchError::Connect { .. }), "{}", get("http://127.0.0.1:1/x"));
-    assert!(matches!(get("gopher://127.0.0.1/x"), FetchError::BadUrl { .. }));
+    assert!(matches!(get("gopher://127.0.0.1/x"), FetchError::UnknownScheme { .. }));
     // a server that speaks no TLS
     let plain = Server::start(|_, _| ok(b"x"));
     let url = plain.base.replace("http://", "https://");

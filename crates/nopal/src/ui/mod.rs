@@ -61,6 +61,7 @@ pub(crate) fn reporter(style: Style) -> Reporter {
 fn describe(activity: &Activity) -> String {
     match activity {
         Activity::Download { url } => format!("fetching {url}"),
+        Activity::Unpack { from } => format!("unpacking {from}"),
         Activity::Build { name, .. } => format!("building {name}"),
         Activity::AddToStore { name } => format!("adding {name}"),
         Activity::Verify => "verifying".to_owned(),

@@ -27,6 +27,22 @@ impl Lines {
         Self { style, builds: Mutex::default() }
     }
 
+    /// What is told when an activity begins.
+    fn first_line(&self, activity: &Activity) -> Option<String> {
+        let verbosity = self.style.verbosity;
+        let is_usual = verbosity >= Verbosity::Usual;
+        match activity {
+            _ if self.style.manner == Manner::Ours => is_worth_a_line(activity, verbosity).then(|| describe(activity)),
+            Activity::Build { drv_path, check, .. } => {
+                let what = if *check { "checking outputs of" } else { "building" };
+                is_usual.then(|| format!("{what} '{drv_path}'..."))
+            }
+            Activity::Unpack { from } => is_usual.then(|| format!("unpacking '{from}' into the Git cache...")),
+            Activity::Download { url } => (verbosity >= Verbosity::Verbose).then(|| format!("downloading '{url}'...")),
+            _ => is_worth_a_line(activity, verbosity).then(|| describe(activity)),
+        }
+    }
+
     fn log_line(&self, build: &mut Build, line: &[u8]) {
         if self.style.manner == Manner::OldNix && self.style.build_logs {
             return print(line);
@@ -56,18 +72,12 @@ impl Sink for Lines {
         let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { id, activity } => {
-                let is_nix_build = self.style.manner != Manner::Ours && matches!(activity, Activity::Build { .. });
-                let told = !is_nix_build && is_worth_a_line(&activity, self.style.verbosity);
-                if told {
-                    print(describe(&activity).as_bytes());
+                let line = self.first_line(&activity);
+                if let Some(line) = &line {
+                    print(line.as_bytes());
                 }
-                if let Activity::Build { name, drv_path, check } = activity {
-                    let as_nix = self.style.manner != Manner::Ours && self.style.verbosity >= Verbosity::Usual;
-                    if as_nix {
-                        let what = if check { "checking outputs of" } else { "building" };
-                        print(format!("{what} '{drv_path}'...").as_bytes());
-                    }
-                    builds.insert(id, Build { name, start: Instant::now(), told: told || as_nix });
+                if let Activity::Build { name, .. } = activity {
+                    builds.insert(id, Build { name, start: Instant::now(), told: line.is_some() });
                 }
             }
             Event::LogLine { id, line } => {
