@@ -14,6 +14,7 @@ const NEEDS: &[Need] = &[
     Need { program: "nix-instantiate", package: "nix-bin", why: "oracle for evaluation, derivations and stores" },
     Need { program: "busybox", package: "busybox-static", why: "shell inside of sandboxes under test" },
     Need { program: "git", package: "git", why: "fetches repositories for evaluation" },
+    Need { program: "hg", package: "mercurial", why: "fetches repositories for evaluation" },
     Need { program: "gpg", package: "gnupg", why: "makes signed indexes for tests" },
     Need { program: "readelf", package: "binutils", why: "reads programs that were edited" },
     Need { program: "dpkg-deb", package: "dpkg", why: "makes packages for tests" },

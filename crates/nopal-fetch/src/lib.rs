@@ -16,6 +16,7 @@ mod config;
 mod error;
 mod fetcher;
 pub mod git;
+pub mod mercurial;
 mod once;
 mod zip;
 

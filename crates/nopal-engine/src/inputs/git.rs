@@ -76,6 +76,7 @@ pub(crate) fn source_path(shared: &Shared, input: &Input) -> HostResult<Option<P
             Location::Path(path) => Some(path),
             Location::Url(_) => None,
         }),
+        "hg" => super::mercurial::source_path(input),
         _ => Ok(None),
     }
 }
@@ -96,8 +97,10 @@ pub(crate) fn put_file(
     // a link stays one
     let place = nopal_fs::canonicalize(&place).unwrap_or(place);
     nopal_fs::replace(&place, contents).map_err(crate::host::failed)?;
-    if input.kind() != "git" {
-        return Ok(());
+    match input.kind() {
+        "git" => {}
+        "hg" => return super::mercurial::put_file(shared, &place, commit_message),
+        _ => return Ok(()),
     }
     let repository = git_program(shared).worktree(&root);
     if repository.is_ignored(path) {

@@ -6,6 +6,7 @@
 mod forge;
 mod git;
 mod known;
+mod mercurial;
 mod plain;
 pub(crate) mod registry;
 
@@ -66,6 +67,7 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
     }
     let source = match input.kind() {
         "git" => git::fetch(shared, input)?,
+        "hg" => mercurial::fetch(shared, input)?,
         "path" => plain::path(shared, input)?,
         "tarball" => plain::tarball(shared, input)?,
         "file" => plain::file(shared, input)?,
@@ -74,7 +76,6 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
             let shown = input.to_text().map_err(invalid)?;
             return Err(HostError::Failed(format!("indirect input '{shown}' cannot be fetched directly")));
         }
-        "hg" => return Err(HostError::Unsupported("fetching Mercurial repositories")),
         _ => {
             let shown = attrs_to_json(input.attrs()).to_compact();
             return Err(HostError::Failed(format!("cannot fetch unsupported input '{shown}'")));
@@ -202,7 +203,7 @@ pub(crate) fn fingerprint(shared: &Shared, input: &Input) -> HostResult<Option<S
         "git" => git::fingerprint(shared, input)?,
         "path" => nar_hash.map(|hash| format!("path:{hash}")),
         "tarball" => nar_hash.or(rev),
-        "github" | "gitlab" | "sourcehut" => rev,
+        "github" | "gitlab" | "sourcehut" | "hg" => rev,
         _ => None,
     })
 }

@@ -200,7 +200,10 @@ fn fetch_mercurial(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
     attrs.extend(reference.map(|name| ("ref".to_owned(), name.into())));
     attrs.extend(rev.map(|rev| ("rev".to_owned(), rev.into())));
     let input = reading(ev, |warn| Input::from_attrs(attrs, warn))?;
-    let fetched = ev.host().fetch(&FetchRequest::Tree(input)).map_err(|error| ev.host_error(error, pos))?;
+    let shown = input.to_text().unwrap_or_default();
+    let fetched =
+        ev.host().fetch(&FetchRequest::Tree(input)).map_err(|error| of_input(ev.host_error(error, pos), &shown))?;
+    ev.allow_path(&fetched.store_path);
     let mut out = AttrsBuilder::with_capacity(5);
     let path = ev.store_path_string(&fetched.store_path);
     out.insert(sym::OUTPATH, path, Pos::NONE);

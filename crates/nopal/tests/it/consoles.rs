@@ -31,6 +31,7 @@ consoles! {
     eval_cache
     fetch
     flakes
+    mercurial
     nix
     nix_names
     nix_store
