@@ -448,7 +448,10 @@ pub(crate) fn file_path(evaluator: &mut Evaluator, shared: &Shared, path: &Path)
     if let Some(name) = text.strip_prefix(b"<").and_then(|text| text.strip_suffix(b">")) {
         return evaluator.find_file(name);
     }
-    if text.starts_with(b"flake:") || nopal_eval::pseudo_url(&path.to_string_lossy()).is_some() {
+    if let Some(url) = nopal_eval::pseudo_url(&path.to_string_lossy()) {
+        return Ok((Root::HOST, evaluator.unpack_url(&url)?));
+    }
+    if text.starts_with(b"flake:") {
         let found = evaluator.resolve_search_entry(text)?;
         let found = found.ok_or_else(|| Error::eval(format!("cannot fetch '{}'", path.display())))?;
         return Ok((Root::HOST, found));

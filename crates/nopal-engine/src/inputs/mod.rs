@@ -100,6 +100,8 @@ pub(crate) fn fetch(shared: &Shared, input: &Input) -> HostResult<Fetched> {
         known::remember(shared, &key, &nar_hash)?;
     }
     result.set("narHash", nar_hash.sri());
+    // a single file is named by its hash, too
+    let mount = if result.kind() == "file" { Some(named(&result)?) } else { mount };
     Ok(Fetched { store_path, input: Some(result), mount })
 }
 

@@ -152,6 +152,18 @@ fn fetch_plain(ev: &mut Evaluator, value: Value, pos: Pos, plain: &Plain) -> Res
     Ok(ev.store_path_string(&fetched.store_path))
 }
 
+impl Evaluator {
+    /// The store path of what an archive contains that the command line or the search path names.
+    ///
+    /// # Errors
+    /// It cannot be downloaded or unpacked.
+    pub fn unpack_url(&mut self, url: &str) -> Result<Vec<u8>> {
+        let request = FetchRequest::Tarball { url: url.to_owned(), name: "source".to_owned(), sha256: None };
+        let fetched = self.host().fetch(&request).map_err(|error| of_input(self.host_error(error, Pos::NONE), url))?;
+        Ok(self.settings.store_dir.print(&fetched.store_path).into_bytes())
+    }
+}
+
 fn fetch_mercurial(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let forced = ev.force(args[0], pos)?;
     let mut context = Context::EMPTY;

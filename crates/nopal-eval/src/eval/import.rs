@@ -412,9 +412,8 @@ impl Evaluator {
             return Ok(Some(self.settings.store_dir.print(&tree).into_bytes()));
         }
         if let Some(url) = pseudo_url(&shown) {
-            let request = crate::host::FetchRequest::Tarball { url, name: "source".to_owned(), sha256: None };
-            if let Ok(fetched) = self.host().fetch(&request) {
-                return Ok(Some(self.settings.store_dir.print(&fetched.store_path).into_bytes()));
+            if let Ok(found) = self.unpack_url(&url) {
+                return Ok(Some(found));
             }
             // Nix then looks for a directory of that name
             self.warn(&format!("Nix search path entry '{shown}' cannot be downloaded, ignoring"))?;
