@@ -152,7 +152,7 @@ pub(super) fn run_one(
 /// How two outcomes differ. Of failures, the last error is compared.
 pub(super) fn fault(ours: &Outcome, theirs: &Outcome) -> Option<Fault> {
     match (ours, theirs) {
-        (Outcome::Value(our), Outcome::Value(their)) => (timeless(our) != timeless(their)).then_some(Fault::Value),
+        (Outcome::Value(our), Outcome::Value(their)) => (comparable(our) != comparable(their)).then_some(Fault::Value),
         (Outcome::Fails(our), Outcome::Fails(their)) => {
             let last = |text: &str| text.rfind("error: ").map_or(0, |at| at);
             let (our, their) = (flat(our), flat(their));
@@ -165,10 +165,22 @@ pub(super) fn fault(ours: &Outcome, theirs: &Outcome) -> Option<Fault> {
     }
 }
 
+/// A value without what cannot be equal: the time, and the digest of a copy of a file whose text is Nix's own.
+fn comparable(value: &[u8]) -> String {
+    const COPY: &str = "-fetchurl.nix";
+    const DIGEST_CHARS: usize = 32;
+    let text = timeless(String::from_utf8_lossy(value).into_owned());
+    let mut pieces: Vec<&str> = text.split(COPY).collect();
+    let copies = pieces.len() - 1;
+    for before in &mut pieces[..copies] {
+        *before = before.char_indices().nth_back(DIGEST_CHARS - 1).map_or("", |(at, _)| &before[..at]);
+    }
+    pieces.join(COPY)
+}
+
 /// A value in which `builtins.currentTime` is the same at any time.
-fn timeless(value: &[u8]) -> String {
+fn timeless(text: String) -> String {
     const DIGITS: usize = 10;
-    let text = String::from_utf8_lossy(value).into_owned();
     let Some((before, after)) = text.split_once("currentTime") else { return text };
     let Some(at) = after.find(|c: char| c.is_ascii_digit()) else { return text };
     let rest = after.get(at + DIGITS..).unwrap_or_default();

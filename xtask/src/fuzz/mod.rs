@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz-eval`: programs made up from a grammar, and real ones changed, evaluated by ours and by a real Nix.
-//! Values, exit statuses and error messages must be equal; what differs is made smaller and shown.
+//! Values, exit statuses and error messages must be equal; what differs is made smaller and shown. Not compared are the time
+//! and the digest of a copy of `<nix/fetchurl.nix>`, whose text is Nix's own.
 
 mod batch;
 mod generate;
