@@ -45,7 +45,19 @@ pub(super) fn reading<T>(
 
 /// Fails if the scheme of an input needs an experimental feature that is off.
 pub(super) fn check_feature(ev: &Evaluator, input: &Input) -> Result<()> {
-    match input.feature().filter(|feature| !ev.settings.has_feature(feature)) {
+    require(ev, input.feature())
+}
+
+/// The same of attributes, before anything else is asked of them.
+pub(super) fn check_kind(ev: &Evaluator, attrs: &Attrs) -> Result<()> {
+    match attrs.get("type") {
+        Some(Attr::Str(kind)) => require(ev, Input::feature_of_kind(kind)),
+        _ => Ok(()),
+    }
+}
+
+fn require(ev: &Evaluator, feature: Option<&'static str>) -> Result<()> {
+    match feature.filter(|feature| !ev.settings.has_feature(feature)) {
         None => Ok(()),
         Some(feature) => Err(Error::eval(FlakeError::Feature(feature).to_string())),
     }
@@ -96,6 +108,7 @@ fn flake_ref_to_string(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<V
         };
         list.insert(name, value);
     }
+    check_kind(ev, &list)?;
     let reference = reading(ev, |warn| FlakeRef::from_attrs(list, warn))?;
     check_feature(ev, &reference.input)?;
     let text = reference.to_text().map_err(|error| Error::eval(error.to_string()))?;

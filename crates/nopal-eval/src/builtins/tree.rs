@@ -7,7 +7,7 @@ use nopal_syntax::interner::sym;
 
 use crate::Evaluator;
 use crate::builtin::{BuiltinDef, Scope};
-use crate::builtins::flake::{check_feature, reading};
+use crate::builtins::flake::{check_feature, check_kind, reading};
 use crate::builtins::{def, json};
 use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
@@ -139,6 +139,7 @@ fn fetch_input(ev: &mut Evaluator, value: Value, pos: Pos, face: Face) -> Result
     let mut input = match forced.as_attrs() {
         Some(set) => {
             let attrs = input_attrs(ev, set, pos, face, who)?;
+            check_kind(ev, &attrs)?;
             reading(ev, |warn| Input::from_attrs(attrs, warn))?
         }
         None => from_text(ev, forced, pos, face, who)?,

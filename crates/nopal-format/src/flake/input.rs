@@ -258,6 +258,11 @@ impl Input {
         if kind == "git" && signed.iter().any(|name| self.attrs.contains_key(*name)) {
             return Some("verified-fetches");
         }
+        Self::feature_of_kind(kind)
+    }
+
+    /// The experimental feature that inputs of a kind need, whatever their other attributes.
+    pub fn feature_of_kind(kind: &str) -> Option<&'static str> {
         (kind == "path" || kind == "indirect" || FORGES.contains(&kind)).then_some("flakes")
     }
 
