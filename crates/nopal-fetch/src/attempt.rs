@@ -259,7 +259,13 @@ fn classify(url: &str, err: &reqwest::Error, limits: &Limits) -> FetchError {
         return FetchError::TooManyRedirects { url: owned, limit: limits.max_redirects };
     }
     if err.is_builder() {
-        return FetchError::BadUrl { url: owned, reason };
+        // in curl's words, where they are known
+        let reason = match reason.as_str() {
+            "invalid port number" => "Port number was not a decimal number between 0 and 65535".to_owned(),
+            "invalid international domain name" => "Bad hostname".to_owned(),
+            _ => reason,
+        };
+        return FetchError::Rejected { url: owned, reason };
     }
     if err.is_connect() {
         let host = err.url().and_then(|url| url.host_str()).unwrap_or_default();

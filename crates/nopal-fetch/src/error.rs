@@ -142,6 +142,14 @@ pub enum FetchError {
         /// The scheme.
         scheme: String,
     },
+    /// The URL is none for HTTP.
+    #[error("unable to download '{url}': URL using bad/illegal format or missing URL (3) URL rejected: {reason}")]
+    Rejected {
+        /// The URL as given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The URL cannot be used.
     #[error("cannot fetch '{url}': {reason}")]
     BadUrl {

@@ -321,6 +321,9 @@ impl Fetch<'_> {
             None => repository.resolve(&reference).map_err(failed)?,
         };
         if !repository.has_object(&rev) {
+            if matches!(location, Location::Path(_)) {
+                return Err(failed(GitError::NoObject(rev)));
+            }
             return Err(HostError::Failed(format!(
                 "Cannot find Git revision '{rev}' in ref '{reference}' of repository '{}'! Please make sure that the rev \
                  exists on the ref you've specified or add allRefs = true; to fetchGit.",

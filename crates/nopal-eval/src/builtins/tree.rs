@@ -12,7 +12,7 @@ use crate::builtins::{def, json};
 use crate::context::{Context, Gathered};
 use crate::error::{Error, Result};
 use crate::eval::coerce::Coerce;
-use crate::host::{FetchRequest, Fetched};
+use crate::host::{FetchRequest, Fetched, HostError};
 use crate::pos::Pos;
 use crate::pure::date;
 use crate::value::{Attrs, AttrsBuilder, Value, View};
@@ -69,10 +69,16 @@ impl Evaluator {
     /// It cannot be fetched, or is not what it should be.
     pub fn fetch_tree(&mut self, input: &Input) -> Result<Fetched> {
         let request = FetchRequest::Tree(input.clone());
-        let fetched = self
-            .host()
-            .fetch(&request)
-            .map_err(|error| of_input(self.host_error(error, Pos::NONE), &input.to_text().unwrap_or_default()))?;
+        let fetched = self.host().fetch(&request).map_err(|error| {
+            // names are looked up before, and the hash of most trees is compared when they are in the store
+            let is_of_fetch = match input.kind() {
+                "indirect" => false,
+                "tarball" | "file" => true,
+                _ => !matches!(error, HostError::HashMismatch(_)),
+            };
+            let error = self.host_error(error, Pos::NONE);
+            if is_of_fetch { of_input(error, &input.to_text().unwrap_or_default()) } else { error }
+        })?;
         self.allow_path(&fetched.store_path);
         self.mount(&fetched.store_path, fetched.mount.clone());
         Ok(fetched)

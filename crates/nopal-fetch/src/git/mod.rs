@@ -55,14 +55,12 @@ pub enum GitError {
         /// What it said.
         message: String,
     },
-    /// A name that means no commit.
-    #[error("resolving Git reference '{reference}': revspec '{reference}' not found in '{}'", repository.display())]
-    NoReference {
-        /// The name.
-        reference: String,
-        /// The repository.
-        repository: PathBuf,
-    },
+    /// A name that means no commit; the words are those of Nix, which asks a library.
+    #[error("resolving Git reference '{0}': revspec '{0}' not found (libgit2 error code = 4)")]
+    NoReference(String),
+    /// A commit that is not in a repository of this machine, likewise.
+    #[error("getting Git object '{0}': object not found - no match for id ({0}) (libgit2 error code = 9)")]
+    NoObject(String),
     /// A fetch failed.
     #[error("Failed to fetch git repository '{0}'")]
     Fetch(String),
@@ -250,9 +248,7 @@ impl Repository {
     pub fn resolve(&self, reference: &str) -> Result<String, GitError> {
         let commit = format!("{reference}^{{commit}}");
         self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).map_err(|error| match error {
-            GitError::Failed { .. } => {
-                GitError::NoReference { reference: reference.to_owned(), repository: self.dir.clone() }
-            }
+            GitError::Failed { .. } => GitError::NoReference(reference.to_owned()),
             other => other,
         })
     }

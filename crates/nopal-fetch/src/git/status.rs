@@ -40,7 +40,7 @@ impl Repository {
     pub fn status(&self) -> Result<Worktree, GitError> {
         let head = match self.resolve("HEAD") {
             Ok(rev) => Some(rev),
-            Err(GitError::NoReference { .. }) => None,
+            Err(GitError::NoReference(_)) => None,
             Err(other) => return Err(other),
         };
         let mut files = BTreeSet::new();
