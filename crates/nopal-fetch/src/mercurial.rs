@@ -64,27 +64,18 @@ impl Mercurial {
         Self { environment: environment.clone() }
     }
 
-    /// Runs `hg` and takes what it prints. What it complains about users see.
-    fn run(&self, args: &[&OsStr]) -> Result<Vec<u8>, MercurialError> {
+    /// What it complains about users see.
+    fn command(&self, name: &str) -> Command {
         let mut command = Command::new("hg");
-        command.env_clear().envs(&self.environment).env("HGPLAIN", "").args(args);
+        command.env_clear().envs(&self.environment).env("HGPLAIN", "").arg(name);
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
-        let output = command.output().map_err(MercurialError::NoProgram)?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        Err(MercurialError::Failed { command: "hg", status: output.status })
+        command
     }
 
-    /// Runs a command in a repository.
-    fn run_in(&self, repository: &Path, command: &str, args: &[&str]) -> Result<Vec<u8>, MercurialError> {
-        let args = args.iter().map(OsStr::new);
-        self.run(
-            &[OsStr::new(command), OsStr::new("-R"), repository.as_os_str()]
-                .into_iter()
-                .chain(args)
-                .collect::<Vec<_>>(),
-        )
+    fn command_in(&self, repository: &Path, name: &str) -> Command {
+        let mut command = self.command(name);
+        command.arg("-R").arg(repository);
+        command
     }
 
     /// Whether files of a working tree differ from its commit.
@@ -92,7 +83,7 @@ impl Mercurial {
     /// # Errors
     /// `hg` fails.
     pub fn is_dirty(&self, worktree: &Path) -> Result<bool, MercurialError> {
-        Ok(!self.run_in(worktree, "status", &["--modified", "--added", "--removed"])?.is_empty())
+        Ok(!run(self.command_in(worktree, "status").args(["--modified", "--added", "--removed"]))?.is_empty())
     }
 
     /// The branch of a working tree.
@@ -100,7 +91,7 @@ impl Mercurial {
     /// # Errors
     /// `hg` fails.
     pub fn branch(&self, worktree: &Path) -> Result<String, MercurialError> {
-        let branch = self.run_in(worktree, "branch", &[])?;
+        let branch = run(&mut self.command_in(worktree, "branch"))?;
         Ok(String::from_utf8_lossy(&branch).trim_end().to_owned())
     }
 
@@ -110,7 +101,7 @@ impl Mercurial {
     /// `hg` fails.
     pub fn files(&self, worktree: &Path) -> Result<BTreeSet<PathBuf>, MercurialError> {
         let what = ["--clean", "--modified", "--added", "--no-status", "--print0"];
-        let listed = self.run_in(worktree, "status", &what)?;
+        let listed = run(self.command_in(worktree, "status").args(what))?;
         let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect())
     }
@@ -120,9 +111,9 @@ impl Mercurial {
     /// # Errors
     /// `hg` fails.
     pub fn put_file(&self, file: &Path, message: Option<&str>) -> Result<(), MercurialError> {
-        self.run(&["add".as_ref(), file.as_os_str()])?;
+        run(self.command("add").arg(file))?;
         if let Some(message) = message {
-            self.run(&["commit".as_ref(), file.as_os_str(), "-m".as_ref(), message.as_ref()])?;
+            run(self.command("commit").arg(file).args(["-m", message]))?;
         }
         Ok(())
     }
@@ -130,7 +121,8 @@ impl Mercurial {
     /// Whether a repository has a commit.
     pub fn has_commit(&self, repository: &Path, rev: &str) -> bool {
         nopal_fs::exists(repository)
-            && self.run_in(repository, "log", &["-r", rev, "--template", "1"]).is_ok_and(|answer| answer == b"1")
+            && run(self.command_in(repository, "log").args(["-r", rev, "--template", "1"]))
+                .is_ok_and(|found| found == b"1")
     }
 
     /// Makes a copy of a repository, without files, or brings it up to date.
@@ -139,19 +131,17 @@ impl Mercurial {
     /// `hg` fails.
     pub fn update_copy(&self, url: &OsStr, copy: &Path) -> Result<(), MercurialError> {
         if !nopal_fs::exists(copy) {
-            self.run(&["clone".as_ref(), "--noupdate".as_ref(), "--".as_ref(), url, copy.as_os_str()])?;
-            return Ok(());
+            return run(self.command("clone").args(["--noupdate", "--"]).arg(url).arg(copy)).map(drop);
         }
-        let pull = || self.run(&["pull".as_ref(), "-R".as_ref(), copy.as_os_str(), "--".as_ref(), url]);
+        let pull = || run(self.command_in(copy, "pull").arg("--").arg(url)).map(drop);
         match pull() {
-            Ok(_) => Ok(()),
             // it was interrupted before
             Err(MercurialError::Failed { .. }) if nopal_fs::exists(&copy.join(".hg/store/journal")) => {
-                self.run_in(copy, "recover", &[])?;
-                pull().map(|_| ())
+                run(&mut self.command_in(copy, "recover"))?;
+                pull()
             }
             Err(MercurialError::Failed { status, .. }) => Err(MercurialError::Failed { command: "'hg pull'", status }),
-            Err(other) => Err(other),
+            other => other,
         }
     }
 
@@ -160,7 +150,7 @@ impl Mercurial {
     /// # Errors
     /// `hg` fails.
     pub fn commit(&self, repository: &Path, name: &str) -> Result<Commit, MercurialError> {
-        let answer = self.run_in(repository, "log", &["-r", name, "--template", "{node} {rev} {branch}"])?;
+        let answer = run(self.command_in(repository, "log").args(["-r", name, "--template", "{node} {rev} {branch}"]))?;
         let answer = String::from_utf8_lossy(&answer);
         let mut words = answer.split_whitespace();
         let commit = (|| {
@@ -175,10 +165,17 @@ impl Mercurial {
     /// # Errors
     /// `hg` fails, or a file cannot be written.
     pub fn export(&self, repository: &Path, rev: &str, destination: &Path) -> Result<(), MercurialError> {
-        let options =
-            [OsStr::new("archive"), OsStr::new("-R"), repository.as_os_str(), OsStr::new("-r"), OsStr::new(rev)];
-        self.run(&options.into_iter().chain([destination.as_os_str()]).collect::<Vec<_>>())?;
+        run(self.command_in(repository, "archive").args(["-r", rev]).arg(destination))?;
         nopal_fs::remove_tree_if_exists(&destination.join(ARCHIVE_NOTE))?;
         Ok(())
     }
+}
+
+/// Runs a command to its end and takes what it prints.
+fn run(command: &mut Command) -> Result<Vec<u8>, MercurialError> {
+    let output = command.output().map_err(MercurialError::NoProgram)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(MercurialError::Failed { command: "hg", status: output.status })
 }

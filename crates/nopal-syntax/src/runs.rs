@@ -61,3 +61,32 @@ fn is_within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
     let above_first = bytes - u8x16::splat(first);
     above_first.min(u8x16::splat(last - first)).simd_eq(above_first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // each run, a byte that may be in it, and which others may
+    #[test]
+    fn a_run_ends_at_the_first_byte_of_another_kind() {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        type Run = (fn(&[u8]) -> usize, u8, Box<dyn Fn(u8) -> bool>);
+        let runs: [Run; 4] = [
+            (space_len, b' ', Box::new(|byte| b" \n\t\r".contains(&byte))),
+            (name_len, b'a', Box::new(move |byte| word(byte) || byte == b'\'')),
+            (path_part_len, b'a', Box::new(move |byte| word(byte) || b".+".contains(&byte))),
+            (plain_len, b'a', Box::new(|byte| byte >= b' ' && !b"\"$\\".contains(&byte))),
+        ];
+        for (run_len, inside, is_inside) in runs {
+            for byte in 0..=u8::MAX {
+                for at in 0..40 {
+                    let mut text = [inside; 40];
+                    text[at] = byte;
+                    let expected = if is_inside(byte) { text.len() } else { at };
+                    assert_eq!(run_len(&text), expected, "byte {byte} at {at}");
+                    assert_eq!(run_len(&text[..at]), at, "before {at}");
+                }
+            }
+        }
+    }
+}

@@ -15,11 +15,11 @@ use crate::fetch::is_recent;
 /// What is fetched where nothing else is said.
 const DEFAULT_BRANCH: &str = "default";
 
-pub(super) fn failed(error: MercurialError) -> HostError {
+fn failed(error: MercurialError) -> HostError {
     HostError::Failed(error.to_string())
 }
 
-pub(super) fn program(shared: &Shared) -> Mercurial {
+fn program(shared: &Shared) -> Mercurial {
     Mercurial::new(&shared.config.environment)
 }
 
