@@ -190,4 +190,9 @@ impl Shared {
         nopal_fs::create_dir_all(&dir)?;
         Ok(dir)
     }
+
+    /// A directory in the cache for what is on its way into the store.
+    pub(crate) fn temp_dir(&self, prefix: &str) -> Result<nopal_fs::TempDir, EngineError> {
+        Ok(nopal_fs::TempDir::new_in(&self.cache_dir("unpack")?, prefix)?)
+    }
 }

@@ -297,3 +297,8 @@ impl EngineError {
         }
     }
 }
+
+/// A message as Nix shows an error: its further lines stand below its first, right of `error: `.
+pub fn as_error(message: &str) -> String {
+    format!("error: {}", message.replace('\n', "\n       ").replace("\n       \n", "\n\n"))
+}

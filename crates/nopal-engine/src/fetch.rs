@@ -10,7 +10,7 @@ use nopal_report::Activity;
 use nopal_store::{AddOptions, PathInfo};
 
 use crate::engine::Shared;
-use crate::error::EngineError;
+use crate::error::{EngineError, as_error};
 use crate::host::failed;
 use crate::inputs;
 
@@ -109,11 +109,11 @@ impl Fetch<'_> {
 
     /// Downloads an archive, of which `from` tells users where it comes from.
     pub(crate) fn download_archive(&self, url: &str, from: &str) -> HostResult<PathBuf> {
-        if self.is_usable(&download_file(self.shared, url), None).map_err(failed)? {
-            return self.download(url, None);
+        if let Some(file) = self.cached(url, None)? {
+            return Ok(file);
         }
         let running = self.shared.config.reporter.start(Activity::Unpack { from: from.to_owned() });
-        let archive = self.download(url, None).map_err(|error| match error {
+        let archive = self.download_anew(url, None).map_err(|error| match error {
             HostError::Failed(reason) => unopened(&format!("Source threw exception: {}", as_error(&reason))),
             other => other,
         })?;
@@ -123,11 +123,20 @@ impl Fetch<'_> {
 
     /// Downloads into the cache, or takes what is there: with the promised hash, or recent.
     pub(crate) fn download(&self, url: &str, expected: Option<&Hash>) -> HostResult<PathBuf> {
+        match self.cached(url, expected)? {
+            Some(file) => Ok(file),
+            None => self.download_anew(url, expected),
+        }
+    }
+
+    fn cached(&self, url: &str, expected: Option<&Hash>) -> HostResult<Option<PathBuf>> {
+        let file = download_file(self.shared, url);
+        Ok(self.is_usable(&file, expected).map_err(failed)?.then_some(file))
+    }
+
+    fn download_anew(&self, url: &str, expected: Option<&Hash>) -> HostResult<PathBuf> {
         self.shared.cache_dir(DOWNLOADS).map_err(failed)?;
         let file = download_file(self.shared, url);
-        if self.is_usable(&file, expected).map_err(failed)? {
-            return Ok(file);
-        }
         let request = Request { hash: expected.cloned(), ..Request::new(url) };
         let fetcher =
             if url.starts_with("mirror://") { self.shared.mirror_fetcher() } else { self.shared.plain_fetcher() };
@@ -161,8 +170,7 @@ impl Fetch<'_> {
 
     /// Unpacks an archive. Returns the directory to remove, the tree in it, and when the newest member was modified.
     pub(crate) fn unpack_to_temp(&self, archive: &Path, url: &str) -> HostResult<(nopal_fs::TempDir, PathBuf, u64)> {
-        let temp =
-            nopal_fs::TempDir::new_in(&self.shared.cache_dir("unpack").map_err(failed)?, "tar").map_err(failed)?;
+        let temp = self.shared.temp_dir("tar").map_err(failed)?;
         let dest = temp.path().join("tree");
         let unpacked = nopal_fetch::archive::unpack_file(archive, &dest).map_err(|error| match error {
             ArchiveError::UnknownKind { .. } => unopened("Unrecognized archive format"),
@@ -184,12 +192,6 @@ impl Fetch<'_> {
 /// An archive that could not be opened, in Nix's words.
 fn unopened(reason: &str) -> HostError {
     HostError::Failed(format!("Failed to open archive ({reason})"))
-}
-
-/// An error as it is shown within the text of another.
-fn as_error(reason: &str) -> String {
-    let lines = reason.lines().map(|line| if line.is_empty() { String::new() } else { format!("       {line}") });
-    format!("error: {}", lines.collect::<Vec<_>>().join("\n").trim_start())
 }
 
 fn without_attrs(store_path: StorePath) -> Fetched {

@@ -40,7 +40,7 @@ pub use config::{DebianConfig, EngineConfig, FlakeConfig};
 pub use debian::DebLock;
 pub use engine::Engine;
 pub use environment::{ShellEnvironment, ShellVariable};
-pub use error::{EngineError, ErrorKind};
+pub use error::{EngineError, ErrorKind, as_error};
 pub use eval::{AutoArg, EvalFormat, EvalRequest, Habits};
 pub use flake::{
     CheckOptions, FlakeMetadata, FlakeSource, LockFlags, Prefetched, Purpose, RegistryChange, ShowOptions,

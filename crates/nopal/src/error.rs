@@ -1,7 +1,7 @@
 //! What the user sees on failure: the kind decides the exit code, causes follow in a chain, hints come last.
 //! This is the one file that knows the policy.
 
-use nopal_engine::{EngineError, ErrorKind, InstallableParseError};
+use nopal_engine::{EngineError, ErrorKind, InstallableParseError, as_error};
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -234,12 +234,7 @@ fn render_as_nix(error: &CliError) -> String {
         }
         cause = inner.source();
     }
-    format!("error: {}", indented(&message))
-}
-
-/// A message whose further lines stand below its first, right of `error: `.
-pub(crate) fn indented(message: &str) -> String {
-    message.replace('\n', "\n       ").replace("\n       \n", "\n\n")
+    as_error(&message)
 }
 
 /// The error, its causes, and hints, each on lines of their own.

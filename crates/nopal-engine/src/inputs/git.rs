@@ -11,9 +11,9 @@ use nopal_format::flake::{Attr, Attrs, Input, Url};
 use nopal_format::hash::sha256;
 use nopal_format::json::Json;
 use nopal_format::{HashAlgorithm, Hasher};
-use nopal_fs::{PathLock, TempDir};
+use nopal_fs::PathLock;
 
-use super::{Source, Tree, git_program, invalid, known, named, warn};
+use super::{Source, Tree, git_program, invalid, known, named, tolerate_dirty, wants_commit, warn};
 use crate::engine::Shared;
 
 /// What stands for a commit where there is none yet.
@@ -164,9 +164,8 @@ pub(super) fn fetch(shared: &Shared, input: &Input) -> HostResult<Source> {
     let fetch = Fetch { shared, git: git_program(shared) };
     fetch.check(input)?;
     let location = Location::of(shared, input)?;
-    let wants_commit = input.attrs().contains_key("ref") || input.attrs().contains_key("rev");
     match location {
-        Location::Path(path) if !wants_commit => fetch.worktree(input.clone(), &path),
+        Location::Path(path) if !wants_commit(input) => fetch.worktree(input.clone(), &path),
         location => fetch.commit(input.clone(), &location),
     }
 }
@@ -202,7 +201,7 @@ impl Fetch<'_> {
         let repository = self.git.worktree(path);
         let shallow = input.flag("shallow").map_err(invalid)?;
         if local.is_dirty {
-            self.warn_dirty(path)?;
+            tolerate_dirty(self.shared, format!("Git tree '{}' is dirty", path.display()))?;
             if let Some(head) = &local.head {
                 input.set("dirtyRev", format!("{head}-dirty"));
                 input.set("dirtyShortRev", format!("{}-dirty", &head[..7.min(head.len())]));
@@ -271,18 +270,6 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    fn warn_dirty(&self, path: &Path) -> HostResult<()> {
-        let config = &self.shared.config.flakes;
-        let text = format!("Git tree '{}' is dirty", path.display());
-        if !config.allow_dirty {
-            return Err(HostError::Failed(text));
-        }
-        if config.warn_dirty {
-            warn(self.shared, text);
-        }
-        Ok(())
-    }
-
     /// The tree of a commit.
     fn commit(&self, input: Input, location: &Location) -> HostResult<Source> {
         let (input, repository, rev) = self.resolve(input, location)?;
@@ -292,8 +279,7 @@ impl Fetch<'_> {
         if let Some((path, hash)) = known::find(self.shared, &key, input.name())? {
             return Ok(Source { input, tree: Tree::Store(path, hash), mount: Some(mount), key: None });
         }
-        let cache = self.shared.cache_dir("unpack").map_err(crate::host::failed)?;
-        let temp = TempDir::new_in(&cache, "git").map_err(crate::host::failed)?;
+        let temp = self.shared.temp_dir("git").map_err(crate::host::failed)?;
         let root = temp.path().join("tree");
         self.write(&input, &repository, &rev, &root)?;
         let tree = Tree::Path { root, only: None, temp: Some(temp) };
@@ -480,8 +466,7 @@ impl Fetch<'_> {
                 "commit verification is required for Git repository '{shown}', but it's dirty"
             )));
         };
-        let cache = self.shared.cache_dir("unpack").map_err(crate::host::failed)?;
-        let temp = TempDir::new_in(&cache, "signers").map_err(crate::host::failed)?;
+        let temp = self.shared.temp_dir("signers").map_err(crate::host::failed)?;
         repository.verify_commit(rev, &keys, &temp.path().join("allowed")).map_err(failed)?;
         temp.remove().map_err(crate::host::failed)
     }

@@ -1,14 +1,15 @@
 //! Mercurial repositories: the working tree of one beside us, or a commit of one anywhere.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nopal_eval::host::{HostError, HostResult};
 use nopal_fetch::mercurial::{Mercurial, MercurialError};
 use nopal_format::flake::{Attr, Input, Url};
 use nopal_format::hash::sha256;
-use nopal_fs::{PathLock, TempDir};
+use nopal_fs::PathLock;
 
-use super::{Source, Tree, invalid, known, named, warn};
+use super::{Source, Tree, invalid, known, named, tolerate_dirty, wants_commit};
 use crate::engine::Shared;
 use crate::fetch::is_recent;
 
@@ -31,31 +32,25 @@ fn location(input: &Input) -> HostResult<Result<PathBuf, String>> {
 
 /// The working tree that an input means, if it means one.
 pub(super) fn source_path(input: &Input) -> HostResult<Option<PathBuf>> {
-    let wants_commit = input.attrs().contains_key("ref") || input.attrs().contains_key("rev");
-    Ok(location(input)?.ok().filter(|_| !wants_commit))
+    Ok(location(input)?.ok().filter(|_| !wants_commit(input)))
 }
 
 pub(super) fn fetch(shared: &Shared, input: &Input) -> HostResult<Source> {
     let hg = program(shared);
-    if let Some(path) = source_path(input)?
-        && nopal_fs::exists(&path.join(".hg"))
-        && hg.is_dirty(&path).map_err(failed)?
-    {
-        return worktree(shared, &hg, input.clone(), path);
+    match location(input)? {
+        Ok(path)
+            if !wants_commit(input) && nopal_fs::exists(&path.join(".hg")) && hg.is_dirty(&path).map_err(failed)? =>
+        {
+            worktree(shared, &hg, input.clone(), path)
+        }
+        Ok(path) => commit(shared, &hg, input.clone(), path.as_os_str()),
+        Err(url) => commit(shared, &hg, input.clone(), url.as_ref()),
     }
-    commit(shared, &hg, input.clone())
 }
 
 /// The files of a working tree as they are now.
 fn worktree(shared: &Shared, hg: &Mercurial, mut input: Input, path: PathBuf) -> HostResult<Source> {
-    let config = &shared.config.flakes;
-    let text = format!("Mercurial tree '\"{}\"' is unclean", path.display());
-    if !config.allow_dirty {
-        return Err(HostError::Failed(text));
-    }
-    if config.warn_dirty {
-        warn(shared, text);
-    }
+    tolerate_dirty(shared, format!("Mercurial tree '\"{}\"' is unclean", path.display()))?;
     input.set("ref", hg.branch(&path).map_err(failed)?);
     let only = Some(hg.files(&path).map_err(failed)?);
     let mount = Some(named(&input)?);
@@ -63,10 +58,10 @@ fn worktree(shared: &Shared, hg: &Mercurial, mut input: Input, path: PathBuf) ->
 }
 
 /// The tree of a commit.
-fn commit(shared: &Shared, hg: &Mercurial, mut input: Input) -> HostResult<Source> {
+fn commit(shared: &Shared, hg: &Mercurial, mut input: Input, url: &OsStr) -> HostResult<Source> {
     let rev = input.rev().map_err(invalid)?;
     let reference = input.text("ref").map_err(invalid)?.unwrap_or(DEFAULT_BRANCH).to_owned();
-    let copy = update_copy(shared, hg, &input, rev.as_deref(), &reference)?;
+    let copy = update_copy(shared, hg, url, rev.as_deref(), &reference)?;
     let found = hg.commit(&copy, rev.as_deref().unwrap_or(&reference)).map_err(failed)?;
     input.set("rev", found.node.as_str());
     input.set("ref", found.branch);
@@ -76,8 +71,7 @@ fn commit(shared: &Shared, hg: &Mercurial, mut input: Input) -> HostResult<Sourc
     if let Some((path, hash)) = known::find(shared, &key, input.name())? {
         return Ok(Source { input, tree: Tree::Store(path, hash), mount, key: None });
     }
-    let cache = shared.cache_dir("unpack").map_err(crate::host::failed)?;
-    let temp = TempDir::new_in(&cache, "hg").map_err(crate::host::failed)?;
+    let temp = shared.temp_dir("hg").map_err(crate::host::failed)?;
     let root = temp.path().join("tree");
     hg.export(&copy, &found.node, &root).map_err(failed)?;
     Ok(Source { input, tree: Tree::Path { root, only: None, temp: Some(temp) }, mount, key: Some(key) })
@@ -87,13 +81,12 @@ fn commit(shared: &Shared, hg: &Mercurial, mut input: Input) -> HostResult<Sourc
 fn update_copy(
     shared: &Shared,
     hg: &Mercurial,
-    input: &Input,
+    url: &OsStr,
     rev: Option<&str>,
     reference: &str,
 ) -> HostResult<PathBuf> {
-    let url = location(input)?.unwrap_or_else(PathBuf::from);
     let dir = shared.cache_dir("hg").map_err(crate::host::failed)?;
-    let copy = dir.join(sha256(url.as_os_str().as_encoded_bytes()).nix32());
+    let copy = dir.join(sha256(url.as_encoded_bytes()).nix32());
     let _lock = PathLock::acquire(&copy.with_extension("lock")).map_err(crate::host::failed)?;
     // how old a reference is
     let stamp = copy.join(format!(".hg/nopal-fetched-{}", sha256(reference.as_bytes()).nix32()));
@@ -102,7 +95,7 @@ fn update_copy(
         None => is_recent(shared, &stamp).map_err(crate::host::failed)?,
     };
     if !is_there {
-        hg.update_copy(url.as_os_str(), &copy).map_err(failed)?;
+        hg.update_copy(url, &copy).map_err(failed)?;
         if rev.is_none() {
             nopal_fs::write(&stamp, b"").map_err(crate::host::failed)?;
         }

@@ -215,6 +215,23 @@ pub(crate) fn warn(shared: &Shared, text: impl AsRef<str>) {
     shared.config.reporter.message(Level::Warning, text.as_ref());
 }
 
+/// Whether an input asks for a commit, not for a working tree as it is.
+fn wants_commit(input: &Input) -> bool {
+    input.attrs().contains_key("ref") || input.attrs().contains_key("rev")
+}
+
+/// Fails or warns about a working tree with changes, if the settings say so.
+fn tolerate_dirty(shared: &Shared, text: String) -> HostResult<()> {
+    let config = &shared.config.flakes;
+    if !config.allow_dirty {
+        return Err(HostError::Failed(text));
+    }
+    if config.warn_dirty {
+        warn(shared, text);
+    }
+    Ok(())
+}
+
 fn git_program(shared: &Shared) -> Git {
     Git::new(&shared.config.environment)
 }

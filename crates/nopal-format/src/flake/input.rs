@@ -151,7 +151,7 @@ impl Input {
             }
             "hg" => {
                 Url::parse(self.need("url")?, warn)?;
-                if let Some(name) = self.text("ref")?.filter(|name| !is_mercurial_ref(name)) {
+                if let Some(name) = self.text("ref")?.filter(|name| !super::reference::is_ref(name)) {
                     return Err(FlakeError::bad_url(format!("invalid Mercurial branch/tag name '{name}'")));
                 }
             }
@@ -606,13 +606,6 @@ fn repository(url: &Url, kind: &str) -> Attrs {
     }
     attrs.extend([entry("url", plain.to_string())]);
     attrs
-}
-
-/// Whether this is the name of a branch or tag of Mercurial (`refRegex` of Nix).
-fn is_mercurial_ref(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'@';
-    name.bytes().enumerate().all(|(at, byte)| is_plain(byte) || (at > 0 && b"_./+-".contains(&byte)))
-        && !name.is_empty()
 }
 
 fn is_rev(text: &str) -> bool {

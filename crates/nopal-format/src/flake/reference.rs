@@ -64,15 +64,17 @@ pub fn parse(text: &str, is_tree: bool, base_dir: Option<&str>, warn: Warn<'_>) 
     Ok(Parsed::Path(PathRef { path: path.to_owned(), query, fragment: percent_decode(fragment)? }))
 }
 
+/// Whether this is the name of a branch or tag where Git is not asked (`refRegex` of Nix).
+pub(super) fn is_ref(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '@')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./@+-".contains(&byte))
+}
+
 /// `ID`, `ID/REF`, `ID/REV` or `ID/REF/REV`, and a fragment.
 fn id_url(text: &str) -> Result<Option<(Url, String)>, FlakeError> {
     let (body, fragment) = text.split_once('#').unwrap_or((text, ""));
     let id_end = body.find('/').unwrap_or(body.len());
     let rest = body[id_end..].strip_prefix('/');
-    let is_ref = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '@')
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./@+-".contains(&byte))
-    };
     let in_fragment = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'\"()*+,;=:@/? ^%".contains(&byte);
     if !is_id(&body[..id_end]) || !rest.is_none_or(is_ref) || !fragment.bytes().all(in_fragment) {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! Builds that fail, told as Nix tells it.
 
-use crate::error::{CliError, indented};
+use crate::error::CliError;
 use nopal_build::{BuildError, Failure, RealiseError, SandboxError};
-use nopal_engine::{Built, Engine, EngineError, RealiseOptions, Wanted};
+use nopal_engine::{Built, Engine, EngineError, RealiseOptions, Wanted, as_error};
 use std::collections::BTreeSet;
 
 /// What to do where a check has nothing to compare with.
@@ -88,7 +88,7 @@ pub(crate) fn realise(
         eprintln!("note: keeping build directory \"{}\"", kept.display());
     }
     for failure in shown {
-        eprintln!("error: {}", indented(&text(failure, teller)));
+        eprintln!("{}", as_error(&text(failure, teller)));
     }
     Err(CliError::Build { message: last, code })
 }

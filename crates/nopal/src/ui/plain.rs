@@ -31,14 +31,18 @@ impl Lines {
     fn first_line(&self, activity: &Activity) -> Option<String> {
         let verbosity = self.style.verbosity;
         let is_usual = verbosity >= Verbosity::Usual;
+        let as_nix = self.style.manner != Manner::Ours;
         match activity {
-            _ if self.style.manner == Manner::Ours => is_worth_a_line(activity, verbosity).then(|| describe(activity)),
-            Activity::Build { drv_path, check, .. } => {
+            Activity::Build { drv_path, check, .. } if as_nix => {
                 let what = if *check { "checking outputs of" } else { "building" };
                 is_usual.then(|| format!("{what} '{drv_path}'..."))
             }
-            Activity::Unpack { from } => is_usual.then(|| format!("unpacking '{from}' into the Git cache...")),
-            Activity::Download { url } => (verbosity >= Verbosity::Verbose).then(|| format!("downloading '{url}'...")),
+            Activity::Unpack { from } if as_nix => {
+                is_usual.then(|| format!("unpacking '{from}' into the Git cache..."))
+            }
+            Activity::Download { url } if as_nix => {
+                (verbosity >= Verbosity::Verbose).then(|| format!("downloading '{url}'..."))
+            }
             _ => is_worth_a_line(activity, verbosity).then(|| describe(activity)),
         }
     }

@@ -2,11 +2,11 @@
 
 use super::copy::{send, trust};
 use super::lock_flags;
-use crate::error::{CliError, indented};
+use crate::error::CliError;
 use crate::nix::cli::{Arg, Command, Complete, EVAL, FLAKE, Flag, JSON, Line};
 use crate::nix::failures;
 use crate::output;
-use nopal_engine::{CheckOptions, Engine, LockFlags, RealiseOptions, ShowOptions, Wanted};
+use nopal_engine::{CheckOptions, Engine, LockFlags, RealiseOptions, ShowOptions, Wanted, as_error};
 use nopal_format::StorePath;
 use nopal_format::json::Json;
 use std::path::{Path, PathBuf};
@@ -194,7 +194,7 @@ fn run_checks(engine: &Engine, line: &Line, checks: &[Wanted]) -> Result<(), Cli
         return Err(CliError::Found(first.clone()));
     }
     for text in &texts {
-        eprintln!("error: {}", indented(text));
+        eprintln!("{}", as_error(text));
     }
     Err(CliError::Found("some errors were encountered during the evaluation".to_owned()))
 }
